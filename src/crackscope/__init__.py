@@ -1,0 +1,88 @@
+"""crackscope finds cracks in concrete from photographs, and says how far it can be trusted."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crackscope.bundle import Bundle, read_bundle
+    from crackscope.drawing import draw_dataset, draw_patch, draw_photo
+    from crackscope.errors import CrackscopeError
+    from crackscope.evaluation import Evaluation, evaluate
+    from crackscope.images import Photo, read_photo
+    from crackscope.leaks import check_split
+    from crackscope.patches import PatchIndex, read_patches
+    from crackscope.prediction import Classifier, Prediction, PredictionRow, load, predict
+    from crackscope.reports.evaluation_report import write_evaluation
+    from crackscope.splits import Split, apply_split, read_split, split, write_split
+    from crackscope.training.runs import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Bundle": "bundle",
+    "Classifier": "prediction",
+    "CrackscopeError": "errors",
+    "Evaluation": "evaluation",
+    "PatchIndex": "patches",
+    "Photo": "images",
+    "Prediction": "prediction",
+    "PredictionRow": "prediction",
+    "Split": "splits",
+    "apply_split": "splits",
+    "check_split": "leaks",
+    "draw_dataset": "drawing",
+    "draw_patch": "drawing",
+    "draw_photo": "drawing",
+    "evaluate": "evaluation",
+    "load": "prediction",
+    "predict": "prediction",
+    "read_bundle": "bundle",
+    "read_patches": "patches",
+    "read_photo": "images",
+    "read_split": "splits",
+    "split": "splits",
+    "train": "training.runs",
+    "write_evaluation": "reports.evaluation_report",
+    "write_split": "splits",
+}
+
+__all__ = [
+    "Bundle",
+    "Classifier",
+    "CrackscopeError",
+    "Evaluation",
+    "PatchIndex",
+    "Photo",
+    "Prediction",
+    "PredictionRow",
+    "Split",
+    "apply_split",
+    "check_split",
+    "draw_dataset",
+    "draw_patch",
+    "draw_photo",
+    "evaluate",
+    "load",
+    "predict",
+    "read_bundle",
+    "read_patches",
+    "read_photo",
+    "read_split",
+    "split",
+    "train",
+    "write_evaluation",
+    "write_split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package is instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crackscope' has no attribute '{name}'")
+    return getattr(import_module(f"crackscope.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

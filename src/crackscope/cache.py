@@ -1,0 +1,264 @@
+"""Rows computed once per image content and kept on disk: features, fingerprints.
+
+A cache is a folder of shards. A shard is one ``.npy`` of (SHA-256 of the image file, row), written beside and renamed
+to the digest of what it holds; so it is there wholly or not at all, a damaged one is noticed, and several processes
+may add shards at the same time. The key of the folder names what computed the rows (a backbone's digest and
+preprocessing), so a stale row cannot be found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.errors import DataError, ImageError
+from crackscope.images import decode_photo
+from crackscope.patches import PatchIndex, content_digest
+from crackscope.streaming import chunked, ordered_map
+
+__all__ = ["Progress", "RowCache", "Rows", "cache_folder", "rows_of"]
+
+UInt8Array = npt.NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+_ROWS_A_SHARD = 1024
+_IMAGES_A_CHUNK = 8
+
+
+def cache_folder() -> Path:
+    """Where caches live: ``CRACKSCOPE_CACHE``, or the usual place of the operating system."""
+    if setting := os.environ.get("CRACKSCOPE_CACHE"):
+        return Path(setting)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or _home()) / "crackscope" / "cache"
+    if sys.platform == "darwin":
+        return _home() / "Library" / "Caches" / "crackscope"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "crackscope"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a container's user without an entry: a cache may be lost
+        return Path(tempfile.gettempdir())
+
+
+class RowCache:
+    """Rows of one kind, found by the SHA-256 of the image file they came from.
+
+    Args:
+        key: What computes the rows, for example a backbone's digest and patch size; hashed into a folder name.
+        width: Numbers in a row.
+        dtype: Type of a number.
+        folder: Parent folder; `cache_folder` where left out.
+    """
+
+    def __init__(self, key: str, *, width: int, dtype: str = "<f4", folder: Path | None = None) -> None:
+        name = hashlib.sha256(f"{key} {width} {dtype}".encode()).hexdigest()[:24]
+        self.folder = (folder or cache_folder()) / "rows" / name
+        self.width, self.dtype = width, np.dtype(dtype)
+        self._record = np.dtype([("digest", "V32"), ("row", self.dtype, (width,))])
+        # Shards are named, not held open: an operating system allows a process some hundred open files.
+        self._shards: list[Path | npt.NDArray[Any]] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        for path in sorted(self.folder.glob("*.npy")):
+            shard = _load(path)
+            if shard is not None:
+                self._note(path, [bytes(digest) for digest in shard["digest"]])
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, digests: Sequence[bytes]) -> npt.NDArray[Any]:
+        """Rows of known digests, in their order: shape (n, width). An empty digest gives a row of zeros.
+
+        Raises:
+            DataError: If the cache was emptied since it was opened.
+        """
+        rows = np.zeros((len(digests), self.width), self.dtype)
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for i, digest in enumerate(digests):
+            if digest:
+                number, row = self._places[digest]
+                wanted.setdefault(number, []).append((i, row))
+        for number, pairs in wanted.items():
+            place = self._shards[number]
+            shard = _load(place) if isinstance(place, Path) else place
+            if shard is None:
+                raise DataError(f"{place}: this part of the cache is gone or was damaged just now. Run it again.")
+            at, source = np.array(pairs).T
+            rows[at] = shard["row"][source]
+        return rows
+
+    def add(self, digests: Sequence[bytes], rows: npt.NDArray[Any]) -> None:
+        """Write one shard. A full disk costs the cache, not the run: rows are then kept in memory alone."""
+        assert rows.shape == (len(digests), self.width)
+        shard = np.empty(len(digests), self._record)
+        shard["digest"] = [np.void(digest) for digest in digests]
+        shard["row"] = rows
+        buffer = io.BytesIO()
+        np.save(buffer, shard)
+        path = self.folder / f"{_name(buffer.getvalue())}.npy"
+        self._note(path if _written(path, buffer.getvalue()) else shard, digests)
+
+    def _note(self, shard: Path | npt.NDArray[Any], digests: Sequence[bytes]) -> None:
+        self._shards.append(shard)
+        for row, digest in enumerate(digests):
+            self._places.setdefault(digest, (len(self._shards) - 1, row))
+
+
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:24]
+
+
+def _load(path: Path) -> npt.NDArray[Any] | None:
+    """A shard, or None if it was removed meanwhile or is damaged: its rows are computed again."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    shard: npt.NDArray[Any] | None = np.load(io.BytesIO(content)) if _name(content) == path.stem else None
+    return shard
+
+
+def _written(path: Path, content: bytes) -> bool:
+    """Write beside, then rename; whether that went well."""
+    part = path.with_name(f"{path.stem}.{uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What was computed for the patches of an index.
+
+    Attributes:
+        values: Array of shape (n, width); rows of refused patches are zero.
+        digests: SHA-256 of each file, 32 bytes; empty where it could not be read.
+        refused: Reason for each patch that could not be read, by its place in the index.
+        n_computed: Rows that were not in the cache.
+    """
+
+    values: npt.NDArray[Any]
+    digests: tuple[bytes, ...]
+    refused: dict[int, str] = field(default_factory=dict)
+    n_computed: int = 0
+
+
+def rows_of(
+    index: PatchIndex,
+    cache: RowCache,
+    compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Rows:
+    """Compute a row for every patch, taking from the cache what is known there.
+
+    Args:
+        index: The patches.
+        cache: Where rows are looked up and kept; every 1,024 new rows are safe on disk.
+        compute: Turns images (H, W, 3) uint8 RGB into an array of shape (n_images, width). It is called from several
+            threads, with up to eight images that the cache lacks; a row must not depend on its company.
+        threads: Thread budget; all cores where left out.
+        progress: Called after every few images.
+
+    Returns:
+        Rows in the order of the index.
+    """
+    computing: dict[bytes, object] = {}
+
+    def work(paths: list[str]) -> list[tuple[bytes, Any]]:
+        results: list[tuple[bytes, Any]] = []
+        fresh: list[tuple[int, UInt8Array]] = []
+        for path in paths:
+            try:
+                content = index.files.read(path)
+                digest = content_digest(content)
+                if digest not in cache and digest not in computing:
+                    pixels, mine = decode_photo(content).pixels, object()
+                    if computing.setdefault(digest, mine) is mine:  # no other thread was faster
+                        fresh.append((len(results), pixels))
+                results.append((digest, None))
+            except (OSError, KeyError, ValueError, ImageError) as error:
+                results.append((b"", reason(error)))
+        for (at, _), row in zip(fresh, _computed([pixels for _, pixels in fresh], compute), strict=True):
+            results[at] = (b"" if isinstance(row, str) else results[at][0], row)
+        return results
+
+    digests: list[bytes] = []
+    refused: dict[int, str] = {}
+    unsaved: dict[bytes, Any] = {}
+    n_computed = 0
+    try:
+        for results in _mapped(work, index.paths, threads):
+            for digest, row in results:
+                if isinstance(row, str):
+                    refused[len(digests)] = row
+                elif row is not None:
+                    n_computed += 1
+                    unsaved.setdefault(digest, row)
+                digests.append(digest)
+            if len(unsaved) >= _ROWS_A_SHARD:
+                _save(cache, unsaved)
+            if progress:
+                progress(len(digests), len(index))
+    finally:
+        _save(cache, unsaved)
+    return Rows(cache.read(digests), tuple(digests), refused, n_computed)
+
+
+def _computed(images: Sequence[UInt8Array], compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]) -> list[Any]:
+    """A row an image, or the reason why it gets none; one that is refused does not cost the others theirs."""
+    try:
+        return list(compute(images)) if images else []
+    except ImageError as error:
+        if len(images) == 1:
+            return [reason(error)]
+        return [row for pixels in images for row in _computed([pixels], compute)]
+
+
+def _mapped(
+    work: Callable[[list[str]], list[tuple[bytes, Any]]], paths: Sequence[str], threads: int | None
+) -> Iterator[list[tuple[bytes, Any]]]:
+    return ordered_map(work, chunked(paths, _IMAGES_A_CHUNK), threads=threads)
+
+
+def _save(cache: RowCache, unsaved: dict[bytes, Any]) -> None:
+    if unsaved:
+        cache.add(list(unsaved), np.stack(list(unsaved.values())))
+        unsaved.clear()
+
+
+def reason(error: Exception) -> str:
+    """Why an image could not be read, as one line without its path."""
+    if isinstance(error, KeyError):
+        return "no such file in the archive"
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"cannot be read: {error.strerror or error}"
+    return " ".join(text.split())

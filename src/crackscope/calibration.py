@@ -1,0 +1,134 @@
+"""From logits to probabilities that mean something, a threshold, and a band in which we are not sure.
+
+All three are fitted on validation patches, never on those that a figure is reported on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+
+from crackscope.card import Calibration
+from crackscope.metrics import choose_threshold
+
+__all__ = ["fit_calibration", "fit_temperature", "prudent_threshold", "unsure_band"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MAX_UNSURE = 0.10
+"""At most this share of validation patches falls into the unsure band."""
+
+_TEMPERATURES = (0.02, 100.0)
+
+
+def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
+    """The temperature T for which ``sigmoid(logit / T)`` has the least log loss.
+
+    Targets are Platt's: (n₁ + 1)/(n₁ + 2) for crack and 1/(n₀ + 2) for uncracked, so that patches which are all
+    told apart do not call for certainty. One-class input gives 1.
+
+    Source:
+        Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2; Platt 1999, section 2.2.
+
+    Args:
+        logits: Shape (n,).
+        labels: Shape (n,), 1 for crack.
+
+    Example:
+        >>> logits = np.array([-4.0, -2.0, 2.0, 4.0] * 50)
+        >>> round(fit_temperature(logits, np.array([0, 0, 1, 1] * 50)), 2) < 1
+        True
+    """
+    n_crack = int(labels.sum())
+    n_uncracked = len(labels) - n_crack
+    if not n_crack or not n_uncracked:
+        return 1.0
+    targets = np.where(labels == 1, (n_crack + 1) / (n_crack + 2), 1 / (n_uncracked + 2))
+    values = np.asarray(logits, np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = values / np.exp(log_temperature)
+        return float((np.logaddexp(0, scaled) - targets * scaled).mean())
+
+    low, high = np.log(_TEMPERATURES)
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
+
+
+def prudent_threshold(probabilities: FloatArray, labels: IntArray, *, seed: int = 0) -> float:
+    """The threshold of the greatest MCC where it is surely better than 0.5, and 0.5 otherwise.
+
+    A calibrated probability has its natural threshold at 0.5. On patches that are nearly all told apart, the best
+    threshold rests on one or two of them; so it must have the greater MCC in 95 % of 1,000 resamples of the patches.
+
+    Args:
+        probabilities: Calibrated, shape (n,).
+        labels: Shape (n,), 1 for crack.
+        seed: Of the resamples.
+    """
+    best = choose_threshold(labels, probabilities)
+    low, high = min(best, 0.5), max(best, 0.5)
+    # Six kinds of patches: truth (rows) by how many of the two thresholds they reach (columns).
+    reached = (probabilities >= low).astype(np.int64) + (probabilities >= high)
+    counts = np.bincount(3 * labels + reached, minlength=6)
+    resampled = np.random.default_rng(seed).multinomial(len(labels), counts / max(1, counts.sum()), 1000)
+    table = resampled.reshape(-1, 2, 3).astype(np.float64)
+    at_low, at_high = _mcc(table[:, :, 1:].sum(2), table[:, :, :1].sum(2)), _mcc(table[:, :, 2], table[:, :, :2].sum(2))
+    gain = (at_low - at_high) if best == low else (at_high - at_low)
+    return best if (gain > 0).mean() >= 0.95 else 0.5
+
+
+def _mcc(said_crack: FloatArray, said_uncracked: FloatArray) -> FloatArray:
+    """MCC of tables (n, 2), truth uncracked and crack; 0 where it is undefined."""
+    (fp, tp), (tn, fn) = said_crack.T, said_uncracked.T
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return np.asarray(np.where(product > 0, (tp * tn - fp * fn) / np.sqrt(np.maximum(product, 1.0)), 0.0), np.float64)
+
+
+def unsure_band(probabilities: FloatArray, labels: IntArray, *, threshold: float) -> tuple[float, float]:
+    """The narrowest band around the threshold outside of which errors are at most half as frequent.
+
+    The band reaches equally far to both sides in logit, and holds at most `MAX_UNSURE` of the patches; where that is
+    not enough to halve the errors, it is as wide as that allows. Without any error it is empty.
+
+    Args:
+        probabilities: Calibrated, shape (n,).
+        labels: Shape (n,), 1 for crack.
+        threshold: From which we say crack.
+
+    Returns:
+        (low, high) with low <= threshold <= high; unsure is low <= probability < high.
+    """
+    wrong = (probabilities >= threshold) != (labels == 1)
+    if not wrong.any() or not 0 < threshold < 1:
+        return threshold, threshold
+    centre = float(logit(threshold))
+    distances = np.abs(logit(np.clip(probabilities, 1e-9, 1 - 1e-9)) - centre)
+    order = np.argsort(distances, kind="stable")
+    n = len(order)
+    n_unsure = np.arange(1, int(n * MAX_UNSURE) + 1)  # the nearest 1, 2, ... patches taken out
+    if not len(n_unsure):
+        return threshold, threshold
+    errors_left = wrong.sum() - np.cumsum(wrong[order])[: len(n_unsure)]
+    halved = errors_left / (n - n_unsure) <= wrong.mean() / 2
+    reach = float(distances[order][int(np.argmax(halved)) if halved.any() else len(n_unsure) - 1]) + 1e-6
+    return float(expit(centre - reach)), float(expit(centre + reach))
+
+
+def fit_calibration(logits: FloatArray, labels: IntArray, *, fitted_on: str) -> Calibration:
+    """Temperature, then threshold (see `prudent_threshold`), then unsure band.
+
+    Args:
+        logits: Of validation patches, shape (n,).
+        labels: Shape (n,), 1 for crack.
+        fitted_on: Data and part, for the card.
+    """
+    temperature = fit_temperature(logits, labels)
+    probabilities = expit(np.asarray(logits, np.float64) / temperature)
+    threshold = prudent_threshold(probabilities, labels)
+    low, high = unsure_band(probabilities, labels, threshold=threshold)
+    return Calibration(
+        temperature=temperature, threshold=threshold, unsure_low=low, unsure_high=high, fitted_on=fitted_on
+    )

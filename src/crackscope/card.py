@@ -1,0 +1,148 @@
+"""The card: what a model file says of itself, as JSON inside it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from crackscope.preprocessing import RESIZE_RULE
+
+__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "TrainingData"]
+
+CARD_VERSION: Final = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """Compact JSON with sorted keys: the same card gives the same bytes. What is no number becomes null."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode("utf-8", "replace").decode()  # half a surrogate, from a file name, has no UTF-8
+
+
+class TrainingData(_Part):
+    """Images that weights were fitted to."""
+
+    name: str
+    n_crack: int
+    n_uncracked: int
+    n_photos: int | None = None
+    licence: str = "not stated"
+    attribution: str = ""
+    sha256: str = ""
+
+
+class BackboneCard(_Part):
+    """What is known of a feature extractor.
+
+    Attributes:
+        name: Architecture, for example ``mobilenet_v2``.
+        origin: Where its first weights came from, with licence.
+        feature_dim: Channels d of the last feature map.
+        pixel_scale: Factor on raw pixels 0 to 255, per channel RGB.
+        pixel_shift: Added after the factor.
+        trained_on: Data sets that its weights were fitted to here, after their origin.
+        sha256: Of the backbone's graph.
+    """
+
+    name: str
+    origin: str
+    feature_dim: int
+    pixel_scale: tuple[float, float, float]
+    pixel_shift: tuple[float, float, float]
+    trained_on: tuple[TrainingData, ...] = ()
+    sha256: str = ""
+
+
+class Calibration(_Part):
+    """From logits to probabilities and labels, for one unit.
+
+    Attributes:
+        temperature: ``probability = sigmoid(logit / temperature)``.
+        threshold: Probability from which we say ``crack``.
+        unsure_low: From here to `unsure_high` we say ``unsure``.
+        unsure_high: Upper end of the band.
+        fitted_on: Data and part it was fitted on.
+    """
+
+    temperature: float = Field(gt=0)
+    threshold: float = Field(ge=0, le=1)
+    unsure_low: float = Field(ge=0, le=1)
+    unsure_high: float = Field(ge=0, le=1)
+    fitted_on: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Calibration:
+        if self.unsure_low > self.unsure_high:
+            raise ValueError(f"unsure_low {self.unsure_low:g} lies above unsure_high {self.unsure_high:g}")
+        return self
+
+
+class Card(_Part):
+    """Everything that a caller of the graph must know, and what an auditor will ask.
+
+    Attributes:
+        labels: In the order of the k axis, each an independent sigmoid.
+        patch_px: Shorter side, in pixels, of what the network was trained to see.
+        source_px: Longest side of a training patch before the resize; tells patches from photos.
+        resize: The one resize rule.
+        mm_per_px: Scale of a training patch after the resize, as far as known.
+        pool: How the map becomes a logit; ``mean`` is exact.
+        map: Whether the map explains the logit exactly or approximately.
+        patch: Calibration for patches.
+        photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
+        split: How the data was divided: ``by``, ``seed``, ``sha256``, ``leaky``.
+        figures: Measured figures by name of the data, each with value, low, high.
+        graph_sha256: Of the graph without metadata.
+    """
+
+    card_version: Literal[1] = CARD_VERSION
+    name: str
+    made_with: str
+    labels: tuple[str, ...] = ("crack",)
+    patch_px: int = Field(ge=32, le=4096)
+    source_px: int = Field(ge=16, le=65536)
+    resize: Literal["shorter side to patch_px, aspect kept, cv2.INTER_AREA"] = RESIZE_RULE
+    mm_per_px: float | None = Field(default=None, gt=0)
+    pool: Literal["mean"] = "mean"
+    map: Literal["exact", "approximate"] = "exact"
+    patch: Calibration
+    photo: Calibration | None = None
+    backbone: BackboneCard
+    training_data: tuple[TrainingData, ...] = ()
+    recipe: dict[str, Any] = {}
+    split: dict[str, Any] = {}
+    figures: dict[str, dict[str, Any]] = {}
+    graph_sha256: str = ""
+
+    @field_validator("labels")
+    @classmethod
+    def _with_crack(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if labels.count("crack") != 1 or len(set(labels)) != len(labels):
+            raise ValueError("each label stands once, and one of them is 'crack'")
+        return labels
+
+    @field_validator("recipe", "split", "figures")
+    @classmethod
+    def _finite(cls, free: dict[str, Any]) -> dict[str, Any]:
+        json.dumps(free, allow_nan=False)  # JSON itself knows no NaN, Python's does
+        return free
+
+    @staticmethod
+    def version_of(text: str) -> int:
+        """The version a card claims, whatever else is in it.
+
+        Raises:
+            ValueError: If it claims none, or is no JSON object.
+        """
+        try:
+            card = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        version = card.get("card_version") if isinstance(card, dict) else None
+        if type(version) is not int:
+            raise ValueError("no card_version")
+        return version

@@ -1,0 +1,70 @@
+"""The command line: one thin module a command. Heavy imports wait inside the commands, so `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crackscope.cli.bundle import bundle
+from crackscope.cli.console import fail
+from crackscope.cli.demo import demo
+from crackscope.cli.download import download
+from crackscope.cli.evaluate import evaluate
+from crackscope.cli.predict import predict
+from crackscope.cli.split import split
+from crackscope.cli.train import train
+from crackscope.errors import CrackscopeError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="crackscope",
+    help="Find cracks in concrete from photographs, with figures that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (demo, split, train, evaluate, predict, bundle, download):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if version:
+        import crackscope
+
+        typer.echo(f"crackscope {crackscope.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; errors of ours become one line on stderr and exit code 1, Ctrl-C becomes 130."""
+    from crackscope.output import explain
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
+        if code == 130:
+            fail("interrupted; what was finished is kept, and the same command goes on from there", code=130)
+    except CrackscopeError as error:
+        code = fail(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        code = fail(explain(error, error.filename or "output"))
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's and typer's own: wrong usage
+            show = getattr(error, "show", None)
+            if show:
+                show()
+            code = int(getattr(error, "exit_code", 2))
+        else:
+            raise
+    sys.exit(code or 0)

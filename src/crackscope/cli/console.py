@@ -1,0 +1,57 @@
+"""What all commands say, and where: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from crackscope.cache import Progress
+
+__all__ = ["AsJson", "Overwrite", "Threads", "emit", "fail", "progress_bar", "say"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing --out.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Thread budget; all cores if left out.")]
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not the result: stderr."""
+    print(text, file=sys.stderr)
+
+
+def fail(text: str, *, code: int = 1) -> int:
+    """Print one line on stderr, and with --json a document on stdout; return the exit code."""
+    line = " ".join(text.split("\n"))
+    say(f"crackscope: {line}")
+    if "--json" in sys.argv:
+        emit({"status": "interrupted" if code == 130 else "error", "error": line}, as_json=True)
+    return code
+
+
+def emit(document: Mapping[str, Any], *, as_json: bool, text: str = "") -> None:
+    """Print the result: the document as JSON, or the text for people."""
+    print(json.dumps(document, indent=2) if as_json else text)
+
+
+@contextmanager
+def progress_bar(task: str) -> Iterator[Progress]:
+    """A bar with count and time left on stderr; where stderr is no terminal, nothing is drawn."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar_task = bar.add_task(task, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(bar_task, completed=done, total=total)
+
+        yield update

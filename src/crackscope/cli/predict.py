@@ -1,0 +1,57 @@
+"""``crackscope predict``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+
+__all__ = ["predict"]
+
+
+def predict(
+    paths: Annotated[
+        list[str], typer.Argument(help="Images, folders, globs, .csv lists (column path), .tar or .zip archives.")
+    ],
+    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="The table: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Larger images are refused.")] = 300,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say for every image whether it shows a crack: crack, uncracked or unsure, with a calibrated probability.
+
+    An image whose longer side is at most twice the model's training patches (512 px for the default model), and at most
+    1.5 times the shorter, is a patch. Anything larger is a photo (column unit), and for now a row with an error: photos
+    are scanned, never squashed, and scanning is not built yet. Interrupted, the same command goes on where it stopped.
+
+    Example: `crackscope predict patches/ --out predictions.csv`
+    """
+    from crackscope.inputs import list_images
+    from crackscope.prediction import load
+    from crackscope.prediction_table import predict_to_file
+
+    classifier = load(model, threads=threads)
+    images = list_images(paths)
+    with progress_bar("predicting") as progress:
+        summary = predict_to_file(
+            images, classifier, out, overwrite=overwrite, max_megapixels=max_megapixels, progress=progress
+        )
+    if summary.n_resumed:
+        say(f"{summary.n_resumed} images had been done before")
+    if summary.first_error:
+        path, why = summary.first_error
+        more = f" (and {summary.n_refused - 1} more, see the column error)" if summary.n_refused > 1 else ""
+        say(f"{path}: {why}{more}")
+    document = {"status": "look" if summary.n_refused else "done", "out": str(out), "model": classifier.name}
+    document |= asdict(summary)
+    labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items()) or "nothing predicted"
+    refused = f", {summary.n_refused} refused" if summary.n_refused else ""
+    emit(document, as_json=as_json, text=f"{summary.n_files} images: {labels}{refused}; written to {out}")
+    if summary.n_refused:
+        raise typer.Exit(3)

@@ -1,0 +1,76 @@
+"""``crackscope split``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+
+__all__ = ["split"]
+
+
+def split(
+    data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
+    by: Annotated[str, typer.Option(help="photo, similarity (names do not tell the photo), or random.")] = "photo",
+    val: Annotated[float, typer.Option(help="Share of the patches for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the patches for the test.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Of the assignment.")] = 0,
+    out: Annotated[Path, typer.Option(help="The split file: path,label,photo,part.")] = Path("split.csv"),
+    pictures: Annotated[
+        Path | None, typer.Option(help="Also write a picture of samples of each class here (.png).")
+    ] = None,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Divide labelled patches into train, val and test without leaks.
+
+    A photo stays on one side, and so do duplicates: the same pixels after re-encoding, resizing or flipping.
+
+    Example: `crackscope split metu.tar --by similarity --out split.csv`
+    """
+    from crackscope.leaks import check_split
+    from crackscope.output import require_free
+    from crackscope.patches import read_patches
+    from crackscope.reports.class_samples import write_class_samples
+    from crackscope.splits import apply_split, write_split
+    from crackscope.splits import split as make_split
+
+    require_free(out, overwrite=overwrite)
+    index = read_patches(data)
+    counts = index.counts()
+    say(f"{index.name}: {counts['crack']} crack, {counts['uncracked']} uncracked")
+    if index.ignored:
+        say(f"{len(index.ignored)} images lie in no folder that names a label, such as {index.ignored[0]}: left out")
+    with progress_bar("reading") as progress:
+        result = make_split(index, by=by, val=val, test=test, seed=seed, threads=threads, progress=progress)
+        leaks = check_split(apply_split(index, result), threads=threads, progress=progress)
+    write_split(result, out, overwrite=overwrite)
+    if pictures:
+        write_class_samples(index, pictures, overwrite=overwrite)
+    if len(leaks):
+        say(f"This split leaks: {leaks.summary()}")
+    parts = result.counts()
+    n_refused = len(index) - len(result.patches)
+    document = {
+        "status": "look" if len(leaks) or n_refused else "done",
+        "out": str(out),
+        "by": by,
+        "seed": seed,
+        "parts": parts,
+        "n_refused": n_refused,
+        "n_leaks": len(leaks),
+    }
+    groups = {"photo": "photos", "similarity": "groups that look alike", "random": "photos"}[by]
+    lines = [
+        f"{part:5}  {found['crack']:6} crack  {found['uncracked']:6} uncracked  {found['photos']:4} {groups}"
+        for part, found in parts.items()
+    ]
+    if n_refused:
+        lines.append(f"{n_refused} unreadable images were left out")
+    emit(document, as_json=as_json, text="\n".join([*lines, f"written to {out}"]))
+    if document["status"] == "look":
+        raise typer.Exit(3)

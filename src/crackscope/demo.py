@@ -1,0 +1,79 @@
+"""The story on drawn walls, from labelled patches to a report: what a newcomer runs first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crackscope.cache import Progress
+from crackscope.drawing import draw_dataset
+from crackscope.evaluation import evaluate
+from crackscope.images import decode_photo
+from crackscope.inputs import list_images
+from crackscope.output import new_folder
+from crackscope.patches import read_patches
+from crackscope.prediction import load
+from crackscope.prediction_table import predict_to_file
+from crackscope.reports.class_samples import write_class_samples
+from crackscope.reports.evaluation_report import write_evaluation
+from crackscope.splits import apply_split, split, write_split
+from crackscope.training.runs import train
+
+__all__ = ["run_demo"]
+
+
+def run_demo(
+    out: Path,
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = print,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Draw, split, train, evaluate and predict inside one folder.
+
+    Args:
+        out: The folder, written beside and renamed.
+        seed: Of the drawn walls and the split.
+        overwrite: Replace the folder.
+        tell: Called with a line at each step.
+        progress: Called as images are read.
+
+    Returns:
+        Where things are (``report``, ``predictions``, ``model``) and the test accuracy.
+    """
+    with new_folder(out, overwrite=overwrite) as part:
+        tell("1/5  drawing walls with and without cracks")
+        table = draw_dataset(part / "patches", seed=seed)
+        index = read_patches(table)
+        write_class_samples(index, part / "samples.png")
+        tell(f"     {index.counts()['crack']} cracked and {index.counts()['uncracked']} uncracked patches of 24 walls")
+
+        tell("2/5  splitting by photo: all patches of a wall stay on one side")
+        assigned = split(index, by="photo", val=0.2, test=0.25, seed=seed, progress=progress)
+        write_split(assigned, part / "split.csv")
+
+        tell("3/5  training a head on the default model's features")
+        train(table, part / "run", split=part / "split.csv", seed=seed, progress=progress)
+
+        tell("4/5  evaluating on walls that were in neither training nor validation")
+        model = load(part / "run" / "model.onnx")
+        test = apply_split(index, assigned, part="test")
+        evaluation = evaluate(test, model, part="test", split="split.csv", seed=seed, progress=progress)
+        write_evaluation(
+            evaluation, part / "evaluation", read_image=lambda path: decode_photo(test.files.read(path)).pixels
+        )
+        figure = evaluation.metrics["accuracy"]
+        tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
+
+        tell("5/5  predicting the folder")
+        images = [(path.removeprefix(f"{part}/"), read) for path, read in list_images([part / "patches"])]
+        predict_to_file(images, model, part / "predictions.csv", progress=progress)
+    return {
+        "status": "done",
+        "report": str(out / "evaluation" / "report.html"),
+        "predictions": str(out / "predictions.csv"),
+        "model": str(out / "run" / "model.onnx"),
+        "accuracy": figure.document(),
+    }

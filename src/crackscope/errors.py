@@ -1,0 +1,100 @@
+"""Every error that crackscope raises on purpose.
+
+The tree::
+
+    CrackscopeError
+    ├── DataError          images, labelled folders, tables, archives
+    │   └── ImageError     one image cannot be read, or is refused
+    ├── SplitError         a split file that leaks, or does not fit its data
+    ├── BundleError        a model file that is foreign, damaged or of another version
+    ├── OutputError        a place that cannot be written
+    ├── DownloadError      a host that cannot be reached, a checksum that differs
+    └── MissingExtraError  an optional dependency that is not installed
+
+A message says what was asked, what was found and what to do now, in one line. The command line prints it and
+exits with 1; nothing else is ever caught and swallowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BundleError",
+    "CrackscopeError",
+    "DataError",
+    "DownloadError",
+    "ImageError",
+    "MissingExtraError",
+    "OutputError",
+    "SplitError",
+    "did_you_mean",
+    "reason_of",
+]
+
+
+class CrackscopeError(Exception):
+    """The root: anything that the user can mend."""
+
+
+class DataError(CrackscopeError):
+    """Images, labelled folders, tables or archives are not what was expected."""
+
+
+class ImageError(DataError):
+    """One image cannot be read, or is refused; the message is its reason."""
+
+
+class SplitError(CrackscopeError):
+    """A split leaks, or belongs to other data."""
+
+
+class BundleError(CrackscopeError):
+    """A model file is foreign, damaged or of another version."""
+
+
+class OutputError(CrackscopeError):
+    """A place cannot be written, or is already taken."""
+
+
+class DownloadError(CrackscopeError):
+    """A file could not be downloaded whole."""
+
+
+class MissingExtraError(CrackscopeError):
+    """An optional dependency is not installed.
+
+    Args:
+        purpose: What needs it, for example ``"Turning a model folder into ONNX"``.
+        package: The distribution that is missing, for example ``"torch"``.
+        extra: The extra of crackscope that brings it, for example ``"train"``.
+    """
+
+    def __init__(self, purpose: str, *, package: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed. Try: pip install 'crackscope[{extra}]'")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that offers the nearest known word, or an empty string.
+
+    Example:
+        >>> did_you_mean("crak", ["crack", "uncracked"])
+        " Did you mean 'crack'?"
+        >>> did_you_mean("zebra", ["crack", "uncracked"])
+        ''
+    """
+    near = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def reason_of(error: Exception) -> str:
+    """Why an image could not be read, as one line without its path, for a row of a table.
+
+    Example:
+        >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.jpg"))
+        'cannot be read: No such file or directory'
+    """
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,325 @@
+"""From probabilities and truth to one `Evaluation`: what was measured, on what, and how sure we are of it.
+
+`evaluate` runs a bundle over labelled patches; `evaluate_predictions` takes answers that are already there. What
+comes back is written and drawn by `crackscope.reports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.cache import Progress
+from crackscope.errors import DataError
+from crackscope.metrics import Estimate, always_crack, measure
+from crackscope.patches import LABELS, PatchIndex
+from crackscope.prediction import Classifier
+
+__all__ = [
+    "PHOTO_KINDS",
+    "Evaluation",
+    "evaluate",
+    "evaluate_predictions",
+    "least_certain",
+    "metrics_document",
+    "worst_mistakes",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+PHOTO_KINDS = ("photos", "similarity groups", "patches")
+"""What an interval resamples: photos where they are known, else groups that look alike, else patches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on labelled patches, and the figures that follow from them.
+
+    Attributes:
+        dataset: Name of the data.
+        part: ``train``, ``val``, ``test``, or None for all patches.
+        split: File name of the split, None without one.
+        model: File name of the bundle.
+        model_sha256: Of the bundle's graph.
+        paths: (n,) where each patch is, relative to the data.
+        photos: (n,) what each patch was resampled with; None where each stands alone.
+        photo_kind: What was resampled, one of `PHOTO_KINDS`.
+        labels: (n,) 1 for crack, 0 for uncracked.
+        probabilities: (n,) calibrated probability of crack, in [0, 1].
+        threshold: A patch is called crack from this probability on.
+        unsure_band: (low, high); a patch with low <= probability < high is unsure, none if low == high.
+        metrics: Of `crackscope.metrics.measure`.
+        baseline: The same figures for calling everything crack.
+        n_leaks: How often training has seen what is judged here; 0 is clean.
+        refused: (path, reason) of every file that could not be read, and so is in no figure.
+    """
+
+    dataset: str
+    part: str | None
+    split: str | None
+    model: str
+    model_sha256: str
+    paths: tuple[str, ...]
+    photos: tuple[str, ...] | None
+    photo_kind: str
+    labels: IntArray
+    probabilities: FloatArray
+    threshold: float
+    unsure_band: tuple[float, float]
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    n_leaks: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def n_patches(self) -> int:
+        """Patches that were judged."""
+        return len(self.paths)
+
+    @property
+    def n_photos(self) -> int | None:
+        """Photos, or groups, that they come from; None where each patch stands alone."""
+        return None if self.photos is None else len(set(self.photos))
+
+    @property
+    def n_crack(self) -> int:
+        """Patches whose label is crack."""
+        return int(self.labels.sum())
+
+    @property
+    def leaky(self) -> bool:
+        """Whether training has seen some of what is judged here, so that every figure flatters."""
+        return self.n_leaks > 0
+
+    @property
+    def predictions(self) -> IntArray:
+        """(n,) 1 where the model says crack, by the threshold alone."""
+        return (self.probabilities >= self.threshold).astype(np.int64)
+
+    @property
+    def unsure(self) -> BoolArray:
+        """(n,) where the probability lies in the unsure band."""
+        low, high = self.unsure_band
+        return (self.probabilities >= low) & (self.probabilities < high)
+
+    @property
+    def unsure_share(self) -> float:
+        """Share of patches in the unsure band."""
+        return float(self.unsure.mean())
+
+    @property
+    def accuracy_decided(self) -> float:
+        """Accuracy on the patches outside the unsure band; NaN where there are none."""
+        right = (self.predictions == self.labels)[~self.unsure]
+        return float(right.mean()) if right.size else float("nan")
+
+    @property
+    def confusion_counts(self) -> IntArray:
+        """(2, 2) patches by truth (rows) and answer (columns), uncracked first."""
+        counts = np.bincount(2 * self.labels + self.predictions, minlength=4)
+        return counts.reshape(2, 2).astype(np.int64)
+
+
+def evaluate(
+    index: PatchIndex,
+    model: Classifier,
+    *,
+    part: str | None = None,
+    split: str | None = None,
+    photo_kind: str = "photos",
+    n_leaks: int = 0,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run a bundle over labelled patches and measure it.
+
+    Args:
+        index: The patches to judge; with a split, one part of it (see `crackscope.splits.apply_split`).
+        model: From `crackscope.prediction.load`.
+        part: Name of the part, for the report.
+        split: File name of the split, for the report.
+        photo_kind: What the index calls photos: ``photos`` or ``similarity groups``.
+        n_leaks: Leaks of the split, from `crackscope.leaks.check_split`.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+        progress: Called with (done, total).
+
+    Raises:
+        DataError: If no patch can be read.
+    """
+    files = [(path, partial(index.files.read, path)) for path in index.paths]
+    judged, probabilities, refused = [], [], []
+    for i, row in enumerate(model.predict_files(files)):
+        if row.error is not None or row.crack_probability is None:
+            refused.append((row.path, row.error or "no probability"))
+        else:
+            judged.append(index.patches[i])
+            probabilities.append(row.crack_probability)
+        if progress:
+            progress(i + 1, len(index))
+    photos = [patch.photo for patch in judged if patch.photo is not None]
+    return evaluate_predictions(
+        np.array([patch.label == "crack" for patch in judged], np.int64),
+        np.array(probabilities, np.float64),
+        paths=[patch.path for patch in judged],
+        photos=photos if judged and len(photos) == len(judged) else None,
+        threshold=model.card.patch.threshold,
+        unsure_band=(model.card.patch.unsure_low, model.card.patch.unsure_high),
+        dataset=index.name,
+        model=model.name,
+        model_sha256=model.card.graph_sha256,
+        part=part,
+        split=split,
+        photo_kind=photo_kind,
+        n_leaks=n_leaks,
+        refused=refused,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def evaluate_predictions(
+    labels: IntArray,
+    probabilities: FloatArray,
+    *,
+    paths: Sequence[str],
+    photos: Sequence[str] | None,
+    threshold: float,
+    unsure_band: tuple[float, float],
+    dataset: str,
+    model: str,
+    model_sha256: str,
+    part: str | None = None,
+    split: str | None = None,
+    photo_kind: str = "photos",
+    n_leaks: int = 0,
+    refused: Sequence[tuple[str, str]] = (),
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Compute every figure and the baseline's from the answers of a model.
+
+    Args:
+        labels: (n,) 1 for crack, 0 for uncracked.
+        probabilities: (n,) calibrated probability of crack, in [0, 1].
+        paths: (n,) where each patch is, relative to the data, with forward slashes.
+        photos: (n,) what stays together when resampling; None resamples patches.
+        threshold: A patch is called crack from this probability on.
+        unsure_band: (low, high) with low <= high, around the threshold.
+        dataset: Name of the data.
+        model: File name of the bundle.
+        model_sha256: Of the bundle's graph.
+        part: Which part of the split, None for everything.
+        split: File name of the split.
+        photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
+        n_leaks: How often training has seen what is judged here.
+        refused: (path, reason) of files that could not be read.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+
+    Returns:
+        The evaluation, its patches in the order given.
+
+    Source: see `crackscope.metrics.measure`, which also says which direction of a figure is better.
+
+    Empty or one class: no patches are an error; with one class the figures that need two are NaN.
+
+    Raises:
+        DataError: If nothing is left to judge, or the arrays do not fit together.
+    """
+    labels = np.array(labels, dtype=np.int64)
+    probabilities = np.array(probabilities, dtype=np.float64)
+    if labels.size == 0:
+        raise DataError(_nothing_to_judge(dataset, part, refused))
+    if len(paths) != labels.size:
+        raise DataError(f"{dataset}: {len(paths)} paths for {labels.size} patches. Give the path of every patch.")
+    if photo_kind not in PHOTO_KINDS:
+        raise DataError(f"photo_kind '{photo_kind}' is none of {', '.join(PHOTO_KINDS)}. Name what was resampled.")
+    return Evaluation(
+        dataset=dataset,
+        part=part,
+        split=split,
+        model=model,
+        model_sha256=model_sha256,
+        paths=tuple(paths),
+        photos=None if photos is None else tuple(photos),
+        photo_kind="patches" if photos is None else photo_kind,
+        labels=labels,
+        probabilities=probabilities,
+        threshold=float(threshold),
+        unsure_band=(float(unsure_band[0]), float(unsure_band[1])),
+        metrics=measure(labels, probabilities, threshold=threshold, photos=photos, n_resamples=n_resamples, seed=seed),
+        baseline=always_crack(labels, photos=photos, n_resamples=n_resamples, seed=seed),
+        n_leaks=int(n_leaks),
+        refused=tuple(refused),
+    )
+
+
+def metrics_document(evaluation: Evaluation) -> dict[str, object]:
+    """What ``metrics.json`` holds: every figure at the top, then all that a figure needs beside it."""
+    band = list(evaluation.unsure_band)
+    decided = evaluation.accuracy_decided
+    return {
+        **{name: estimate.document() for name, estimate in evaluation.metrics.items()},
+        "confusion_matrix": {"labels": list(LABELS), "counts": evaluation.confusion_counts.tolist()},
+        "n_patches": evaluation.n_patches,
+        "n_photos": evaluation.n_photos,
+        "n_crack": evaluation.n_crack,
+        "threshold": evaluation.threshold,
+        "unsure": {
+            "band": band,
+            "share": evaluation.unsure_share,
+            "accuracy_decided": None if np.isnan(decided) else decided,
+        },
+        "baseline_always_crack": {name: figure.document() for name, figure in evaluation.baseline.items()},
+        "dataset": evaluation.dataset,
+        "part": evaluation.part,
+        "split": evaluation.split,
+        "model": evaluation.model,
+        "model_sha256": evaluation.model_sha256,
+        "resampled": evaluation.photo_kind,
+        "n_refused": len(evaluation.refused),
+        "refused": [{"path": path, "reason": reason} for path, reason in evaluation.refused],
+        "leaky": evaluation.leaky,
+        "n_leaks": evaluation.n_leaks,
+    }
+
+
+def worst_mistakes(evaluation: Evaluation, *, limit: int = 24) -> IntArray:
+    """Positions of the wrong answers, the most confident first: the least probability for the truth.
+
+    Ties go by path, so the order of the patches does not matter.
+    """
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    return _ranked(evaluation, wrong, _truth_probability(evaluation))[:limit]
+
+
+def least_certain(evaluation: Evaluation, *, limit: int = 24) -> IntArray:
+    """Positions of the patches nearest to the threshold, the nearest first."""
+    distance = np.abs(evaluation.probabilities - evaluation.threshold)
+    return _ranked(evaluation, np.arange(evaluation.n_patches), distance)[:limit]
+
+
+def _truth_probability(evaluation: Evaluation) -> FloatArray:
+    """(n,) the probability that the model gave to the truth."""
+    return np.where(evaluation.labels == 1, evaluation.probabilities, 1 - evaluation.probabilities)
+
+
+def _ranked(evaluation: Evaluation, positions: IntArray, keys: FloatArray) -> IntArray:
+    ranked = sorted(positions.tolist(), key=lambda i: (keys[i], evaluation.paths[i]))
+    return np.array(ranked, dtype=np.int64)
+
+
+def _nothing_to_judge(dataset: str, part: str | None, refused: Sequence[tuple[str, str]]) -> str:
+    where = f"{dataset}, part {part}" if part else dataset
+    if refused:
+        path, reason = refused[0]
+        return f"{where}: none of {len(refused)} images can be read; {path}: {reason}. Mend the images."
+    return f"{where}: no labelled patch to judge. Name another part, or check the folder."

@@ -1,0 +1,56 @@
+"""Backbone features of patches: what is frozen is computed once, by ONNX Runtime, and cached on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.bundle import Backbone
+from crackscope.cache import Progress, RowCache, Rows, rows_of
+from crackscope.graphs import graph_digest, make_model
+from crackscope.patches import PatchIndex
+from crackscope.prediction import open_session, run_patches
+from crackscope.preprocessing import RESIZE_RULE
+
+__all__ = ["extract_features"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+def extract_features(
+    index: PatchIndex,
+    backbone: Backbone,
+    *,
+    patch_px: int,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Rows:
+    """Features of every patch, shape (n, d), float32.
+
+    Args:
+        index: The patches.
+        backbone: From `crackscope.bundle.read_backbone`.
+        patch_px: Shorter side that patches are resized to.
+        threads: Thread budget; all cores where left out.
+        progress: Called as work goes on.
+
+    Returns:
+        Rows in the order of the index; those found in the cache are not computed again.
+    """
+    # The digest is taken of the graph itself: a card may be copied from another.
+    key = f"features-1 {graph_digest(backbone.graph)} {patch_px} {RESIZE_RULE}"
+    cache = RowCache(key, width=backbone.card.feature_dim)
+    sessions: list[Any] = []  # opened at the first image that is not in the cache
+    lock = threading.Lock()
+
+    def compute(images: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+        with lock:
+            if not sessions:
+                sessions.append(open_session(make_model(backbone.graph).SerializeToString()))
+        return run_patches(sessions[0], images, "features", patch_px=patch_px)
+
+    return rows_of(index, cache, compute, threads=threads, progress=progress)

@@ -1,0 +1,291 @@
+"""A bundle becomes a `Classifier`, and images become predictions: one, many, or a stream of files.
+
+What counts as a patch is told by the card: the longer side is at most twice the longest training patch
+(``source_px``) and at most 1.5 times the shorter one. Anything else is a photo, which is scanned, never squashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.bundle import Bundle, read_bundle
+from crackscope.card import Calibration, Card
+from crackscope.errors import BundleError, DataError, ImageError, reason_of
+from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo
+from crackscope.inputs import ImageFile, list_images
+from crackscope.preprocessing import resize_patch
+from crackscope.streaming import chunked, default_threads, ordered_map
+
+__all__ = [
+    "FILES_A_BATCH",
+    "Classifier",
+    "Prediction",
+    "PredictionRow",
+    "label_of",
+    "load",
+    "open_session",
+    "predict",
+    "run_patches",
+    "unit_of",
+]
+
+FloatArray = npt.NDArray[np.float32]
+UInt8Array = npt.NDArray[np.uint8]
+
+FILES_A_BATCH = 8
+"""Images of a stream that are read and run together: small batches are the faster ones on CPU."""
+
+_MAX_PATCH = 2.0  # times source_px
+_MAX_ASPECT = 1.5
+_MIN_PX = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one patch.
+
+    Attributes:
+        label: ``crack``, ``uncracked`` or ``unsure``.
+        crack_probability: Calibrated, in [0, 1].
+        threshold: The one the label was decided with.
+    """
+
+    label: str
+    crack_probability: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One file of a batch; of an unreadable one ``error`` says why and label and probability are None."""
+
+    path: str
+    unit: str | None
+    label: str | None
+    crack_probability: float | None
+    threshold: float | None
+    model: str
+    error: str | None = None
+
+
+def load(model: str | Path | Bundle | None = None, *, threads: int | None = None) -> Classifier:
+    """Load a bundle for prediction; the default one where none is named.
+
+    Raises:
+        BundleError: If the file is not a bundle of this version.
+    """
+    bundle = model if isinstance(model, Bundle) else read_bundle(model)
+    return Classifier(bundle, threads=threads)
+
+
+def predict(
+    paths: str | Path | Sequence[str | Path],
+    model: Classifier | None = None,
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Iterator[PredictionRow]:
+    """Predict files, folders, globs, CSV lists and archives, a row an image.
+
+    Args:
+        paths: One or several, see `crackscope.inputs.list_images`.
+        model: From `load`; the default bundle where left out.
+        max_megapixels: A larger image is refused.
+
+    Returns:
+        Rows as they come, in the order of the inputs; what cannot be read is a row with its reason.
+
+    Raises:
+        DataError: If a folder or archive holds no image.
+    """
+    images = list_images([paths] if isinstance(paths, (str, Path)) else paths)
+    return (model or load()).predict_files(images, max_megapixels=max_megapixels)
+
+
+class Classifier:
+    """A loaded bundle. Safe to use from several threads.
+
+    Args:
+        bundle: From `crackscope.bundle.read_bundle`.
+        threads: Thread budget for batches and streams; all cores where left out.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.card: Card = bundle.card
+        self.name = f"{bundle.card.name}@{bundle.sha256[:12]}"
+        self.threads = threads or default_threads()
+        try:
+            self._session = open_session(bundle.content)
+        except Exception as error:  # ONNX Runtime raises its own kinds
+            why = " ".join(str(error).split())[:200]
+            raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
+
+    def classify(self, patch: UInt8Array | Photo) -> Prediction:
+        """Classify one patch.
+
+        Args:
+            patch: Array of shape (H, W, 3), uint8, RGB, or a `Photo` of patch size.
+
+        Raises:
+            DataError: If the array has another shape or type.
+            ImageError: If it is much larger than a patch, or too small.
+        """
+        pixels = patch.pixels if isinstance(patch, Photo) else patch
+        return self.classify_batch([pixels])[0]
+
+    def classify_batch(self, patches: Sequence[UInt8Array]) -> list[Prediction]:
+        """Classify several patches; neither the order nor the company changes a result.
+
+        Raises:
+            DataError: If an array has another shape or type.
+            ImageError: If one is much larger than a patch, or too small.
+        """
+        for pixels in patches:
+            _require_rgb(pixels)
+            _require_patch(pixels, self.card)
+        return [self._prediction(value) for value in self.probabilities(patches)]
+
+    def probabilities(self, patches: Sequence[UInt8Array]) -> FloatArray:
+        """Calibrated crack probability of each patch, shape (n,)."""
+        chunks = chunked(patches, FILES_A_BATCH)
+        threads = min(self.threads, max(1, len(patches) // FILES_A_BATCH))
+        found = list(ordered_map(self._run, chunks, threads=threads))
+        return np.concatenate(found) if found else np.empty(0, np.float32)
+
+    def predict_files(
+        self,
+        files: Iterable[ImageFile],
+        *,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> Iterator[PredictionRow]:
+        """Predict a stream of files, in order, a few at a time.
+
+        Args:
+            files: Pairs of a path, for the row, and a function that reads the bytes.
+            max_megapixels: A larger image is refused.
+
+        Yields:
+            A row a file. What cannot be read, or is no patch, is a row with its reason.
+
+        Raises:
+            BundleError: If the network gives something that is not a number.
+        """
+
+        def work(chunk: list[ImageFile]) -> list[PredictionRow]:
+            return self._predict_chunk(chunk, max_megapixels)
+
+        for rows in ordered_map(work, chunked(files, FILES_A_BATCH), threads=self.threads):
+            yield from rows
+
+    def _predict_chunk(self, chunk: Sequence[ImageFile], max_megapixels: float) -> list[PredictionRow]:
+        rows: dict[int, PredictionRow] = {}
+        patches: dict[int, UInt8Array] = {}
+        for i, (path, read) in enumerate(chunk):
+            unit = None
+            try:
+                pixels = decode_photo(_bytes_of(read), path=path, max_megapixels=max_megapixels).pixels
+                unit = unit_of((pixels.shape[0], pixels.shape[1]), self.card)
+                _require_patch(pixels, self.card)
+                patches[i] = pixels
+            except (OSError, DataError) as error:
+                rows[i] = PredictionRow(path, unit, None, None, None, self.name, reason_of(error))
+        for i, value in zip(patches, self._run(list(patches.values())), strict=True):
+            said = self._prediction(value)
+            rows[i] = PredictionRow(chunk[i][0], "patch", said.label, said.crack_probability, said.threshold, self.name)
+        return [rows[i] for i in range(len(chunk))]
+
+    def _run(self, patches: Sequence[UInt8Array]) -> FloatArray:
+        if not patches:
+            return np.empty(0, np.float32)
+        found = run_patches(self._session, patches, "probability", patch_px=self.card.patch_px)
+        if not np.isfinite(found).all():  # it would compare as below every threshold, and read as "uncracked"
+            raise BundleError(f"{self.name}: the network gave something that is not a number. Train the bundle again.")
+        return found[:, self.card.labels.index("crack")]
+
+    def _prediction(self, probability: np.floating[Any] | float) -> Prediction:
+        value = float(probability)
+        return Prediction(label_of(value, self.card.patch), value, self.card.patch.threshold)
+
+
+def label_of(probability: float, calibration: Calibration) -> str:
+    """``unsure`` inside the calibration's band, else ``crack`` from its threshold on, else ``uncracked``."""
+    if calibration.unsure_low <= probability < calibration.unsure_high:
+        return "unsure"
+    return "crack" if probability >= calibration.threshold else "uncracked"
+
+
+def unit_of(source_hw: tuple[int, int], card: Card) -> str:
+    """``patch`` or ``photo``, by the rule at the top of this module; source_hw is (height, width) in pixels."""
+    short, long = sorted(source_hw)
+    return "patch" if long <= _MAX_PATCH * card.source_px and long <= _MAX_ASPECT * short else "photo"
+
+
+def _require_rgb(pixels: UInt8Array) -> None:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise DataError(f"a patch must be an array (H, W, 3) of uint8 RGB; found {found}.")
+
+
+def _require_patch(pixels: UInt8Array, card: Card) -> None:
+    height, width = pixels.shape[:2]
+    if min(height, width) < _MIN_PX:
+        raise ImageError(f"{width}×{height} px is too small to show anything (at least {_MIN_PX} px a side)")
+    if unit_of((height, width), card) == "photo":
+        raise ImageError(
+            f"{width}×{height} px is a photo, not a patch (at most {_MAX_PATCH * card.source_px:.0f} px a side, one "
+            f"side at most {_MAX_ASPECT} times the other); scanning photos is not built yet, cut it into patches"
+        )
+
+
+def _bytes_of(read: Callable[[], bytes]) -> bytes:
+    """What a file holds; whatever its reader raises (a missing member, a damaged stream) is a reason, no crash."""
+    try:
+        return read()
+    except (OSError, DataError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"cannot be read: {why}") from error
+
+
+# Running the graph
+
+
+def open_session(content: bytes, *, threads: int = 1) -> Any:
+    """An ONNX Runtime session of a model's bytes; one thread each, since batches run side by side."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_patches(session: Any, patches: Sequence[UInt8Array], output: str, *, patch_px: int) -> FloatArray:
+    """Resize patches by the one rule and run them, those of one size together.
+
+    Args:
+        session: From `open_session`.
+        patches: Arrays (H, W, 3), uint8, RGB, of any sizes.
+        output: Name of an output of the graph, with the batch first.
+        patch_px: From the card.
+
+    Returns:
+        Array of shape (n, width of the output), float32, in the order of the patches; (0, 1) of none.
+    """
+    resized = [resize_patch(pixels, patch_px=patch_px) for pixels in patches]
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for i, pixels in enumerate(resized):
+        by_size.setdefault(pixels.shape, []).append(i)
+    rows: list[FloatArray] = [np.empty(0, np.float32)] * len(resized)
+    for places in by_size.values():
+        batch = np.stack([resized[i] for i in places])
+        for i, row in zip(places, session.run([output], {"pixels": batch})[0], strict=True):
+            rows[i] = row
+    return np.stack(rows) if rows else np.empty((0, 1), np.float32)

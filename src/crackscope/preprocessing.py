@@ -1,0 +1,64 @@
+"""The one resize. Training, prediction and every figure pass through these lines.
+
+A patch becomes what a bundle eats: its shorter side is scaled to the card's ``patch_px`` by area averaging
+(``cv2.INTER_AREA``), the aspect ratio is kept. Padding and normalising happen inside the bundle's graph.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.errors import ImageError
+
+__all__ = ["RESIZE_RULE", "patch_hw", "resize_patch"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+RESIZE_RULE: Final = "shorter side to patch_px, aspect kept, cv2.INTER_AREA"
+"""The rule as a card states it. A bundle with another rule is refused, so that it can never be mixed up."""
+
+_MAX_ASPECT = 64
+"""A longer strip would take gigabytes: 1×60,000 px becomes 160×9,600,000."""
+
+
+def patch_hw(source_hw: tuple[int, int], *, patch_px: int) -> tuple[int, int]:
+    """Size of a patch after the resize, (height, width) in pixels.
+
+    Raises:
+        ImageError: If a side is zero, or one is more than 64 times the other.
+
+    Example:
+        >>> patch_hw((227, 227), patch_px=160)
+        (160, 160)
+        >>> patch_hw((256, 320), patch_px=160)
+        (160, 200)
+    """
+    height, width = source_hw
+    if min(source_hw) < 1 or max(source_hw) > _MAX_ASPECT * min(source_hw):
+        raise ImageError(f"{width}×{height} px is no patch, but a strip; cut it into patches")
+    scale = patch_px / min(height, width)
+    return max(patch_px, round(height * scale)), max(patch_px, round(width * scale))
+
+
+def resize_patch(pixels: UInt8Array, *, patch_px: int) -> UInt8Array:
+    """Resize one patch by the one rule.
+
+    Args:
+        pixels: Array of shape (H, W, 3), uint8, RGB.
+        patch_px: Length of the shorter side afterwards, in pixels.
+
+    Returns:
+        Array of shape (h, w, 3), uint8, with ``min(h, w) == patch_px``; `pixels` itself where they have
+        that size already.
+
+    Raises:
+        ImageError: If a side is zero, or one is more than 64 times the other.
+    """
+    height, width = patch_hw((pixels.shape[0], pixels.shape[1]), patch_px=patch_px)
+    if (height, width) == pixels.shape[:2]:
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,275 @@
+"""One folder that holds everything about one evaluation, and one page that can be sent to someone.
+
+Nothing in it depends on the clock or on where it was written: the same evaluation gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import classification_report
+
+from crackscope.errors import CrackscopeError, OutputError
+from crackscope.evaluation import Evaluation, least_certain, metrics_document, worst_mistakes
+from crackscope.metrics import N_CALIBRATION_BINS
+from crackscope.patches import LABELS
+from crackscope.reports.contact_sheet import contact_sheet, fit_square
+from crackscope.reports.plots import PLOTS, png_bytes
+from crackscope.reports.wording import (
+    FIGURES,
+    LEAKY,
+    interval_text,
+    number_text,
+    origin_text,
+    percent_text,
+    resampling_text,
+)
+
+__all__ = ["FILES", "write_evaluation"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+FILES = (
+    "metrics.json",
+    "classification_report.txt",
+    "predictions.csv",
+    *(f"{name}.png" for name in PLOTS),
+    "mistakes.png",
+    "report.html",
+)
+"""What `write_evaluation` writes."""
+
+_HEADLINES = ("recall_crack", "precision_crack", "false_alarm_rate", "accuracy", "auroc", "mcc")
+_N_SHOWN = 24
+_N_REFUSED_LISTED = 50
+_THUMBNAIL_PX = 240  # shown at half that width or less, so sharp on a phone
+_PLOT_NOTES = {
+    "roc": "Every threshold at once: cracks found against false alarms. The further into the upper left "
+    "corner, the better; the dot is the threshold in use.",
+    "precision_recall": "How far the alarms can be trusted when ever more of the cracks are to be found. The "
+    "dashed line is what calling everything crack would reach.",
+    "reliability": "Whether a probability of 0.8 means 8 in 10. Points on the diagonal keep their word; the "
+    "columns below say how many patches each point stands for.",
+    "confusion_matrix": "Every patch once: its true label by row, the answer by column. Right answers lie on "
+    "the falling diagonal.",
+}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A patch worth looking at."""
+
+    path: str
+    truth: str
+    probability: float
+    pixels: UInt8Array
+
+    @property
+    def caption(self) -> str:
+        return f"{self.path}\nis {self.truth}, p {self.probability:.3f}"
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    read_image: Callable[[str], UInt8Array],
+    overwrite: bool = False,
+) -> Path:
+    """Write figures, tables, plots and the page of an evaluation into a folder.
+
+    All is written beside the folder first and renamed at the end, so nobody ever sees half of it. If training
+    has seen what is judged, every figure carries the mark "leaky".
+
+    Args:
+        evaluation: What to write.
+        out: The folder; its parents are made as needed.
+        read_image: From a path of the evaluation to RGB uint8 pixels (h, w, 3). Called for the patches
+            shown, at most 24. One that it refuses with a `CrackscopeError` is shown as an empty tile.
+        overwrite: Replace a folder that holds nothing but an older evaluation.
+
+    Returns:
+        ``out``, holding the `FILES`.
+
+    Raises:
+        OutputError: If ``out`` is taken, holds anything else, or cannot be written.
+    """
+    out = Path(out)
+    _refuse_taken(out, overwrite=overwrite)
+    place = out.resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    replaced = place.with_name(f".{place.name}.{os.getpid()}.replaced")
+    try:
+        partial.mkdir(parents=True)
+        _write_files(evaluation, partial, read_image)
+        if place.exists():
+            place.rename(replaced)
+        partial.rename(place)
+    except OSError as error:
+        if replaced.exists() and not place.exists():
+            replaced.rename(place)
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{out}: cannot be written ({reason}). Name another --out, or make room.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if place.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+    return out
+
+
+def _refuse_taken(out: Path, *, overwrite: bool) -> None:
+    """Overwriting must never cost anybody a file that an evaluation did not write."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not overwrite:
+        raise OutputError(f"{out} already exists. Name another --out, or add --overwrite to replace it.")
+    if out.is_symlink() or not out.is_dir():
+        raise OutputError(f"{out} is not a folder, so --overwrite does not replace it. Name another --out.")
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in FILES)
+    if foreign:
+        raise OutputError(
+            f"{out} holds '{foreign[0]}', which no evaluation wrote, so --overwrite does not replace it. "
+            "Name another --out."
+        )
+
+
+def _write_files(evaluation: Evaluation, folder: Path, read_image: Callable[[str], UInt8Array]) -> None:
+    document = metrics_document(evaluation)
+    _write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    _write_text(folder / "classification_report.txt", _classification_text(evaluation))
+    _write_text(folder / "predictions.csv", _predictions_text(evaluation))
+    plots = {name: png_bytes(draw(evaluation)) for name, draw in PLOTS.items()}
+    for name, content in plots.items():
+        (folder / f"{name}.png").write_bytes(content)
+    heading, shown = _worth_looking_at(evaluation, read_image)
+    items = [(patch.pixels, patch.caption) for patch in shown]
+    title = f"{heading} ({LEAKY})" if evaluation.leaky else heading
+    sheet = contact_sheet(items, title=title, alert=evaluation.leaky)
+    (folder / "mistakes.png").write_bytes(_encode(sheet, ".png"))
+    _write_text(folder / "report.html", _page(evaluation, plots, heading, shown))
+
+
+def _write_text(path: Path, text: str) -> None:
+    """The same bytes on every system; an undecodable byte of a file name is written as its escape."""
+    path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+def _classification_text(evaluation: Evaluation) -> str:
+    """scikit-learn's report, and below it every figure with its interval."""
+    report = classification_report(
+        evaluation.labels,
+        evaluation.predictions,
+        labels=[0, 1],
+        target_names=list(LABELS),
+        digits=4,
+        zero_division=np.nan,
+    )
+    lines = [
+        f"{evaluation.model} on {origin_text(evaluation)}, {evaluation.n_crack:,} of them crack",
+        f"threshold {evaluation.threshold:.6g}",
+        "",
+        *str(report).rstrip().split("\n"),
+        "",
+        f"{'figure':<26}{'value':>10}  {'95 % interval':<20}{'always crack':>12}",
+    ]
+    for name, figure in FIGURES.items():
+        estimate, baseline = evaluation.metrics[name], evaluation.baseline[name]
+        value, trivial = number_text(estimate.value), number_text(baseline.value)
+        lines.append(f"{figure.title:<26}{value:>10}  {interval_text(estimate):<20}{trivial:>12}")
+    lines += ["", f"Intervals: bootstrap, {evaluation.photo_kind} resampled."]
+    if evaluation.leaky:
+        lines = [f"Training has seen what is judged here ({_leaks_text(evaluation)}).", "", *lines]
+        lines = [f"{LEAKY} | {line}".rstrip() for line in lines]
+    return "\n".join(lines) + "\n"
+
+
+def _predictions_text(evaluation: Evaluation) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("path", "label", "photo", "crack_probability", "predicted"))
+    photos = evaluation.photos or ("",) * evaluation.n_patches
+    labels, probabilities = evaluation.labels.tolist(), evaluation.probabilities.tolist()
+    for path, label, photo, probability, said in zip(
+        evaluation.paths, labels, photos, probabilities, evaluation.predictions.tolist(), strict=True
+    ):
+        writer.writerow((path, LABELS[label], photo, repr(probability), LABELS[said]))
+    return stream.getvalue()
+
+
+def _worth_looking_at(evaluation: Evaluation, read_image: Callable[[str], UInt8Array]) -> tuple[str, list[_Shown]]:
+    """The worst mistakes, or where there are none, what the model was least certain of; and which it is."""
+    n_mistakes = int((evaluation.predictions != evaluation.labels).sum())
+    if n_mistakes:
+        rows = worst_mistakes(evaluation, limit=_N_SHOWN)
+        which = f"All {len(rows)}" if len(rows) == n_mistakes else f"{len(rows)} of {n_mistakes:,}"
+        heading = "The only mistake" if n_mistakes == 1 else f"{which} mistakes, the most confident first"
+    else:
+        rows = least_certain(evaluation, limit=_N_SHOWN)
+        which = f"the {len(rows)} patches nearest to the threshold" if len(rows) > 1 else "the only patch"
+        heading = f"No mistakes; {which}"
+    shown = []
+    for row in rows.tolist():
+        path, truth = evaluation.paths[row], LABELS[int(evaluation.labels[row])]
+        shown.append(_Shown(path, truth, float(evaluation.probabilities[row]), _pixels(path, read_image)))
+    return heading, shown
+
+
+def _pixels(path: str, read_image: Callable[[str], UInt8Array]) -> UInt8Array:
+    try:
+        return read_image(path)
+    except CrackscopeError:
+        return np.full((2, 2, 3), 200, dtype=np.uint8)  # the file went after it was judged; the figures stand
+
+
+def _page(evaluation: Evaluation, plots: dict[str, bytes], heading: str, shown: list[_Shown]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("crackscope", "reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number_text, "interval": interval_text, "percent": percent_text}
+    return environment.get_template("evaluation.html").render(
+        evaluation=evaluation,
+        counts=evaluation.confusion_counts.tolist(),
+        figures=FIGURES,
+        n_bins=N_CALIBRATION_BINS,
+        headlines=_HEADLINES,
+        leaks=_leaks_text(evaluation),
+        sample=resampling_text(evaluation),
+        plots={name: _data_uri(content, "png") for name, content in plots.items()},
+        plot_notes=_PLOT_NOTES,
+        heading=heading,
+        shown=[(patch, _thumbnail(patch.pixels)) for patch in shown],
+        refused=evaluation.refused[:_N_REFUSED_LISTED],
+    )
+
+
+def _leaks_text(evaluation: Evaluation) -> str:
+    return "1 leak" if evaluation.n_leaks == 1 else f"{evaluation.n_leaks:,} leaks"
+
+
+def _thumbnail(pixels: UInt8Array) -> str:
+    return _data_uri(_encode(fit_square(pixels, _THUMBNAIL_PX), ".jpg"), "jpeg")
+
+
+def _encode(pixels: UInt8Array, suffix: str) -> bytes:
+    return cv2.imencode(suffix, np.ascontiguousarray(pixels[..., ::-1]))[1].tobytes()
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,131 @@
+"""How figures are named, explained and written, so that every plot, table and page says it alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from crackscope.evaluation import Evaluation
+from crackscope.metrics import LOWER_IS_BETTER, Estimate
+
+__all__ = [
+    "FIGURES",
+    "LEAKY",
+    "Figure",
+    "interval_text",
+    "number_text",
+    "origin_text",
+    "percent_text",
+    "resampling_text",
+]
+
+LEAKY = "leaky"
+"""The mark that every figure carries when training has seen what is judged."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric as a reader meets it.
+
+    Attributes:
+        name: Key in ``metrics.json``.
+        title: Short name.
+        meaning: One plain sentence.
+        upper: Where its scale ends; None where it is open.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    upper: float | None = 1.0
+
+    @property
+    def better(self) -> str:
+        """``higher`` or ``lower``."""
+        return "lower" if self.name in LOWER_IS_BETTER else "higher"
+
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure("accuracy", "Accuracy", "Of all patches, the share that gets the right label."),
+        Figure("balanced_accuracy", "Balanced accuracy", "Mean of the two recalls: each label counts half."),
+        Figure("precision_crack", "Precision of crack", "Of the patches called crack, the share that is."),
+        Figure("recall_crack", "Recall of crack", "Of the cracked patches, the share that is found."),
+        Figure("f1_crack", "F1 of crack", "Precision and recall of crack in one number (harmonic mean)."),
+        Figure("precision_uncracked", "Precision of uncracked", "Of those called uncracked, the share that is."),
+        Figure(
+            "recall_uncracked",
+            "Recall of uncracked",
+            "Of the uncracked patches, the share not alarmed about.",
+        ),
+        Figure("f1_uncracked", "F1 of uncracked", "Precision and recall of uncracked in one number."),
+        Figure("false_alarm_rate", "False alarm rate", "Of the uncracked patches, the share called crack."),
+        Figure("auroc", "AUROC", "How often a cracked patch gets the higher probability of a random pair."),
+        Figure("average_precision", "Average precision", "Precision, averaged over every recall."),
+        Figure("mcc", "MCC", "Correlation of answers and truth: 1 is perfect, 0 is worthless."),
+        Figure("log_loss", "Log loss", "Price of the probabilities; confident mistakes cost most.", None),
+        Figure("brier", "Brier score", "Mean squared distance of probability and truth."),
+        Figure("ece", "Calibration error", "Average gap between probability and observed frequency (ECE)."),
+    )
+}
+
+
+def number_text(number: float) -> str:
+    """A figure in three decimals, with more where they would round it to a 0 or 1 that it is not.
+
+    Example:
+        >>> [number_text(number) for number in (0.97312, 0.99996, 1.0, 0.0, 1e-9, float("nan"))]
+        ['0.973', '0.99996', '1.000', '0.000', '<0.00001', 'n/a']
+    """
+    if math.isnan(number):
+        return "n/a"
+    for decimals in (3, 4, 5):
+        text = f"{number:.{decimals}f}"
+        if float(text) not in (0.0, 1.0) or number in (0.0, 1.0):
+            return text
+    if abs(number) < 0.5:
+        return "<0.00001" if number > 0 else ">-0.00001"
+    return ">0.99999" if number < 1 else "1.000"
+
+
+def percent_text(share: float) -> str:
+    """A share in per cent with one decimal, never rounded to all or none; the space does not break.
+
+    Example:
+        >>> print(*[percent_text(share) for share in (0.986, 1.0, 0.9999, 0.0, 0.0001)], sep=", ")
+        98.6 %, 100 %, >99.9 %, 0 %, <0.1 %
+    """
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+    text = f"{100 * share:.1f}"
+    text = {"0.0": "<0.1", "100.0": ">99.9"}.get(text, text)
+    return f"{text}\N{NO-BREAK SPACE}%"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """An interval as low–high, empty where there is none.
+
+    Example:
+        >>> interval_text(Estimate(0.9, 0.85, 0.95))
+        '0.850–0.950'
+    """
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return ""
+    return f"{number_text(estimate.low)}–{number_text(estimate.high)}"
+
+
+def origin_text(evaluation: Evaluation) -> str:
+    """Data, split, part and counts in one line, to stand under every plot."""
+    names = filter(None, (evaluation.dataset, evaluation.split, evaluation.part))
+    short = [name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}" for name in names]
+    return " · ".join([*short, resampling_text(evaluation)])
+
+
+def resampling_text(evaluation: Evaluation) -> str:
+    """How many patches, from how many photos or groups."""
+    counts = f"{evaluation.n_patches:,} patches"
+    if evaluation.n_photos is None:
+        return counts
+    kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
+    return f"{counts} from {evaluation.n_photos:,} {kind}"

@@ -1,0 +1,156 @@
+"""Backbones by hub id or local folder, through ``transformers.AutoModel``: one registry entry a family.
+
+A family says how its convolutions are padded and which pixels it eats. Stride-2 convolutions carry fixed (0, 1)
+padding, in torch and in the graph alike: it equals TensorFlow's "same" at even sizes, does not depend on the size, and
+keeps the sampling grid of a window where it is in the photo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crackscope.card import BackboneCard
+from crackscope.errors import DataError, MissingExtraError, did_you_mean
+
+try:
+    import torch
+    import transformers
+    from torch import nn
+except ImportError as error:
+    raise MissingExtraError(
+        "A backbone from a model folder or hub id", package=str(error.name), extra="train"
+    ) from error
+
+__all__ = ["FAMILIES", "Family", "FeatureMap", "load_backbone"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What sets one family of backbones apart.
+
+    Attributes:
+        model_type: ``model_type`` of its ``config.json``.
+        config_changes: Set in the configuration before the model is built.
+        origin: Where the published weights come from, with licence.
+    """
+
+    model_type: str
+    config_changes: dict[str, Any]
+    origin: str
+
+
+FAMILIES = {
+    "mobilenet_v2": Family(
+        model_type="mobilenet_v2",
+        config_changes={"tf_padding": False},  # it bakes in the padding of the example's size at export
+        origin="ImageNet weights of TF-slim's MobileNetV2 (Google, Apache-2.0)",
+    )
+}
+
+
+class FeatureMap(nn.Module):
+    """A backbone in torch: normalised pixels (n, 3, H, W), sides multiples of 32, to (n, d, H/32, W/32)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, normalised: torch.Tensor) -> torch.Tensor:
+        """Compute the last feature map."""
+        feature_map: torch.Tensor = self.model(normalised).last_hidden_state
+        return feature_map
+
+
+def load_backbone(source: str, *, random_weights: bool = False) -> tuple[FeatureMap, BackboneCard]:
+    """Build a backbone from a local folder or a hub id.
+
+    Args:
+        source: A folder with ``config.json`` and ``model.safetensors``, or a hub id.
+        random_weights: Build it from the configuration alone, for tests.
+
+    Returns:
+        The module in inference mode, float32, and its card (without a digest of the graph).
+
+    Raises:
+        DataError: If it cannot be found or is of an unknown family.
+    """
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    config = _config(source)
+    family = FAMILIES.get(config.model_type)
+    if family is None:
+        raise DataError(
+            f"{source}: backbones of type '{config.model_type}' are not known; known are {', '.join(FAMILIES)}."
+            f"{did_you_mean(config.model_type, FAMILIES)}"
+        )
+    for key, value in family.config_changes.items():
+        setattr(config, key, value)
+    if random_weights:
+        model = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    else:
+        model = transformers.AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+    _fix_padding(model)
+    module = FeatureMap(model).eval()
+    scale, shift = _normalisation(source)
+    card = BackboneCard(
+        name=config.model_type,
+        origin=family.origin,
+        feature_dim=_feature_dim(module),
+        pixel_scale=scale,
+        pixel_shift=shift,
+    )
+    return module, card
+
+
+def source_digest(source: str) -> str:
+    """What tells two sources apart: the digest of a folder's weights and configuration, or the hub id itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    digest = hashlib.sha256()
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        if (folder / name).is_file():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _config(source: str) -> Any:
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        raise DataError(f"{source}: the folder has no config.json. Give a model folder as the hub lays it out.")
+    try:
+        return transformers.AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{source}: no such folder, and the hub could not be reached or does not know it. Download "
+            "config.json, preprocessor_config.json and model.safetensors into a folder and give that folder."
+        ) from error
+
+
+def _fix_padding(module: nn.Module) -> None:
+    """Give every stride-2 convolution of kernel 3 the fixed padding (0, 1) in place of its own."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and child.stride == (2, 2) and child.kernel_size == (3, 3):
+            child.padding = (0, 0)
+            setattr(module, name, nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), child))
+        else:
+            _fix_padding(child)
+
+
+def _feature_dim(module: FeatureMap) -> int:
+    with torch.inference_mode():
+        return int(module(torch.zeros(1, 3, 32, 32)).shape[1])
+
+
+def _normalisation(source: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Factor and summand per channel, from mean and deviation of the source's preprocessor; −1 to 1 without one."""
+    mean, std = [0.5] * 3, [0.5] * 3
+    path = Path(source) / "preprocessor_config.json"
+    if path.is_file():
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        mean, std = settings.get("image_mean", mean), settings.get("image_std", std)
+    scale = tuple(1 / (255 * s) for s in std)
+    shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    return (scale[0], scale[1], scale[2]), (shift[0], shift[1], shift[2])

@@ -1,0 +1,176 @@
+"""The recipe ``head``: a frozen backbone, its features computed once, and a logistic regression on them.
+
+No deep-learning framework is needed: features come from ONNX Runtime, the head from scikit-learn, and the two are
+composed into a bundle. The same patches, split and versions give the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from scipy.special import expit
+
+import crackscope
+from crackscope.bundle import Backbone, Head, compose
+from crackscope.cache import Progress, Rows
+from crackscope.calibration import fit_calibration
+from crackscope.card import Card
+from crackscope.errors import DataError, ImageError
+from crackscope.features import extract_features
+from crackscope.images import decode_photo
+from crackscope.metrics import Estimate, measure
+from crackscope.patches import PatchIndex
+from crackscope.provenance import describe_training_data
+from crackscope.splits import Split
+
+__all__ = ["PENALTIES", "HeadRun", "train_head"]
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Values of scikit-learn's C that are tried, simple ones first; the log loss on ``val`` decides."""
+
+_SHOWN = ("accuracy", "balanced_accuracy", "auroc", "average_precision", "mcc")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRun:
+    """A trained head and how it came about.
+
+    Attributes:
+        model: The bundle, ready for `crackscope.bundle.write_model`.
+        penalty: The chosen C.
+        metrics: Figures on ``val``, on which the head was chosen and calibrated: optimistic.
+        refused: Path and reason of patches that could not be read.
+        n_computed: Patches whose features were not in the cache.
+    """
+
+    model: onnx.ModelProto
+    penalty: float
+    metrics: dict[str, Estimate]
+    refused: tuple[tuple[str, str], ...]
+    n_computed: int
+
+
+def train_head(
+    index: PatchIndex,
+    backbone: Backbone,
+    *,
+    split: Split,
+    patch_px: int = 160,
+    seed: int = 0,
+    leaky: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> HeadRun:
+    """Train a linear head on frozen features.
+
+    Args:
+        index: Patches with their parts, from `crackscope.splits.apply_split`.
+        backbone: From `crackscope.bundle.read_backbone`.
+        split: The split, for the card.
+        patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
+        seed: Of the bootstrap over photos; fitting itself is deterministic.
+        leaky: Whether the split leaks, for the card.
+        threads: Thread budget.
+        progress: Called as features are computed.
+
+    Raises:
+        DataError: If ``train`` or ``val`` lacks a label, or no patch can be read.
+    """
+    for part in ("train", "val"):
+        _part(index, part).require_both_labels(f"part {part}")
+    used = index.select([patch for patch in index.patches if patch.part in ("train", "val")])
+    rows = extract_features(used, backbone, patch_px=patch_px, threads=threads, progress=progress)
+    train, val = _rows_in(used, rows, "train"), _rows_in(used, rows, "val")
+    if not len(train) or not len(val):
+        raise DataError(f"{index.name}: no readable patch in train or val. First reason: {_first_reason(rows)}.")
+    labels = np.array([patch.label == "crack" for patch in used.patches], np.int64)
+    head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
+    logits = np.asarray(rows.values[val] @ head.weight[0] + head.bias[0], np.float64)
+    calibration = fit_calibration(logits, labels[val], fitted_on=f"{len(val)} patches of part val")
+    photos = [used.patches[i].photo for i in val]
+    metrics = measure(
+        labels[val],
+        expit(logits / calibration.temperature),
+        threshold=calibration.threshold,
+        photos=[photo or "" for photo in photos] if all(photos) else None,
+        seed=seed,
+    )
+    training = used.select([used.patches[i] for i in train])
+    card = Card(
+        name=f"{backbone.card.name}-head",
+        made_with=f"crackscope {crackscope.__version__}",
+        patch_px=patch_px,
+        source_px=_longest_side(training),
+        patch=calibration,
+        backbone=backbone.card,
+        training_data=describe_training_data(training, [rows.digests[i] for i in train]),
+        recipe={"name": "head", "penalty": penalty, "patch_px": patch_px},
+        split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": leaky},
+        figures={"val": {name: metrics[name].document() for name in _SHOWN}},
+    )
+    model = compose(backbone, Head(head.weight, head.bias, calibration.temperature), card)
+    refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
+    return HeadRun(model, penalty, metrics, refused, rows.n_computed)
+
+
+def _part(index: PatchIndex, part: str) -> PatchIndex:
+    return index.select([patch for patch in index.patches if patch.part == part])
+
+
+def _rows_in(index: PatchIndex, rows: Rows, part: str) -> IntArray:
+    places = [i for i, patch in enumerate(index.patches) if patch.part == part and i not in rows.refused]
+    return np.array(places, np.int64)
+
+
+def _first_reason(rows: Rows) -> str:
+    return next(iter(rows.refused.values()), "the part is empty")
+
+
+def _fit(train: FloatArray, train_labels: IntArray, val: FloatArray, val_labels: IntArray) -> tuple[Head, float]:
+    """Logistic regression on standardised features, the scaling folded into its weights."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, spread = train.mean(0), np.maximum(train.std(0), 1e-6)
+    standard, standard_val = (train - mean) / spread, (val - mean) / spread
+    fits, losses = [], []
+    for penalty in PENALTIES:
+        model = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(standard, train_labels)
+        weight, bias = np.asarray(model.coef_[0], np.float64), float(model.intercept_[0])
+        scores = np.asarray(standard_val, np.float64) @ weight + bias
+        fits.append((weight, bias))
+        losses.append(np.logaddexp(0, scores) - val_labels * scores)
+    chosen = _simplest(np.stack(losses))
+    weight, bias = fits[chosen]
+    folded = weight / spread
+    head = Head(folded[None].astype(np.float32), np.array([bias - folded @ mean], np.float32))
+    return head, PENALTIES[chosen]
+
+
+def _simplest(losses: npt.NDArray[np.float64]) -> int:
+    """The first of several fits, simple ones first, that is not surely worse than the best.
+
+    Source: the one-standard-error rule, on paired differences; Hastie et al. 2009, section 7.10.
+
+    Args:
+        losses: Shape (n_fits, n_patches).
+    """
+    excess = losses - losses[np.argmin(losses.mean(1))]
+    error = excess.std(1) / np.sqrt(losses.shape[1])
+    return int(np.flatnonzero(excess.mean(1) <= error)[0])
+
+
+def _longest_side(index: PatchIndex) -> int:
+    """Longest side among at most 64 patches spread over the index, in pixels."""
+    longest = 0
+    for patch in index.patches[:: max(1, len(index) // 64)]:
+        try:
+            longest = max(longest, *decode_photo(index.files.read(patch.path)).pixels.shape[:2])
+        except (OSError, ImageError):
+            continue
+    return longest

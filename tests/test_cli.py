@@ -1,0 +1,334 @@
+"""The contract that scripts rely on: stdout, stderr, exit codes, one clear line for bad input, nothing half written."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crackscope.cli import app, main
+from crackscope.drawing import draw_patch
+from crackscope.patches import read_patches
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        captured = capfd.readouterr()
+        return Result(int(left.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def walls(drawn: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "walls"
+    shutil.copytree(drawn.parent, folder)
+    return folder / "labels.csv"
+
+
+@pytest.fixture
+def split_file(run: Any, drawn: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "split.csv"
+    assert run("split", drawn, "--val", 0.25, "--test", 0.25, "--out", path).code == 0
+    return path
+
+
+def assert_one_line(result: Result, *parts: str) -> None:
+    assert result.code == 1
+    lines = [line for line in result.err.splitlines() if line.startswith("crackscope: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in result.err
+    for part in parts:
+        assert part in lines[0]
+
+
+# What every command does
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example(run: Any, command: str) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    body = result.out[: result.out.index("Options")]
+    assert f"Example: crackscope {command}" in " ".join(body.split())
+
+
+def test_wrong_usage_is_2(run: Any) -> None:
+    result = run("predict")
+    assert result.code == 2
+    assert "Missing argument" in result.err
+    assert run("predict", "x.jpg", "--treshold", "0.5").code == 2
+    assert run("no-such-command").code == 2
+
+
+def test_version(run: Any) -> None:
+    assert run("--version").out.startswith("crackscope ")
+
+
+def test_an_error_is_a_document_too_when_json_is_asked(run: Any, tmp_path: Path) -> None:
+    result = run("split", tmp_path / "nothing", "--json")
+    assert result.json["status"] == "error"
+    assert "no such folder" in result.json["error"]
+
+
+# The story
+
+
+def test_split_train_evaluate_predict(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    run_folder, figures, table = tmp_path / "run", tmp_path / "figures", tmp_path / "predictions.csv"
+    trained = run(
+        *("train", drawn, "--split", split_file, "--backbone", backbone_file, "--patch-px", 64),
+        *("--out", run_folder, "--json"),
+    )
+    assert trained.code == 0
+    assert trained.json["leaky"] is False
+    assert sorted(path.name for path in run_folder.iterdir()) == ["metrics.json", "model.onnx", "run.json", "split.csv"]
+    model = run_folder / "model.onnx"
+    judged = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", figures, "--json")
+    assert judged.code == 0
+    document = json.loads((figures / "metrics.json").read_text())
+    assert set(document["accuracy"]) == {"value", "low", "high"}
+    assert judged.json["accuracy"] == document["accuracy"]
+    assert document["part"] == "test"
+    assert document["n_photos"] == 3
+    assert "data:image" in (figures / "report.html").read_text()
+    predicted = run("predict", drawn.parent, "--model", model, "--out", table, "--json")
+    assert predicted.code == 0
+    rows = rows_of(table)
+    assert len(rows) == len(read_patches(drawn))
+    assert list(rows[0]) == ["path", "unit", "label", "crack_probability", "threshold", "model", "error"]
+    assert {row["label"] for row in rows} <= {"crack", "uncracked", "unsure"}
+
+
+def test_bundle_prints_the_card(run: Any, bundle_file: Path) -> None:
+    assert run("bundle", bundle_file, "--json").json["card"]["patch_px"] == 64
+    text = run("bundle", bundle_file).out
+    assert "temperature: 2.0" in text
+    assert "origin: random numbers" in text
+
+
+def test_split_writes_a_picture_of_each_class(run: Any, drawn: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "samples.png"
+    assert run("split", drawn, "--out", tmp_path / "s.csv", "--pictures", picture).code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+# Leaks
+
+
+def leaking(split_file: Path, tmp_path: Path) -> Path:
+    lines = split_file.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.endswith(",train"))
+    lines[first] = lines[first].replace(",train", ",test")
+    path = tmp_path / "leaking.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_leaking_split_is_refused_by_train_and_evaluate(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    bad = leaking(split_file, tmp_path)
+    trained = run("train", drawn, "--split", bad, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(trained, "has patches in both train and test", "--allow-leakage")
+    assert not (tmp_path / "run").exists()
+    judged = run("evaluate", drawn, "--split", bad, "--model", bundle_file, "--out", tmp_path / "figures")
+    assert_one_line(judged, "has patches in both train and test", "--allow-leakage")
+
+
+def test_figures_of_a_leaking_split_are_marked(
+    run: Any, drawn: Path, split_file: Path, bundle_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    bad = leaking(split_file, tmp_path)
+    judged = run(
+        *("evaluate", drawn, "--split", bad, "--model", bundle_file, "--out", tmp_path / "figures", "--allow-leakage")
+    )
+    assert judged.code == 0
+    figures = [line for line in judged.out.splitlines() if "0." in line]
+    assert figures
+    assert all("leaky" in line for line in figures)
+    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["leaky"] is True
+    trained = run(
+        *("train", drawn, "--split", bad, "--backbone", backbone_file, "--patch-px", 64, "--out", tmp_path / "run"),
+        "--allow-leakage",
+    )
+    assert "val (leaky): accuracy" in trained.out
+    assert run("bundle", tmp_path / "run" / "model.onnx", "--json").json["card"]["split"]["leaky"] is True
+
+
+# Bad input
+
+
+def test_an_empty_folder(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_one_line(run("split", tmp_path / "empty", "--out", tmp_path / "s.csv"), "no images found")
+    assert_one_line(run("predict", tmp_path / "empty", "--out", tmp_path / "p.csv"), "no images found")
+
+
+def test_one_class_only(run: Any, walls: Path, tmp_path: Path) -> None:
+    (walls.parent / "labels.csv").unlink()
+    shutil.rmtree(walls.parent / "uncracked")
+    assert_one_line(run("split", walls.parent, "--by", "random", "--out", tmp_path / "s.csv"), "both labels", "0 uncr")
+
+
+def test_an_unreadable_file_among_many(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
+    victim = sorted((walls.parent / "crack").iterdir())[3]
+    victim.write_bytes(b"%PDF-1.7")
+    table = tmp_path / "p.csv"
+    result = run("predict", walls.parent, "--model", bundle_file, "--out", table, "--json")
+    assert result.code == 3
+    assert result.json["status"] == "look"
+    assert result.json["n_refused"] == 1
+    rows = {row["path"]: row for row in rows_of(table)}
+    refused = rows[f"{walls.parent}/crack/{victim.name}"]
+    assert "a PDF" in refused["error"]
+    assert refused["label"] == ""
+    assert sum(row["error"] == "" for row in rows.values()) == len(rows) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("path,label\na.jpg,crak\n", ("row 2", "'crak'", "Did you mean 'crack'?")),
+        ("path,lable\na.jpg,crack\n", ("no column 'label'", "Did you mean 'lable'?")),
+    ],
+)
+def test_a_wrong_table(run: Any, tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    assert_one_line(run("split", tmp_path / "data.csv", "--out", tmp_path / "s.csv"), "data.csv", *parts)
+
+
+def test_a_split_of_another_data_set(run: Any, drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("path,label,photo,part\nfar/away.jpg,crack,,train\n")
+    result = run("train", drawn, "--split", other, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(result, "far/away.jpg", "other data", "crackscope split")
+
+
+def test_train_without_parts_says_how_to_get_them(run: Any, drawn: Path, tmp_path: Path) -> None:
+    assert_one_line(run("train", drawn, "--out", tmp_path / "run"), "in no part", "crackscope split")
+
+
+def test_a_missing_model_and_a_foreign_one(run: Any, drawn: Path, tmp_path: Path) -> None:
+    missing = run("predict", drawn.parent, "--model", tmp_path / "no.onnx", "--out", tmp_path / "p.csv")
+    assert_one_line(missing, "no.onnx", "No such file")
+    (tmp_path / "text.onnx").write_text("hello")
+    foreign = run("predict", drawn.parent, "--model", tmp_path / "text.onnx", "--out", tmp_path / "p.csv")
+    assert_one_line(foreign, "text.onnx", "not an ONNX file")
+
+
+def test_what_exists_is_not_overwritten(run: Any, drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
+    table = tmp_path / "p.csv"
+    table.write_text("mine")
+    refused = run("predict", drawn.parent, "--model", bundle_file, "--out", table)
+    assert_one_line(refused, "p.csv exists", "--overwrite")
+    assert table.read_text() == "mine"
+    assert run("predict", drawn.parent, "--model", bundle_file, "--out", table, "--overwrite").code == 0
+    assert table.read_text().startswith("path,")
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "not allowed to write")])
+def test_a_full_disk_and_a_read_only_one(
+    run: Any, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)  # the disk is imitated: root may write anywhere
+    result = run("split", drawn, "--out", tmp_path / "s.csv")
+    monkeypatch.undo()
+    assert_one_line(result, words, "s.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unicode_and_very_long_names(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    folder = tmp_path / "fotos – Brücke № 7 桥"
+    folder.mkdir()
+    names = ["ü" * 100 + ".jpg", "裂缝 裂縫.png", 'a,b;"c".jpg']
+    for i, name in enumerate(names):
+        content = cv2.imencode(Path(name).suffix, draw_patch(i, side_px=96).pixels)[1].tobytes()
+        (folder / name).write_bytes(content)
+    table = tmp_path / "p.csv"
+    assert run("predict", folder, "--model", bundle_file, "--out", table).code == 0
+    assert sorted(Path(row["path"]).name for row in rows_of(table)) == sorted(names)
+
+
+def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
+    (walls.parent / "crack" / "loop").symlink_to(walls.parent, target_is_directory=True)
+    result = run("predict", walls.parent, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
+    assert result.code == 0
+    assert result.json["n_files"] == len(read_patches(walls))
+
+
+def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "photo.jpg"), draw_patch(0, side_px=600).pixels)
+    result = run("predict", tmp_path / "photo.jpg", "--model", bundle_file, "--out", tmp_path / "p.csv")
+    assert result.code == 3
+    (row,) = rows_of(tmp_path / "p.csv")
+    assert (row["unit"], row["label"]) == ("photo", "")
+    assert "600×600 px is a photo" in row["error"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
+def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
+    table, many = tmp_path / "p.csv", [str(drawn.parent)] * 60
+    command = [sys.executable, "-m", "crackscope", "predict", *many, "--model", str(bundle_file), "--out", str(table)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    journal = tmp_path / ".p.csv.journal"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not table.exists()
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(again.stdout)
+    assert document["n_resumed"] > 0
+    assert document["n_files"] == 60 * len(read_patches(drawn))
+
+
+def test_a_closed_pipe_is_no_error(bundle_file: Path) -> None:
+    command = f"{sys.executable} -m crackscope bundle {bundle_file} | head -1"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "Traceback" not in found.stderr

@@ -1,0 +1,29 @@
+"""The first thing a newcomer runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crackscope", "demo", "--json"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    document = json.loads(found.stdout)
+    assert [path.name for path in tmp_path.iterdir()] == ["crackscope-demo"]
+    folder = tmp_path / "crackscope-demo"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("evaluation", "patches", "predictions.csv", "run", "samples.png", "split.csv"),
+    ]
+    assert (tmp_path / document["report"]).read_text().startswith("<!doctype html>")
+    first = (folder / "predictions.csv").read_text().splitlines()[1]
+    assert first.startswith("patches/crack/")
+    assert document["accuracy"]["value"] > 0.8
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr

@@ -1,0 +1,128 @@
+"""A leak is found wherever it hides, and told in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crackscope.drawing import draw_dataset
+from crackscope.errors import SplitError
+from crackscope.leaks import Leaks, check_split
+from crackscope.patches import Patch, PatchIndex, read_patches
+from crackscope.splits import Split, apply_split, read_split, split, write_split
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    draw_dataset(tmp_path / "walls", n_photos=14, patches_per_photo=4, side_px=64)
+    return tmp_path / "walls"
+
+
+def with_parts(index: PatchIndex, assigned: Split, tmp_path: Path) -> PatchIndex:
+    """By way of the file, as commands do."""
+    write_split(assigned, tmp_path / "split.csv", overwrite=True)
+    return apply_split(index, read_split(tmp_path / "split.csv"))
+
+
+def of_part(index: PatchIndex, part: str) -> Patch:
+    return next(patch for patch in index.patches if patch.part == part)
+
+
+@pytest.mark.parametrize("by", ["photo", "similarity"])
+def test_a_split_that_keeps_together_is_clean(folder, tmp_path, by):
+    index = read_patches(folder)
+    leaks = check_split(with_parts(index, split(index, by=by), tmp_path))
+    assert (len(leaks), leaks) == (0, Leaks())
+    assert leaks.summary() == "No leaks."
+
+
+def test_photos_on_two_sides_are_found_and_told(folder, tmp_path):
+    index = read_patches(folder)
+    assigned = split(index, by="random", seed=1)
+    leaks = check_split(with_parts(index, assigned, tmp_path))
+    sides: dict[str, set[str]] = {}
+    for patch in assigned.patches:
+        sides.setdefault(patch.photo or "", set()).add(patch.part or "")
+    assert len(leaks.photos) == sum(len(parts) > 1 for parts in sides.values()) > 3
+    assert not leaks.exact
+    assert not leaks.near
+    assert leaks.summary().startswith(f"{len(leaks)} photos, 0 exact and 0 near duplicates on two sides. Photo photo-")
+
+
+def test_the_sentence_about_a_photo(folder):
+    index = read_patches(folder)
+    one, two, three, *_ = index.patches
+    labelled = index.select(
+        [
+            Patch(one.path, "crack", "7003", "test"),
+            Patch(two.path, "crack", "7003", "train"),
+            Patch(three.path, "crack"),
+        ]
+    )
+    assert check_split(labelled).photos == (
+        "Photo 7003 has patches in both train and test. Rebuild the split with `crackscope split --by photo`.",
+    )
+    everywhere = [
+        Patch(p.path, "crack", "group-001", part)
+        for p, part in zip((one, two, three), ("val", "train", "test"), strict=True)
+    ]
+    assert check_split(index.select(everywhere)).photos == (
+        "Group group-001 has patches in train, val and test. "
+        "Rebuild the split with `crackscope split --by similarity`.",
+    )
+
+
+def test_duplicates_on_two_sides_are_found_and_told(folder, tmp_path):
+    index = read_patches(folder)
+    parts = apply_split(index, split(index))
+    train, val, test = (of_part(parts, part) for part in ("train", "val", "test"))
+    (folder / "copy.jpg").write_bytes((folder / val.path).read_bytes())
+    pixels = cv2.imread(str(folder / train.path))
+    cv2.imwrite(str(folder / "flipped.png"), cv2.resize(np.ascontiguousarray(pixels[:, ::-1]), (96, 96)))
+    (folder / "same side.jpg").write_bytes((folder / test.path).read_bytes())
+    index = index.select(
+        [
+            *parts.patches,
+            Patch("copy.jpg", val.label, "other", "train"),
+            Patch("flipped.png", train.label, "another", "test"),
+            Patch("same side.jpg", test.label, "a third", "test"),
+        ]
+    )
+    leaks = check_split(index, threads=2)
+    assert leaks.photos == ()
+    assert leaks.exact == (f"{val.path} (val) and copy.jpg (train) are the same file.",)
+    assert leaks.near == (f"{train.path} (train) and flipped.png (test) have the same pixels.",)
+    assert len(leaks) == 2
+    assert leaks.summary() == f"0 photos, 1 exact and 1 near duplicates on two sides. {leaks.exact[0]}"
+
+
+def test_photos_that_only_the_data_knows_are_found_behind_groups(folder, tmp_path):
+    index = read_patches(folder)
+    assigned = split(index, by="random")
+    groups = [Patch(p.path, p.label, f"group-{i:03d}", p.part) for i, p in enumerate(assigned.patches)]
+    parts = with_parts(index, Split(tuple(groups)), tmp_path)
+    assert len(check_split(parts).photos) > 3
+
+
+def test_photos_that_only_the_split_knows_are_found(folder, tmp_path):
+    index = read_patches(folder)
+    photoless = index.select([Patch(patch.path, patch.label) for patch in index.patches])
+    parts = with_parts(photoless, split(index, by="random"), tmp_path)
+    assert len(check_split(parts).photos) > 3
+
+
+def test_what_has_no_part_is_on_no_side(folder):
+    index = read_patches(folder)
+    one, *others = split(index).patches
+    (folder / "copy.jpg").write_bytes((folder / one.path).read_bytes())
+    assert len(check_split(index.select([one, *others, Patch("copy.jpg", one.label, one.photo)]))) == 0
+    with pytest.raises(SplitError, match="no patch has a part"):
+        check_split(index)

@@ -1,0 +1,72 @@
+"""The one resize: shorter side exact, aspect kept, nothing else touched."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crackscope.drawing import draw_patch
+from crackscope.errors import ImageError
+from crackscope.preprocessing import RESIZE_RULE, patch_hw, resize_patch
+
+SIDES = st.integers(1, 5000)
+
+
+@settings(deadline=None)
+@given(height=SIDES, width=SIDES, patch_px=st.integers(1, 640))
+def test_the_shorter_side_is_exact_and_the_aspect_is_kept(height: int, width: int, patch_px: int) -> None:
+    if max(height, width) > 64 * min(height, width):
+        with pytest.raises(ImageError, match="no patch, but a strip"):
+            patch_hw((height, width), patch_px=patch_px)
+        return
+    found = patch_hw((height, width), patch_px=patch_px)
+    assert min(found) == patch_px
+    assert abs(max(found) - patch_px * max(height, width) / min(height, width)) <= 0.5 + 1e-6
+    assert found == patch_hw((width, height), patch_px=patch_px)[::-1]
+    assert patch_hw(found, patch_px=patch_px) == found
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), patch_px=st.integers(1, 64))
+def test_the_array_has_that_size(height: int, width: int, patch_px: int) -> None:
+    pixels = np.full((height, width, 3), (10, 200, 90), np.uint8)
+    if max(height, width) > 64 * min(height, width):
+        return
+    found = resize_patch(pixels, patch_px=patch_px)
+    assert found.shape == (*patch_hw((height, width), patch_px=patch_px), 3)
+    assert found.dtype == np.uint8
+    assert (found == (10, 200, 90)).all()
+
+
+def test_it_is_opencv_s_area_average() -> None:
+    pixels = draw_patch(1).pixels
+    assert "INTER_AREA" in RESIZE_RULE
+    assert (resize_patch(pixels, patch_px=160) == cv2.resize(pixels, (160, 160), interpolation=cv2.INTER_AREA)).all()
+    halves = pixels[:200, :200].reshape(100, 2, 100, 2, 3).mean((1, 3))
+    assert np.abs(resize_patch(pixels[:200, :200], patch_px=100) - halves).max() <= 0.5
+
+
+def test_views_turned_and_read_only_arrays_give_the_same() -> None:
+    pixels = draw_patch(2, side_px=96).pixels
+    for view in (pixels[::-1], pixels[:, ::-1], pixels.transpose(1, 0, 2), pixels[::2, ::3], pixels[:, :, ::-1]):
+        assert (resize_patch(view, patch_px=24) == resize_patch(view.copy(), patch_px=24)).all()
+    fixed = pixels.copy()
+    fixed.flags.writeable = False
+    assert (resize_patch(fixed, patch_px=24) == resize_patch(pixels, patch_px=24)).all()
+
+
+def test_a_patch_of_that_size_is_left_alone() -> None:
+    pixels = draw_patch(2, side_px=64).pixels
+    before = pixels.copy()
+    assert resize_patch(pixels, patch_px=64) is pixels
+    resize_patch(pixels, patch_px=30)
+    assert (pixels == before).all()
+
+
+@pytest.mark.parametrize("source_hw", [(0, 5), (5, 0), (1, 60_000), (65, 1)])
+def test_a_strip_is_refused_before_it_takes_gigabytes(source_hw: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=f"{source_hw[1]}×{source_hw[0]} px"):
+        resize_patch(np.zeros((*source_hw, 3), np.uint8), patch_px=160)

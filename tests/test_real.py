@@ -1,0 +1,120 @@
+"""The main job on real images: the METU and SDNET2018 samples, and the default bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+import crackscope
+from crackscope.patches import PatchIndex
+from crackscope.splits import apply_split, split, write_split
+
+pytestmark = pytest.mark.slow
+
+
+def one_part(index: PatchIndex, assigned: crackscope.Split, part: str) -> PatchIndex:
+    return apply_split(index, assigned, part=part)
+
+
+def test_the_samples_are_read_as_published(real_data: Path) -> None:
+    metu = crackscope.read_patches(real_data / "metu_sample.tar")
+    assert metu.counts() == {"uncracked": 3000, "crack": 3000}
+    assert {patch.dataset for patch in metu.patches} == {"metu"}
+    assert not metu.knows_photos
+    sdnet = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    assert len({patch.photo for patch in sdnet.patches}) == 24
+    assert {patch.dataset for patch in sdnet.patches} == {"sdnet2018-D", "sdnet2018-P", "sdnet2018-W"}
+
+
+def test_metu_by_similarity_reaches_its_figure_without_a_leak(
+    real_data: Path, real_weights: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="the extra `train` is not installed")
+    data = real_data / "metu_sample.tar"
+    index = crackscope.read_patches(data)
+    assigned = split(index, by="similarity")
+    assert not len(crackscope.check_split(apply_split(index, assigned)))
+    write_split(assigned, tmp_path / "split.csv")
+    runs = [
+        crackscope.train(data, tmp_path / name, split=tmp_path / "split.csv", backbone=str(real_weights))
+        for name in ("one", "two")
+    ]
+    digests = {hashlib.sha256((run.folder / "model.onnx").read_bytes()).hexdigest() for run in runs}
+    assert len(digests) == 1
+    assert runs[1].n_computed == 0
+    model = crackscope.load(runs[0].folder / "model.onnx")
+    evaluation = crackscope.evaluate(one_part(index, assigned, "test"), model, part="test")
+    assert evaluation.metrics["accuracy"].value >= 0.995
+
+
+def test_neighbouring_numbers_of_metu_mostly_share_a_group(real_data: Path) -> None:
+    """Neighbouring Positive numbers share a photo, which the names do not tell; the groups find it far above chance."""
+    index = crackscope.read_patches(real_data / "metu_sample.tar")
+    group = {patch.path: patch.photo for patch in split(index, by="similarity").patches}
+    cracks = [patch.path for patch in index.patches if patch.label == "crack"]
+    together = sum(group[a] == group[b] for a, b in itertools.pairwise(cracks)) / len(cracks)
+    apart = sum(group[a] == group[b] for a, b in zip(cracks, cracks[500:], strict=False)) / len(cracks)
+    assert together > 0.35
+    assert together > 3 * apart
+
+
+def test_sdnet_by_photo_keeps_photos_together(real_data: Path) -> None:
+    index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    assigned = split(index, by="photo")
+    sides: dict[str | None, set[str | None]] = {}
+    for patch in assigned.patches:
+        sides.setdefault(patch.photo, set()).add(patch.part)
+    assert all(len(parts) == 1 for parts in sides.values())
+    assert {len({p.photo for p in assigned.patches if p.part == part}) > 1 for part in ("val", "test")} == {True}
+
+
+def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: Path) -> None:
+    bundle = crackscope.read_bundle()
+    assert len(bundle.content) <= 10_000_000
+    card = bundle.card
+    assert {data.name for data in card.training_data} == {"METU", "SDNET2018"}
+    assert {data.licence for data in card.training_data} == {"CC BY 4.0"}
+    index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    chosen = index.select(index.patches[::8])
+    evaluation = crackscope.evaluate(chosen, crackscope.load())  # most of it was trained on: a check that it works
+    assert evaluation.metrics["auroc"].value > 0.85
+
+
+def test_the_default_bundle_has_seen_no_reserved_photo(real_data: Path) -> None:
+    """Its card counts the photos it was trained on; those and the reserved ones cannot both fit into the set."""
+    reserved = (real_data / "sdnet2018_reserved.csv").read_text().splitlines()[1:]
+    sdnet = next(data for data in crackscope.read_bundle().card.training_data if data.name == "SDNET2018")
+    assert sdnet.n_photos is not None
+    assert sdnet.n_photos + len(reserved) <= 230
+
+
+def test_one_image_four_ways(real_data: Path, tmp_path: Path) -> None:
+    """From the file, from the array alone, in a batch of 32, and through plain ONNX Runtime."""
+    import cv2
+    import numpy as np
+    import onnxruntime
+
+    from crackscope.bundle import default_bundle
+
+    index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    for i, patch in enumerate(index.patches[::185]):
+        (tmp_path / f"{i:02}.jpg").write_bytes(index.files.read(patch.path))
+    files = sorted(tmp_path.glob("*.jpg"))[:32]
+    model = crackscope.load()
+    arrays = [crackscope.read_photo(file).pixels for file in files]
+    from_files = [row.crack_probability for row in crackscope.predict(files, model)]
+    alone = [model.classify(pixels).crack_probability for pixels in arrays]
+    together = [said.crack_probability for said in model.classify_batch(arrays)]
+    session = onnxruntime.InferenceSession(str(default_bundle()))
+    card = json.loads(session.get_modelmeta().custom_metadata_map["crackscope.card"])
+    plain = []
+    for file in files:
+        pixels = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+        pixels = cv2.resize(pixels, (card["patch_px"],) * 2, interpolation=cv2.INTER_AREA)
+        plain.append(session.run(["probability"], {"pixels": pixels[None]})[0][0, 0])
+    for other in (alone, together, plain):
+        np.testing.assert_allclose(other, from_files, atol=1e-4)
