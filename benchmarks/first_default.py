@@ -3,9 +3,9 @@
     python benchmarks/first_default.py --metu METU --sdnet2018 SDNET2018 --reserved RESERVED.csv \
         --backbone MODEL_FOLDER --work WORK --out src/crackscope/assets/default.onnx
 
-METU and SDNET2018 are the folders of the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is
-split by similarity, SDNET2018 by photo, seed 0, 70:15:15. A round takes 6,000 METU patches, all cracked and twice as
-many uncracked SDNET2018 patches. Killed, it goes on from the last round in WORK. Prints figures on the test parts.
+Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
+SDNET2018 by photo, seed 0, 70:15:15. A round takes 6,000 METU patches, all cracked and twice as many uncracked SDNET
+patches. Killed, it goes on from the last round in WORK. At the end it prints the figures on the test parts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import nn
 
 import crackscope
 from crackscope.bundle import Head, compose, read_backbone, write_model
-from crackscope.calibration import fit_calibration
+from crackscope.calibration import fit_calibration, fit_shift
 from crackscope.card import Card
 from crackscope.evaluation import evaluate, metrics_document
 from crackscope.features import extract_features
@@ -55,7 +54,7 @@ def a_round(metu: PatchIndex, sdnet: PatchIndex, number: int) -> list[tuple[Patc
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def batches(metu: PatchIndex, sdnet: PatchIndex, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(metu: PatchIndex, sdnet: PatchIndex, number: int):  # yields pixels (n, H, W, 3) and targets (n,)
     def load(items: list[tuple[int, tuple[PatchIndex, Patch]]]) -> tuple[torch.Tensor, torch.Tensor]:
         images = [(i, decode_photo(index.files.read(patch.path)).pixels) for i, (index, patch) in items]
         views = [augment_patch(pixels, np.random.default_rng([1, number, i])) for i, pixels in images]
@@ -79,11 +78,10 @@ def train(source: str, checkpoint: Path, metu: PatchIndex, sdnet: PatchIndex) ->
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, steps, pct_start=WARM_UP / steps)
     state = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
     saved = torch.load(checkpoint) if checkpoint.exists() else {"round": -1}
-    first = saved.pop("round") + 1
-    for name, values in saved.items():
-        state[name].load_state_dict(values)
+    for name in state.keys() & saved.keys():
+        state[name].load_state_dict(saved[name])
     scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
-    for number in range(first, ROUNDS):
+    for number in range(saved["round"] + 1, ROUNDS):
         network.train()
         for step, (pixels, targets) in enumerate(batches(metu, sdnet, number)):
             planes = (pixels.permute(0, 3, 1, 2).float() * scale + shift).contiguous(memory_format=torch.channels_last)
@@ -106,19 +104,17 @@ def main() -> None:
     for name in ("--metu", "--sdnet2018", "--reserved", "--backbone", "--work", "--out"):
         parser.add_argument(name, required=True)
     given = parser.parse_args()
-    work, out = Path(given.work), Path(given.out)
-    work.mkdir(parents=True, exist_ok=True)
+    (work := Path(given.work)).mkdir(parents=True, exist_ok=True)
     with Path(given.reserved).open(newline="") as file:
         reserved = {f"{row['surface']}-{row['photo']}" for row in csv.DictReader(file)}
-    metu, sdnet = read_patches(given.metu), read_patches(given.sdnet2018)
-    sdnet = sdnet.select([patch for patch in sdnet.patches if patch.photo not in reserved])
+    metu, full = read_patches(given.metu), read_patches(given.sdnet2018)
+    sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
     metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
     trained = [part_of(index, "train") for index in (metu, sdnet)]
     network = train(given.backbone, work / "checkpoint.pt", *trained)
 
     data = tuple(line for index in trained for line in describe_training_data(index, fingerprints(index).digests))
-    named = {"name": "mobilenet_v2, fine-tuned", "trained_on": data}
-    own = load_backbone(given.backbone)[1].model_copy(update=named)
+    own = load_backbone(given.backbone)[1].model_copy(update={"name": "mobilenet_v2-finetuned", "trained_on": data})
     write_model(export_backbone(network["backbone"], own), work / "backbone.onnx", overwrite=True)
     backbone = read_backbone(work / "backbone.onnx")
     weight, bias = (tensor.detach().numpy() for tensor in network["head"].parameters())
@@ -126,7 +122,8 @@ def main() -> None:
     features = np.concatenate([extract_features(index, backbone, patch_px=PATCH_PX).values for index in validated])
     labels = np.array([patch.label == "crack" for index in validated for patch in index.patches], np.int64)
     logits = np.asarray(features @ weight[0] + bias[0], np.float64)
-    calibration = fit_calibration(logits, labels, fitted_on="part val of METU and SDNET2018")
+    shift = fit_shift(logits, labels)  # a round holds more cracks than a photo does
+    calibration = fit_calibration(logits + shift, labels, fitted_on="part val of METU and SDNET2018")
     card = Card(
         name="default",
         made_with=f"crackscope {crackscope.__version__}",
@@ -138,14 +135,14 @@ def main() -> None:
         recipe={"name": "first_default", "rounds": ROUNDS, "batch": BATCH, "peak_rate": PEAK_RATE, "ema": EMA},
         split={"metu": "similarity, seed 0, 70:15:15", "sdnet2018": "photo, seed 0, 70:15:15", "leaky": False},
     )
-    head = Head(weight, bias, calibration.temperature)
-    write_model(compose(backbone, head, card), out, overwrite=True)
+    head = Head(weight, np.float32(bias + shift), calibration.temperature)
+    write_model(compose(backbone, head, card), given.out, overwrite=True)
     surfaces = [sdnet.select([p for p in sdnet.patches if p.dataset.endswith(surface)]) for surface in "DPW"]
     figures = {}
     for name, index in zip(("METU", "SDNET2018", "decks", "pavements", "walls"), (metu, sdnet, *surfaces), strict=True):
-        found = metrics_document(evaluate(part_of(index, "test"), crackscope.load(out), part="test"))
+        found = metrics_document(evaluate(part_of(index, "test"), crackscope.load(given.out), part="test"))
         figures[f"{name}, test"] = {key: found[key] for key in (*METRICS, "n_patches", "n_photos", "n_crack")}
-    write_model(compose(backbone, head, card.model_copy(update={"figures": figures})), out, overwrite=True)
+    write_model(compose(backbone, head, card.model_copy(update={"figures": figures})), given.out, overwrite=True)
     print(json.dumps(figures, indent=2))
 
 

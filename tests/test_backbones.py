@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from crackscope.card import Calibration, Card  # noqa: E402
 from crackscope.errors import DataError  # noqa: E402
 from crackscope.prediction import open_session  # noqa: E402
 from crackscope.training.backbones import FAMILIES, load_backbone  # noqa: E402
-from crackscope.training.export import backbone_file, export_backbone, torch_features  # noqa: E402
+from crackscope.training.conversion import backbone_file  # noqa: E402
+from crackscope.training.export import export_backbone, torch_features  # noqa: E402
 
 SMALL = {
     "mobilenet_v2": {"model_type": "mobilenet_v2", "depth_multiplier": 0.25, "finegrained_output": False},
@@ -113,9 +116,20 @@ def test_logits_of_a_whole_bundle_agree_with_torch_at_every_size(real_weights: P
 
 
 @pytest.mark.slow
-def test_a_folder_is_turned_into_onnx_once(real_weights: Path) -> None:
+def test_a_folder_is_turned_into_onnx_once_and_then_without_torch(
+    real_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = backbone_file(str(real_weights))
-    changed = first.stat().st_mtime_ns
-    assert backbone_file(str(real_weights)) == first
-    assert first.stat().st_mtime_ns == changed
     assert first.is_relative_to(cache_folder())
+    monkeypatch.setitem(sys.modules, "crackscope.training.export", None)
+    assert backbone_file(str(real_weights)) == first
+
+
+def test_without_the_extra_the_error_names_it() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from crackscope.training.conversion import backbone_file\n"
+        "backbone_file('some/model')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "needs torch, which is not installed. Try: pip install 'crackscope[train]'" in found.stderr

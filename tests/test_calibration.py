@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.metrics import matthews_corrcoef
 
-from crackscope.calibration import MAX_UNSURE, fit_calibration, fit_temperature, prudent_threshold, unsure_band
+from crackscope.calibration import (
+    MAX_UNSURE,
+    fit_calibration,
+    fit_shift,
+    fit_temperature,
+    prudent_threshold,
+    unsure_band,
+)
 
 
 def simulated(n: int, *, temperature: float, seed: int, prior: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +48,13 @@ def test_patches_all_told_apart_do_not_call_for_certainty() -> None:
 
 def test_one_class_keeps_the_logits() -> None:
     assert fit_temperature(np.array([1.0, 2.0]), np.array([1, 1])) == 1.0
+
+
+def test_a_share_of_cracks_that_training_did_not_see_is_made_up_for() -> None:
+    logits, labels = simulated(40_000, temperature=0.5, seed=6, prior=-2)
+    assert fit_shift(logits + 0.8, labels) == pytest.approx(-0.8, abs=0.05)
+    assert fit_shift(logits, labels) == pytest.approx(0, abs=0.05)
+    assert fit_shift(np.array([1.0, 2.0]), np.array([0, 0])) == 0.0
 
 
 def test_the_threshold_stays_at_one_half_where_few_patches_would_move_it() -> None:

@@ -190,6 +190,40 @@ def test_figures_of_a_leaking_split_are_marked(
     assert run("bundle", tmp_path / "run" / "model.onnx", "--json").json["card"]["split"]["leaky"] is True
 
 
+def test_parts_told_by_the_folders_are_checked_too(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for row in rows_of(split_file):
+        place = data / row["part"] / row["label"] / Path(row["path"]).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn.parent / row["path"], place)
+    arguments = ("train", data, "--backbone", backbone_file, "--patch-px", 64, "--out")
+    assert run(*arguments, tmp_path / "run").code == 0
+    model = tmp_path / "run" / "model.onnx"
+    judged = run("evaluate", data, "--model", model, "--part", "val", "--out", tmp_path / "figures", "--json")
+    assert judged.json["part"] == "val"
+    first = next((data / "train" / "crack").iterdir())
+    shutil.copy(first, data / "test" / "crack" / f"again-{first.name}")
+    assert_one_line(run(*arguments, tmp_path / "run2"), "are the same file", "--allow-leakage")
+    refused = run("evaluate", data, "--model", model, "--part", "test", "--out", tmp_path / "more")
+    assert_one_line(refused, "are the same file", "--allow-leakage")
+
+
+def test_a_model_of_another_split_is_told(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    assert run("split", drawn, "--val", 0.25, "--test", 0.25, "--seed", 7, "--out", other).code == 0
+    trained = run("train", drawn, "--split", other, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert trained.code == 0
+    model = tmp_path / "run" / "model.onnx"
+    same = run("evaluate", drawn, "--model", model, "--split", other, "--out", tmp_path / "a")
+    assert "another split" not in same.err
+    differs = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", tmp_path / "b")
+    assert "trained with another split" in differs.err
+
+
 # Bad input
 
 
@@ -314,7 +348,7 @@ def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_pa
     child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     journal = tmp_path / ".p.csv.journal"
     until = time.monotonic() + 60
-    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size):
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)

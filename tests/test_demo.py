@@ -18,7 +18,7 @@ def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["crackscope-demo"]
     folder = tmp_path / "crackscope-demo"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("evaluation", "patches", "predictions.csv", "run", "samples.png", "split.csv"),
+        *("evaluation", "patches", "predictions.csv", "predictions.png", "run", "samples.png", "split.csv"),
     ]
     assert (tmp_path / document["report"]).read_text().startswith("<!doctype html>")
     first = (folder / "predictions.csv").read_text().splitlines()[1]

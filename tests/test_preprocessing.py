@@ -41,12 +41,23 @@ def test_the_array_has_that_size(height: int, width: int, patch_px: int) -> None
     assert (found == (10, 200, 90)).all()
 
 
-def test_it_is_opencv_s_area_average() -> None:
+@pytest.mark.parametrize(
+    ("patch_px", "way"), [(227, "LINEAR"), (300, "LINEAR"), (160, "LINEAR"), (114, "LINEAR"), (113, "AREA")]
+)
+def test_it_is_opencv_s_as_the_rule_says(patch_px: int, way: str) -> None:
     pixels = draw_patch(1).pixels
-    assert "INTER_AREA" in RESIZE_RULE
-    assert (resize_patch(pixels, patch_px=160) == cv2.resize(pixels, (160, 160), interpolation=cv2.INTER_AREA)).all()
-    halves = pixels[:200, :200].reshape(100, 2, 100, 2, 3).mean((1, 3))
-    assert np.abs(resize_patch(pixels[:200, :200], patch_px=100) - halves).max() <= 0.5
+    assert f"INTER_{way}" in RESIZE_RULE
+    expected = cv2.resize(pixels, (patch_px, patch_px), interpolation=getattr(cv2, f"INTER_{way}"))
+    assert (resize_patch(pixels, patch_px=patch_px) == expected).all()
+
+
+@pytest.mark.parametrize("side", [200, 203, 300, 400])
+def test_shrinking_averages_over_all_pixels(side: int) -> None:
+    """Half of the pixels black, half white, in a chequer: no pixel may be skipped, or the grey would be lost."""
+    chequer = np.indices((side, side)).sum(0) % 2 * 255
+    found = resize_patch(np.repeat(chequer[:, :, None], 3, 2).astype(np.uint8), patch_px=side // 3)
+    assert abs(float(found.mean()) - 127.5) < 3
+    assert found.std() < 30
 
 
 def test_views_turned_and_read_only_arrays_give_the_same() -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 
 from crackscope.card import Calibration
 from crackscope.metrics import choose_threshold
 
-__all__ = ["fit_calibration", "fit_temperature", "prudent_threshold", "unsure_band"]
+__all__ = ["fit_calibration", "fit_shift", "fit_temperature", "prudent_threshold", "unsure_band"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -42,19 +42,45 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
         >>> round(fit_temperature(logits, np.array([0, 0, 1, 1] * 50)), 2) < 1
         True
     """
-    n_crack = int(labels.sum())
-    n_uncracked = len(labels) - n_crack
-    if not n_crack or not n_uncracked:
+    if len(np.unique(labels)) < 2:
         return 1.0
-    targets = np.where(labels == 1, (n_crack + 1) / (n_crack + 2), 1 / (n_uncracked + 2))
     values = np.asarray(logits, np.float64)
 
     def loss(log_temperature: float) -> float:
-        scaled = values / np.exp(log_temperature)
-        return float((np.logaddexp(0, scaled) - targets * scaled).mean())
+        return _platt_loss(values / np.exp(log_temperature), labels)
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
+
+
+def fit_shift(logits: FloatArray, labels: IntArray) -> float:
+    """What to add to logits before a temperature is fitted, where training saw another share of cracks.
+
+    Shift and temperature are fitted together, as Platt's line, with Platt's targets; one-class input gives 0. Added to
+    a head's bias, the shift becomes part of the model.
+
+    Source:
+        Platt 1999, section 2.2.
+
+    Args:
+        logits: Shape (n,).
+        labels: Shape (n,), 1 for crack.
+    """
+    if len(np.unique(labels)) < 2:
+        return 0.0
+    values = np.asarray(logits, np.float64)
+
+    def loss(line: FloatArray) -> float:
+        return _platt_loss(np.exp(line[0]) * (values + line[1]), labels)
+
+    return float(minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10}).x[1])
+
+
+def _platt_loss(logits: FloatArray, labels: IntArray) -> float:
+    """Mean log loss against Platt's targets, which leave room for doubt even where all patches are told apart."""
+    n_crack = int(labels.sum())
+    targets = np.where(labels == 1, (n_crack + 1) / (n_crack + 2), 1 / (len(labels) - n_crack + 2))
+    return float((np.logaddexp(0, logits) - targets * logits).mean())
 
 
 def prudent_threshold(probabilities: FloatArray, labels: IntArray, *, seed: int = 0) -> float:

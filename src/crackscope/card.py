@@ -105,7 +105,7 @@ class Card(_Part):
     labels: tuple[str, ...] = ("crack",)
     patch_px: int = Field(ge=32, le=4096)
     source_px: int = Field(ge=16, le=65536)
-    resize: Literal["shorter side to patch_px, aspect kept, cv2.INTER_AREA"] = RESIZE_RULE
+    resize: Literal["shorter side to patch_px, aspect kept, cv2.INTER_LINEAR, below half cv2.INTER_AREA"] = RESIZE_RULE
     mm_per_px: float | None = Field(default=None, gt=0)
     pool: Literal["mean"] = "mean"
     map: Literal["exact", "approximate"] = "exact"

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from crackscope.cache import Progress
 from crackscope.drawing import draw_dataset
 from crackscope.evaluation import evaluate
@@ -17,6 +20,7 @@ from crackscope.prediction import load
 from crackscope.prediction_table import predict_to_file
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
+from crackscope.reports.prediction_sheet import write_prediction_sheet
 from crackscope.splits import apply_split, split, write_split
 from crackscope.training.runs import train
 
@@ -61,9 +65,12 @@ def run_demo(
         model = load(part / "run" / "model.onnx")
         test = apply_split(index, assigned, part="test")
         evaluation = evaluate(test, model, part="test", split="split.csv", seed=seed, progress=progress)
-        write_evaluation(
-            evaluation, part / "evaluation", read_image=lambda path: decode_photo(test.files.read(path)).pixels
-        )
+
+        def read_image(path: str) -> npt.NDArray[np.uint8]:
+            return decode_photo(test.files.read(path)).pixels
+
+        write_evaluation(evaluation, part / "evaluation", read_image=read_image)
+        write_prediction_sheet(evaluation, part / "predictions.png", read_image=read_image)
         figure = evaluation.metrics["accuracy"]
         tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
 

@@ -122,7 +122,7 @@ def draw_photo(
 
 
 def draw_dataset(
-    folder: Path, *, n_photos: int = 24, patches_per_photo: int = 16, side_px: int = 227, seed: int = 0
+    folder: str | Path, *, n_photos: int = 24, patches_per_photo: int = 16, side_px: int = 227, seed: int = 0
 ) -> Path:
     """Draw photos, cut each into a grid of patches, and write them as a labelled folder.
 
@@ -149,6 +149,7 @@ def draw_dataset(
     _require(patches_per_photo >= 1, "patches_per_photo", patches_per_photo, "at least 1")
     _require(side_px >= SMALLEST_SIDE_PX, "side_px", side_px, f"at least {SMALLEST_SIDE_PX}")
     _require(seed >= 0, "seed", seed, "an integer from 0")
+    folder = Path(folder)
     for name in ("crack", "uncracked", "labels.csv"):
         if (folder / name).exists():
             raise OutputError(f"{folder} already holds {name}. Delete it, or name another folder.")

@@ -110,7 +110,6 @@ class Journal:
             self._file.truncate(0)
             head = _line({"task": task, "begun": time.time()})
             self._file.write(head)
-            self._file.flush()
         else:
             self.n_rows, size = _rows_to_keep(self._file, paths, batch, begun)
             self._file.truncate(len(head) + size)

@@ -143,7 +143,8 @@ def read_patches(data: str | Path) -> PatchIndex:
     place = Path(data)
     if place.suffix.lower() == ".csv" and not place.is_dir():
         patches = _from_table(_read_bytes(place), place.name)
-        return _index(place.stem, patches, open_files(place.parent))
+        name = place.resolve().parent.name if place.name == _TABLE else place.stem
+        return _index(name, patches, open_files(place.parent))
     files = open_files(place)
     name = place.stem if place.is_file() else place.resolve().name
     if table := _table_of(files):

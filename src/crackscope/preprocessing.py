@@ -1,7 +1,8 @@
 """The one resize. Training, prediction and every figure pass through these lines.
 
-A patch becomes what a bundle eats: its shorter side is scaled to the card's ``patch_px`` by area averaging
-(``cv2.INTER_AREA``), the aspect ratio is kept. Padding and normalising happen inside the bundle's graph.
+A patch becomes what a bundle eats: its shorter side is scaled to the card's ``patch_px``, the aspect ratio is kept, by
+``cv2.INTER_LINEAR``; below half the size by ``cv2.INTER_AREA``, since linear interpolation would skip pixels there. At
+the usual 227 or 256 to 160 px, linear takes a fifth of the time. Padding and normalising happen inside the graph.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["RESIZE_RULE", "patch_hw", "resize_patch"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-RESIZE_RULE: Final = "shorter side to patch_px, aspect kept, cv2.INTER_AREA"
+RESIZE_RULE: Final = "shorter side to patch_px, aspect kept, cv2.INTER_LINEAR, below half cv2.INTER_AREA"
 """The rule as a card states it. A bundle with another rule is refused, so that it can never be mixed up."""
 
 _MAX_ASPECT = 64
@@ -61,4 +62,6 @@ def resize_patch(pixels: UInt8Array, *, patch_px: int) -> UInt8Array:
     height, width = patch_hw((pixels.shape[0], pixels.shape[1]), patch_px=patch_px)
     if (height, width) == pixels.shape[:2]:
         return pixels
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    below_half = 2 * patch_px < min(pixels.shape[:2])
+    interpolation = cv2.INTER_AREA if below_half else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)

@@ -24,7 +24,7 @@ from crackscope.errors import SplitError, did_you_mean
 from crackscope.output import write_text
 from crackscope.patches import LABELS, PARTS, Patch, PatchIndex
 
-__all__ = ["Split", "apply_split", "is_group", "read_split", "split", "write_split"]
+__all__ = ["Split", "apply_split", "is_group", "read_split", "split", "split_of", "write_split"]
 
 _COLUMNS = ["path", "label", "photo", "part"]
 _WAYS = ("photo", "similarity", "random")
@@ -275,6 +275,22 @@ def _kept_together(patches: Sequence[Patch]) -> str:
     if all(is_group(patch.photo or "") for patch in patches):
         return "similarity"
     return "photo" if whole else "random"
+
+
+def split_of(index: PatchIndex, split: str | Path | None) -> Split:
+    """The split of a file, or the one that the data's own folders or table tell.
+
+    Raises:
+        SplitError: If neither tells the part of every patch.
+    """
+    if split is not None:
+        return read_split(split)
+    partless = [patch.path for patch in index.patches if patch.part is None]
+    if partless:
+        raise SplitError(
+            f"{index.name}: {partless[0]} is in no part. Make a split with `crackscope split` and give it with --split."
+        )
+    return Split(index.patches, "photo" if index.knows_photos else "random")
 
 
 def apply_split(index: PatchIndex, assigned: Split, *, part: str | None = None) -> PatchIndex:

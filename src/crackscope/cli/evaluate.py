@@ -19,7 +19,10 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
     split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
-    part: Annotated[str | None, typer.Option(help="train, val or test; test if --split is given.")] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="train, val or test, of --split or of the data's own folders; test if --split is given."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures, plots and report.html.")] = Path("evaluation"),
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
@@ -42,24 +45,26 @@ def evaluate(
     from crackscope.patches import read_patches
     from crackscope.prediction import load
     from crackscope.reports.evaluation_report import write_evaluation
-    from crackscope.splits import apply_split, read_split
+    from crackscope.splits import apply_split, split_of
 
     require_free(out, overwrite=overwrite)
     classifier = load(model, threads=threads)
     index = read_patches(data)
     n_leaks, photo_kind = 0, "photos"
-    if split is not None:
+    if split is not None or part is not None:
         part = part or "test"
-        assigned = read_split(split)
+        assigned = split_of(index, split)
         with progress_bar("looking for leaks") as progress:
             leaks = check_split(apply_split(index, assigned), threads=threads, progress=progress)
         if len(leaks) and not allow_leakage:
             raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
+        if classifier.card.split.get("sha256") not in (None, assigned.sha256()):
+            say(
+                "The model was trained with another split. If that was of this data, it may have seen part of this one."
+            )
         n_leaks = len(leaks)
         photo_kind = "similarity groups" if assigned.grouped_by == "similarity" else "photos"
         index = apply_split(index, assigned, part=part)
-    elif part is not None:
-        index = index.select([patch for patch in index.patches if patch.part == part])
     with progress_bar("predicting") as progress:
         evaluation = measure(
             index,

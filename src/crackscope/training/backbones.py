@@ -7,7 +7,6 @@ keeps the sampling grid of a window where it is in the photo.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,18 +102,6 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         pixel_shift=shift,
     )
     return module, card
-
-
-def source_digest(source: str) -> str:
-    """What tells two sources apart: the digest of a folder's weights and configuration, or the hub id itself."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return source
-    digest = hashlib.sha256()
-    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
-        if (folder / name).is_file():
-            digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
 
 
 def _config(source: str) -> Any:

@@ -6,40 +6,20 @@ import io
 import logging
 import warnings
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from torch import nn
 
-from crackscope.bundle import OPSET, make_backbone, write_model
-from crackscope.cache import cache_folder
+from crackscope.bundle import OPSET, make_backbone
 from crackscope.card import BackboneCard
 from crackscope.errors import BundleError
-from crackscope.training.backbones import FeatureMap, load_backbone, source_digest
+from crackscope.training.backbones import FeatureMap
 
-__all__ = ["backbone_file", "export_backbone"]
+__all__ = ["export_backbone", "torch_features"]
 
 _TOLERANCE = 1e-4
-_VERSION = "backbone-1"
-
-
-def backbone_file(source: str) -> Path:
-    """Turn a model folder or hub id into a backbone file, cached by the content of the folder.
-
-    Raises:
-        DataError: If the source cannot be found or is of an unknown family.
-        BundleError: If the graph does not agree with torch.
-    """
-    import hashlib
-
-    name = hashlib.sha256(f"{_VERSION} {source_digest(source)}".encode()).hexdigest()[:24]
-    path = cache_folder() / "backbones" / f"{name}.onnx"
-    if not path.is_file():
-        module, card = load_backbone(source)
-        write_model(export_backbone(module, card), path, overwrite=True)
-    return path
 
 
 def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:

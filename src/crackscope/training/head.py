@@ -167,7 +167,7 @@ def _simplest(losses: npt.NDArray[np.float64]) -> int:
 
 def _longest_side(index: PatchIndex) -> int:
     """Longest side among at most 64 patches spread over the index, in pixels."""
-    longest = 0
+    longest = 16  # the least that a card allows; smaller patches are refused anyway
     for patch in index.patches[:: max(1, len(index) // 64)]:
         try:
             longest = max(longest, *decode_photo(index.files.read(patch.path)).pixels.shape[:2])

@@ -17,10 +17,10 @@ from crackscope.leaks import check_split
 from crackscope.metrics import Estimate
 from crackscope.output import new_folder, require_free
 from crackscope.patches import PatchIndex, read_patches
-from crackscope.splits import Split, apply_split, read_split, write_split
+from crackscope.splits import Split, apply_split, split_of, write_split
 from crackscope.training.head import HeadRun, train_head
 
-__all__ = ["Run", "split_of", "train"]
+__all__ = ["Run", "train"]
 
 _DEFAULT_PATCH_PX = 160
 
@@ -106,22 +106,6 @@ def train(
     return Run(folder, head.metrics, head.penalty, len(leaks) > 0, head.refused, head.n_computed)
 
 
-def split_of(index: PatchIndex, split: str | Path | None) -> Split:
-    """The split of a file, or the one that the data's own folders or table tell.
-
-    Raises:
-        SplitError: If neither tells the part of every patch.
-    """
-    if split is not None:
-        return read_split(split)
-    partless = [patch.path for patch in index.patches if patch.part is None]
-    if partless:
-        raise SplitError(
-            f"{index.name}: {partless[0]} is in no part. Make a split with `crackscope split` and give it with --split."
-        )
-    return Split(index.patches, "photo" if index.knows_photos else "random")
-
-
 def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
     """The ONNX file of a backbone, and the patch size it was made for."""
     if backbone is None or Path(backbone).is_file():
@@ -130,7 +114,7 @@ def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
             return path, read_bundle(path).card.patch_px
         except Exception:
             return path, _DEFAULT_PATCH_PX  # a backbone file; if it is none either, reading it says so
-    from crackscope.training.export import backbone_file
+    from crackscope.training.conversion import backbone_file
 
     return backbone_file(str(backbone)), _DEFAULT_PATCH_PX
 

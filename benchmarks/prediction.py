@@ -1,0 +1,119 @@
+"""Compare `crackscope predict` with Keras and with bare ONNX Runtime, on the same patches, in one run.
+
+    pip install tensorflow-cpu          # for the Keras side only
+    python benchmarks/prediction.py [--patches 2000] [--rounds 5] [--keras-python PYTHON]
+
+Drawn 227 px JPEG patches in class folders. Each side runs in a process of its own, in turn, after a warm-up; loading
+the model is not counted. crackscope: from the folder to the written CSV, decoding included, default bundle
+(MobileNetV2, 160 px). Keras: `model.predict` over `image_dataset_from_directory`, MobileNetV2, 160 px. Bare ONNX
+Runtime: the same bundle on arrays that are already decoded and resized in memory, all cores, the fastest of the batches
+1, 8 and 32. Prints the medians of images a second and the two ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PATCH_PX = 160
+
+
+def crackscope_rate(folder: Path) -> float:
+    import crackscope
+    from crackscope.inputs import list_images
+    from crackscope.prediction_table import predict_to_file
+
+    model = crackscope.load()
+    images = list_images([folder])
+    list(model.predict_files(images[:64]))
+    with tempfile.TemporaryDirectory() as place:
+        start = time.perf_counter()
+        predict_to_file(images, model, Path(place) / "predictions.csv")
+        return len(images) / (time.perf_counter() - start)
+
+
+def keras_rate(folder: Path) -> float:
+    import tensorflow as tf
+
+    def dataset() -> tf.data.Dataset:
+        return tf.keras.utils.image_dataset_from_directory(
+            folder, image_size=(PATCH_PX, PATCH_PX), batch_size=32, shuffle=False, verbose=False
+        )
+
+    base = tf.keras.applications.MobileNetV2((PATCH_PX, PATCH_PX, 3), include_top=False, weights=None, pooling="avg")
+    pixels = tf.keras.Input((PATCH_PX, PATCH_PX, 3))
+    scaled = tf.keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    model = tf.keras.Model(pixels, tf.keras.layers.Dense(2, activation="softmax")(base(scaled)))
+    images = dataset().prefetch(tf.data.AUTOTUNE)
+    model.predict(images.take(2), verbose=0)
+    n = len(dataset().file_paths)
+    start = time.perf_counter()
+    model.predict(images, verbose=0)
+    return n / (time.perf_counter() - start)
+
+
+def bare_rate(folder: Path) -> float:
+    import numpy as np
+    import onnxruntime
+
+    import crackscope
+    from crackscope.bundle import default_bundle
+    from crackscope.preprocessing import resize_patch
+
+    files = sorted(folder.rglob("*.jpg"))
+    arrays = np.stack([resize_patch(crackscope.read_photo(file).pixels, patch_px=PATCH_PX) for file in files])
+    session = onnxruntime.InferenceSession(str(default_bundle()), providers=["CPUExecutionProvider"])
+    rates = []
+    for batch in (1, 8, 32):
+        session.run(["probability"], {"pixels": arrays[:batch]})
+        start = time.perf_counter()
+        for first in range(0, len(arrays), batch):
+            session.run(["probability"], {"pixels": arrays[first : first + batch]})
+        rates.append(len(arrays) / (time.perf_counter() - start))
+    return max(rates)
+
+
+SIDES = {"crackscope": crackscope_rate, "keras": keras_rate, "bare": bare_rate}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patches", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keras-python", default=sys.executable, help="a Python that has TensorFlow")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        print(json.dumps(SIDES[given.side](given.folder)))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        from crackscope.drawing import draw_dataset
+
+        folder = draw_dataset(Path(place) / "patches", n_photos=-(-given.patches // 14), patches_per_photo=16).parent
+        (folder / "labels.csv").unlink()
+        rates: dict[str, list[float]] = {side: [] for side in SIDES}
+        for _ in range(given.rounds):
+            for side in SIDES:
+                python = given.keras_python if side == "keras" else sys.executable
+                command = [python, __file__, "--side", side, "--folder", str(folder)]
+                found = subprocess.run(
+                    command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
+                rates[side].append(json.loads(found.stdout.splitlines()[-1]))
+        n = len(list(folder.rglob("*.jpg")))
+    median = {side: statistics.median(values) for side, values in rates.items()}
+    print(f"{n} drawn patches, {given.rounds} rounds, medians in images/s:")
+    print("  ".join(f"{side} {rate:.0f}" for side, rate in median.items()))
+    print(f"crackscope / Keras predict:       {median['crackscope'] / median['keras']:.2f}")
+    print(f"crackscope / bare ONNX Runtime:   {median['crackscope'] / median['bare']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""A model folder or hub id becomes a backbone file: once, cached, and from then on without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from crackscope.bundle import write_model
+from crackscope.cache import cache_folder
+
+__all__ = ["backbone_file"]
+
+_VERSION = "backbone-1"
+_ENDINGS = (".json", ".safetensors", ".bin")
+
+
+def backbone_file(source: str) -> Path:
+    """Path of the backbone file of a model folder or hub id, made (extra ``train``) if it is not in the cache.
+
+    Args:
+        source: A folder as the hub lays it out, known by its content; or a hub id, known by its name.
+
+    Raises:
+        DataError: If the source cannot be found or is of an unknown family.
+        BundleError: If the graph does not agree with torch.
+        MissingExtraError: If it is not in the cache and the extra is not installed.
+    """
+    name = hashlib.sha256(f"{_VERSION} {_digest(source)}".encode()).hexdigest()[:24]
+    path = cache_folder() / "backbones" / f"{name}.onnx"
+    if not path.is_file():
+        from crackscope.training.backbones import load_backbone
+        from crackscope.training.export import export_backbone
+
+        module, card = load_backbone(source)
+        write_model(export_backbone(module, card), path, overwrite=True)
+    return path
+
+
+def _digest(source: str) -> str:
+    """What tells two sources apart: the digest of a folder's files, or the hub id itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in _ENDINGS:
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
