@@ -23,7 +23,7 @@ import crackscope
 from crackscope.bundle import Head, compose, read_backbone, write_model
 from crackscope.calibration import fit_calibration, fit_shift
 from crackscope.card import Card
-from crackscope.evaluation import evaluate, metrics_document
+from crackscope.evaluation import metrics_document
 from crackscope.features import extract_features
 from crackscope.images import decode_photo
 from crackscope.metrics import METRICS
@@ -114,7 +114,7 @@ def main() -> None:
     network = train(given.backbone, work / "checkpoint.pt", *trained)
 
     data = tuple(line for index in trained for line in describe_training_data(index, fingerprints(index).digests))
-    own = load_backbone(given.backbone)[1].model_copy(update={"name": "mobilenet_v2-finetuned", "trained_on": data})
+    own = load_backbone(given.backbone)[1].model_copy(update={"name": "mobilenet_v2"})
     write_model(export_backbone(network["backbone"], own), work / "backbone.onnx", overwrite=True)
     backbone = read_backbone(work / "backbone.onnx")
     weight, bias = (tensor.detach().numpy() for tensor in network["head"].parameters())
@@ -140,7 +140,7 @@ def main() -> None:
     surfaces = [sdnet.select([p for p in sdnet.patches if p.dataset.endswith(surface)]) for surface in "DPW"]
     figures = {}
     for name, index in zip(("METU", "SDNET2018", "decks", "pavements", "walls"), (metu, sdnet, *surfaces), strict=True):
-        found = metrics_document(evaluate(part_of(index, "test"), crackscope.load(given.out), part="test"))
+        found = metrics_document(crackscope.evaluate(index, crackscope.load(given.out), part="test"))
         figures[f"{name}, test"] = {key: found[key] for key in (*METRICS, "n_patches", "n_photos", "n_crack")}
     write_model(compose(backbone, head, card.model_copy(update={"figures": figures})), given.out, overwrite=True)
     print(json.dumps(figures, indent=2))

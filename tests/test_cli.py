@@ -91,6 +91,12 @@ def test_wrong_usage_is_2(run: Any) -> None:
     assert "Missing argument" in result.err
     assert run("predict", "x.jpg", "--treshold", "0.5").code == 2
     assert run("no-such-command").code == 2
+    assert run("split", "x", "--by", "photos").code == 2
+    assert run("split", "x", "--val", "1.5").code == 2
+    assert run("predict", "x.jpg", "--out", "table.xlsx").code == 2
+    assert run("train", "x", "--patch-px", "8000").code == 2
+    document = run("predict", "--json")
+    assert (document.code, document.json["status"]) == (2, "usage")
 
 
 def test_version(run: Any) -> None:
@@ -210,7 +216,7 @@ def test_parts_told_by_the_folders_are_checked_too(
     assert_one_line(refused, "are the same file", "--allow-leakage")
 
 
-def test_a_model_of_another_split_is_told(
+def test_what_the_model_was_trained_on_is_not_taken_for_new(
     run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.csv"
@@ -219,9 +225,20 @@ def test_a_model_of_another_split_is_told(
     assert trained.code == 0
     model = tmp_path / "run" / "model.onnx"
     same = run("evaluate", drawn, "--model", model, "--split", other, "--out", tmp_path / "a")
-    assert "another split" not in same.err
+    assert "trained on" not in same.err
     differs = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", tmp_path / "b")
-    assert "trained with another split" in differs.err
+    assert "all figures are leaky" in differs.err
+    document = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert document["leaky"] is True
+    assert 0 < document["n_seen"] <= document["n_patches"]
+    assert "were trained on" in (tmp_path / "b" / "report.html").read_text()
+    everything = run("evaluate", drawn, "--model", model, "--out", tmp_path / "c", "--json")
+    counted = sum(row["part"] == "train" for row in rows_of(other))
+    assert everything.json["n_seen"] == counted
+    again = run(
+        *("train", drawn, "--split", split_file, "--backbone", model, "--out", tmp_path / "again", "--json"),
+    )
+    assert again.json["leaky"] is True  # the backbone has seen patches of this val
 
 
 # Bad input
@@ -245,7 +262,7 @@ def test_an_unreadable_file_among_many(run: Any, walls: Path, bundle_file: Path,
     table = tmp_path / "p.csv"
     result = run("predict", walls.parent, "--model", bundle_file, "--out", table, "--json")
     assert result.code == 3
-    assert result.json["status"] == "look"
+    assert result.json["status"] == "refused"
     assert result.json["n_refused"] == 1
     rows = {row["path"]: row for row in rows_of(table)}
     refused = rows[f"{walls.parent}/crack/{victim.name}"]
@@ -283,6 +300,23 @@ def test_a_missing_model_and_a_foreign_one(run: Any, drawn: Path, tmp_path: Path
     (tmp_path / "text.onnx").write_text("hello")
     foreign = run("predict", drawn.parent, "--model", tmp_path / "text.onnx", "--out", tmp_path / "p.csv")
     assert_one_line(foreign, "text.onnx", "not an ONNX file")
+
+
+def test_overwriting_never_costs_anybody_a_file(
+    run: Any, walls: Path, split_file: Path, backbone_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    before = sorted(walls.parent.rglob("*"))
+    for command in (
+        ("train", walls, "--split", split_file, "--backbone", backbone_file),
+        ("evaluate", walls, "--model", bundle_file),
+        ("demo",),
+    ):
+        assert_one_line(run(*command, "--out", walls.parent, "--overwrite"), "'crack'", "does not replace it")
+    assert sorted(walls.parent.rglob("*")) == before
+    assert run("train", walls, "--split", split_file, "--backbone", backbone_file, "--out", tmp_path / "run").code == 0
+    again = ("train", walls, "--split", split_file, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(run(*again), "exists", "--overwrite")
+    assert run(*again, "--overwrite").code == 0
 
 
 def test_what_exists_is_not_overwritten(run: Any, drawn: Path, bundle_file: Path, tmp_path: Path) -> None:

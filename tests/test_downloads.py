@@ -395,7 +395,7 @@ def test_the_command_makes_data_name_and_exits_with_3_to_have_it_looked_at(
     assert f"{Path('data/metu')}: 4 crack, 2 uncracked" in result.stdout
     assert "Look: " in result.stdout
     result = CliRunner().invoke(app, ["metu", "--archive", "got.zip", "--overwrite", "--json"])
-    assert json.loads(result.stdout)["status"] == "look"
+    assert json.loads(result.stdout)["status"] == "miscounted"
 
 
 def test_the_command_tells_of_dropped_connections(host: Host, out: Path) -> None:

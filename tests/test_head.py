@@ -38,16 +38,17 @@ def test_the_bundle_says_what_the_head_says(
     assert card.split == {"by": "photo", "sha256": assigned.sha256(), "leaky": False}
     assert card.source_px == 96
     val = index.select([patch for patch in index.patches if patch.part == "val"])
-    evaluation = crackscope.evaluate(val, crackscope.load(tmp_path / "model.onnx"))
+    evaluation = crackscope.evaluate(val, crackscope.load(tmp_path / "model.onnx"), part="val")
+    assert not evaluation.leaky
     for name in ("accuracy", "auroc", "brier"):
-        assert evaluation.metrics[name].value == pytest.approx(run.metrics[name].value, abs=1e-6)
+        assert evaluation.metrics[name].value == pytest.approx(run.evaluation.metrics[name].value, abs=1e-6)
 
 
 def test_features_that_tell_apart_are_used(parts: tuple[PatchIndex, crackscope.Split], backbone_file: Path) -> None:
     """Even a random network sees more than chance on drawn cracks; labels turned at random leave it nothing."""
     index, assigned = parts
     backbone = read_backbone(backbone_file)
-    assert train_head(index, backbone, split=assigned, patch_px=64).metrics["auroc"].value > 0.55
+    assert train_head(index, backbone, split=assigned, patch_px=64).evaluation.metrics["auroc"].value > 0.55
     rng = np.random.default_rng(0)
     shuffled = index.select([replace(p, label=str(rng.choice(["crack", "uncracked"]))) for p in index.patches])
     assert train_head(shuffled, backbone, split=assigned, patch_px=64).penalty == PENALTIES[0]

@@ -6,12 +6,15 @@ import errno
 import os
 import stat
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crackscope.errors import OutputError
 from crackscope.output import explain, new_file, new_folder, require_free, write_text
+
+OURS = {"old", "new", "one", "two", "half", "deep", "photo"}
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 
@@ -65,7 +68,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, error: type[BaseException]
 
     with pytest.raises(error), new_file(file, overwrite=existing) as part:
         write_half(part)
-    with pytest.raises(error), new_folder(folder, overwrite=existing) as part:
+    with pytest.raises(error), new_folder(folder, ours=OURS, overwrite=existing) as part:
         write_half(part)
     assert names(tmp_path) == before
     if existing:
@@ -75,7 +78,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, error: type[BaseException]
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     file, folder = tmp_path / "out.csv", fill(tmp_path / "run", old="old")
     file.write_text("old")
-    for make, out in ((new_file, file), (new_folder, folder)):
+    for make, out in ((new_file, file), (partial(new_folder, ours=OURS), folder)):
         with pytest.raises(OutputError, match=r"exists\. Choose another --out, or say --overwrite"), make(out):
             pytest.fail("the block must not run")
     with pytest.raises(OutputError, match="exists"):
@@ -89,7 +92,7 @@ def test_overwriting(tmp_path: Path) -> None:
     file, folder = tmp_path / "out.csv", fill(tmp_path / "run", old="old")
     write_text(file, "old")
     write_text(file, "new", overwrite=True)
-    with new_folder(folder, overwrite=True) as part:
+    with new_folder(folder, ours=OURS, overwrite=True) as part:
         assert names(folder) == ["old"]
         fill(part, new="new")
     assert (file.read_text(), names(folder), names(tmp_path)) == ("new", ["new"], ["out.csv", "run"])
@@ -101,7 +104,10 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
     for overwrite in (True, False):
         with pytest.raises(OutputError, match="is a folder; a file"), new_file(folder, overwrite=overwrite):
             pytest.fail("the block must not run")
-        with pytest.raises(OutputError, match="is not a folder; one is"), new_folder(file, overwrite=overwrite):
+        with (
+            pytest.raises(OutputError, match="is not a folder; one is"),
+            new_folder(file, ours=OURS, overwrite=overwrite),
+        ):
             pytest.fail("the block must not run")
     for out in (file / "below", file / "deep" / "below"):
         with pytest.raises(OutputError, match="a file lies where a folder is needed"), new_file(out):
@@ -123,7 +129,7 @@ def test_a_link_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
     real = fill(tmp_path / "real", old="old")
     (tmp_path / "run").symlink_to(real)
     (tmp_path / "out.csv").symlink_to(real / "old")
-    with new_folder(tmp_path / "run", overwrite=True) as part:
+    with new_folder(tmp_path / "run", ours=OURS, overwrite=True) as part:
         fill(part, new="new")
     write_text(tmp_path / "out.csv", "new", overwrite=True)
     assert (names(real), (real / "old").read_text()) == (["old"], "old")
@@ -138,7 +144,7 @@ def test_permissions_are_those_of_any_other_file(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
     (tmp_path / "usual folder").mkdir()
     write_text(tmp_path / "out.csv", "x")
-    with new_folder(tmp_path / "run"):
+    with new_folder(tmp_path / "run", ours=OURS):
         pass
     assert (tmp_path / "out.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
     assert (tmp_path / "run").stat().st_mode == (tmp_path / "usual folder").stat().st_mode
@@ -156,9 +162,9 @@ def test_the_current_folder_is_not_overwritten(tmp_path: Path, monkeypatch: pyte
     fill(tmp_path / "project" / "data", photo="precious")
     monkeypatch.chdir(tmp_path / "project")
     for out in (Path(), Path(".."), tmp_path, tmp_path / "project"):
-        with pytest.raises(OutputError, match="holds the current folder"), new_folder(out, overwrite=True):
+        with pytest.raises(OutputError, match="holds the current folder"), new_folder(out, ours=OURS, overwrite=True):
             pytest.fail("the block must not run")
-    with new_folder(Path("data"), overwrite=True):
+    with new_folder(Path("data"), ours=OURS, overwrite=True):
         pass
     assert names(tmp_path / "project") == ["data"]
 
@@ -177,7 +183,7 @@ def test_a_failed_exchange_puts_the_old_folder_back(
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises((OutputError, KeyboardInterrupt)), new_folder(folder, overwrite=True) as part:
+    with pytest.raises((OutputError, KeyboardInterrupt)), new_folder(folder, ours=OURS, overwrite=True) as part:
         fill(part, new="new")
     assert (names(tmp_path), names(folder)) == (["run"], ["old"])
 
@@ -196,7 +202,7 @@ def test_at_every_step_of_an_exchange_old_or_new_is_whole(tmp_path: Path, monkey
         return result
 
     monkeypatch.setattr(Path, "replace", watched)
-    with new_folder(folder, overwrite=True) as part:
+    with new_folder(folder, ours=OURS, overwrite=True) as part:
         fill(part, one="new", two="new")
     assert len(seen) == 4
     assert all(len(whole) == 2 for whole in seen)
@@ -219,7 +225,7 @@ def test_at_every_step_of_an_exchange_old_or_new_is_whole(tmp_path: Path, monkey
 )
 def test_a_disk_that_refuses_is_one_line(tmp_path: Path, code: int, said: str) -> None:
     file, folder = tmp_path / "out.csv", tmp_path / "run"
-    for make, out in ((new_file, file), (new_folder, folder)):
+    for make, out in ((new_file, file), (partial(new_folder, ours=OURS), folder)):
         with pytest.raises(OutputError) as caught, make(out):
             raise raising(code)
         assert said in str(caught.value)
@@ -234,13 +240,17 @@ def test_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Path, "touch", fail)
     monkeypatch.setattr(Path, "mkdir", fail)
-    for make, out in ((new_file, tmp_path / "out.csv"), (new_folder, tmp_path / "run"), (new_file, tmp_path / "a/b/c")):
+    for make, out in (
+        (new_file, tmp_path / "out.csv"),
+        (partial(new_folder, ours=OURS), tmp_path / "run"),
+        (new_file, tmp_path / "a/b/c"),
+    ):
         with pytest.raises(OutputError, match="not allowed to write there"), make(out):
             pytest.fail("the block must not run")
 
 
 def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path) -> None:
-    for make in (new_file, new_folder):
+    for make in (new_file, partial(new_folder, ours=OURS)):
         for name in ("n" * 300, "n" * 300 + ".csv", "橋" * 100, "a/" + "n" * 300):
             with pytest.raises(OutputError, match="the name is too long"), make(tmp_path / name):
                 pytest.fail("the block must not run")
@@ -250,7 +260,7 @@ def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path) -> N
 def test_a_long_name_that_the_disk_takes_is_fine(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "x")
     assert (tmp_path / name).read_text() == "x"
-    with new_folder(tmp_path / "in" / name):
+    with new_folder(tmp_path / "in" / name, ours=OURS):
         pass
     assert names(tmp_path / "in") == [name]
 
@@ -265,7 +275,7 @@ def test_an_error_about_another_file_names_that_one(tmp_path: Path) -> None:
 
 def test_an_error_of_ours_passes_unchanged(tmp_path: Path) -> None:
     error = OutputError("mine")
-    with pytest.raises(OutputError) as caught, new_folder(tmp_path / "run"), new_file(tmp_path / "out.csv"):
+    with pytest.raises(OutputError) as caught, new_folder(tmp_path / "run", ours=OURS), new_file(tmp_path / "out.csv"):
         raise error
     assert caught.value is error
     assert names(tmp_path) == []
@@ -283,3 +293,13 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
         two.write_text("2")
     assert (tmp_path / "out.csv").read_text() == "1"
     assert names(tmp_path) == ["out.csv"]
+
+
+def test_a_folder_that_holds_anything_else_is_never_replaced(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "run", old="old", thesis="precious")
+    with (
+        pytest.raises(OutputError, match=r"holds 'thesis', .* does not replace it"),
+        new_folder(folder, ours={"old"}, overwrite=True),
+    ):
+        pass
+    assert names(folder) == ["old", "thesis"]

@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 
 import crackscope
-from crackscope.patches import PatchIndex
 from crackscope.splits import apply_split, split, write_split
 
 pytestmark = pytest.mark.slow
-
-
-def one_part(index: PatchIndex, assigned: crackscope.Split, part: str) -> PatchIndex:
-    return apply_split(index, assigned, part=part)
 
 
 def test_the_samples_are_read_as_published(real_data: Path) -> None:
@@ -47,7 +42,8 @@ def test_metu_by_similarity_reaches_its_figure_without_a_leak(
     assert len(digests) == 1
     assert runs[1].n_computed == 0
     model = crackscope.load(runs[0].folder / "model.onnx")
-    evaluation = crackscope.evaluate(one_part(index, assigned, "test"), model, part="test")
+    evaluation = crackscope.evaluate(data, model, split=tmp_path / "split.csv")
+    assert not evaluation.leaky
     assert evaluation.metrics["accuracy"].value >= 0.995
 
 
@@ -80,8 +76,10 @@ def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: P
     assert {data.licence for data in card.training_data} == {"CC BY 4.0"}
     index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
     chosen = index.select(index.patches[::8])
-    evaluation = crackscope.evaluate(chosen, crackscope.load())  # most of it was trained on: a check that it works
+    evaluation = crackscope.evaluate(chosen, crackscope.load())
     assert evaluation.metrics["auroc"].value > 0.85
+    assert evaluation.leaky  # photos of the sample are among those it was trained on, and it says so
+    assert 0 < evaluation.n_seen < len(chosen)
 
 
 def test_the_default_bundle_has_seen_no_reserved_photo(real_data: Path) -> None:
@@ -111,10 +109,13 @@ def test_one_image_four_ways(real_data: Path, tmp_path: Path) -> None:
     together = [said.crack_probability for said in model.classify_batch(arrays)]
     session = onnxruntime.InferenceSession(str(default_bundle()))
     card = json.loads(session.get_modelmeta().custom_metadata_map["crackscope.card"])
-    plain = []
+    plain, squares = [], []
     for file in files:
         pixels = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
         pixels = cv2.resize(pixels, (card["patch_px"],) * 2, interpolation=cv2.INTER_LINEAR)
         plain.append(session.run(["probability"], {"pixels": pixels[None]})[0][0, 0])
-    for other in (alone, together, plain):
+        squares.append(pixels)
+    at_once = session.run(["probability"], {"pixels": np.stack(squares)})[0][:, 0]
+    assert len(at_once) == 32
+    for other in (alone, together, plain, at_once):
         np.testing.assert_allclose(other, from_files, atol=1e-4)

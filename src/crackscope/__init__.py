@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from crackscope.bundle import Bundle, read_bundle
     from crackscope.drawing import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
-    from crackscope.evaluation import Evaluation, evaluate
+    from crackscope.evaluation import Evaluation
     from crackscope.images import Photo, read_photo
+    from crackscope.judging import evaluate
     from crackscope.leaks import check_split
     from crackscope.patches import PatchIndex, read_patches
     from crackscope.prediction import Classifier, Prediction, PredictionRow, load, predict
@@ -35,7 +36,7 @@ _HOMES = {
     "draw_dataset": "drawing",
     "draw_patch": "drawing",
     "draw_photo": "drawing",
-    "evaluate": "evaluation",
+    "evaluate": "judging",
     "load": "prediction",
     "predict": "prediction",
     "read_bundle": "bundle",

@@ -23,7 +23,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.errors import DataError, ImageError
+from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex, content_digest
 from crackscope.streaming import chunked, ordered_map
@@ -205,7 +205,7 @@ def rows_of(
                         fresh.append((len(results), pixels))
                 results.append((digest, None))
             except (OSError, KeyError, ValueError, ImageError) as error:
-                results.append((b"", reason(error)))
+                results.append((b"", reason_of(error)))
         for (at, _), row in zip(fresh, _computed([pixels for _, pixels in fresh], compute), strict=True):
             results[at] = (b"" if isinstance(row, str) else results[at][0], row)
         return results
@@ -238,7 +238,7 @@ def _computed(images: Sequence[UInt8Array], compute: Callable[[Sequence[UInt8Arr
         return list(compute(images)) if images else []
     except ImageError as error:
         if len(images) == 1:
-            return [reason(error)]
+            return [reason_of(error)]
         return [row for pixels in images for row in _computed([pixels], compute)]
 
 
@@ -252,13 +252,3 @@ def _save(cache: RowCache, unsaved: dict[bytes, Any]) -> None:
     if unsaved:
         cache.add(list(unsaved), np.stack(list(unsaved.values())))
         unsaved.clear()
-
-
-def reason(error: Exception) -> str:
-    """Why an image could not be read, as one line without its path."""
-    if isinstance(error, KeyError):
-        return "no such file in the archive"
-    text = str(error)
-    if isinstance(error, OSError):
-        text = f"cannot be read: {error.strerror or error}"
-    return " ".join(text.split())

@@ -24,7 +24,19 @@ class _Part(BaseModel):
 
 
 class TrainingData(_Part):
-    """Images that weights were fitted to."""
+    """Images that weights were fitted to.
+
+    Attributes:
+        name: Of the data set.
+        n_crack: Patches labelled crack.
+        n_uncracked: The others.
+        n_photos: Photos they were cut from; None where that is not known.
+        licence: Of the images.
+        attribution: Whom to name.
+        sha256: Of the digests and labels of all files.
+        seen: Six bytes of each file's SHA-256, and of each photo's name where the set is a published one, in order and
+            base64: whoever judges the model can tell what it was trained on. See `crackscope.provenance.count_seen`.
+    """
 
     name: str
     n_crack: int
@@ -33,6 +45,7 @@ class TrainingData(_Part):
     licence: str = "not stated"
     attribution: str = ""
     sha256: str = ""
+    seen: str = ""
 
 
 class BackboneCard(_Part):
@@ -94,7 +107,7 @@ class Card(_Part):
         map: Whether the map explains the logit exactly or approximately.
         patch: Calibration for patches.
         photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
-        split: How the data was divided: ``by``, ``seed``, ``sha256``, ``leaky``.
+        split: How the data was divided: ``by``, ``sha256``, ``leaky``.
         figures: Measured figures by name of the data, each with value, low, high.
         graph_sha256: Of the graph without metadata.
     """

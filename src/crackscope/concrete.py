@@ -175,7 +175,8 @@ def _brush(rng: np.random.Generator, photo_hw: tuple[int, int]) -> FloatArray:
 def _across(photo_hw: tuple[int, int], angle: float, offset: float) -> FloatArray:
     """Signed distance of every pixel from a straight line: its normal's angle, its offset along it."""
     ys, xs = (np.arange(n, dtype=np.float32) for n in photo_hw)
-    return xs[None] * np.float32(math.cos(angle)) + ys[:, None] * np.float32(math.sin(angle)) - np.float32(offset)
+    distance = xs[None] * np.float32(math.cos(angle)) + ys[:, None] * np.float32(math.sin(angle)) - np.float32(offset)
+    return np.asarray(distance, np.float32)
 
 
 def _join_boards(rng: np.random.Generator, tone: FloatArray, relief: FloatArray) -> None:

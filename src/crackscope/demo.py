@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from crackscope.cache import Progress
 from crackscope.drawing import draw_dataset
-from crackscope.evaluation import evaluate
 from crackscope.images import decode_photo
 from crackscope.inputs import list_images
+from crackscope.judging import evaluate
 from crackscope.output import new_folder
 from crackscope.patches import read_patches
 from crackscope.prediction import load
@@ -21,10 +21,12 @@ from crackscope.prediction_table import predict_to_file
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
 from crackscope.reports.prediction_sheet import write_prediction_sheet
-from crackscope.splits import apply_split, split, write_split
+from crackscope.splits import split, write_split
 from crackscope.training.runs import train
 
 __all__ = ["run_demo"]
+
+_FILES = ("evaluation", "patches", "predictions.csv", "predictions.png", "run", "samples.png", "split.csv")
 
 
 def run_demo(
@@ -47,7 +49,7 @@ def run_demo(
     Returns:
         Where things are (``report``, ``predictions``, ``model``) and the test accuracy.
     """
-    with new_folder(out, overwrite=overwrite) as part:
+    with new_folder(out, ours=_FILES, overwrite=overwrite) as part:
         tell("1/5  drawing walls with and without cracks")
         table = draw_dataset(part / "patches", seed=seed)
         index = read_patches(table)
@@ -63,11 +65,10 @@ def run_demo(
 
         tell("4/5  evaluating on walls that were in neither training nor validation")
         model = load(part / "run" / "model.onnx")
-        test = apply_split(index, assigned, part="test")
-        evaluation = evaluate(test, model, part="test", split="split.csv", seed=seed, progress=progress)
+        evaluation = evaluate(index, model, split=part / "split.csv", seed=seed, progress=progress)
 
         def read_image(path: str) -> npt.NDArray[np.uint8]:
-            return decode_photo(test.files.read(path)).pixels
+            return decode_photo(index.files.read(path)).pixels
 
         write_evaluation(evaluation, part / "evaluation", read_image=read_image)
         write_prediction_sheet(evaluation, part / "predictions.png", read_image=read_image)
@@ -75,7 +76,7 @@ def run_demo(
         tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
 
         tell("5/5  predicting the folder")
-        images = [(path.removeprefix(f"{part}/"), read) for path, read in list_images([part / "patches"])]
+        images = [(Path(path).relative_to(part).as_posix(), read) for path, read in list_images([part / "patches"])]
         predict_to_file(images, model, part / "predictions.csv", progress=progress)
     return {
         "status": "done",

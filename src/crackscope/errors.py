@@ -95,6 +95,7 @@ def reason_of(error: Exception) -> str:
         >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.jpg"))
         'cannot be read: No such file or directory'
     """
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or error}"
-    return str(error)
+    if isinstance(error, KeyError):
+        return "no such file in the archive"
+    text = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+    return " ".join(text.split())

@@ -1,28 +1,24 @@
 """From probabilities and truth to one `Evaluation`: what was measured, on what, and how sure we are of it.
 
-`evaluate` runs a bundle over labelled patches; `evaluate_predictions` takes answers that are already there. What
-comes back is written and drawn by `crackscope.reports`.
+Nothing here reads an image or runs a model: `crackscope.judging` does, and hands over arrays. What comes back is
+written and drawn by `crackscope.reports`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.cache import Progress
 from crackscope.errors import DataError
 from crackscope.metrics import Estimate, always_crack, measure
-from crackscope.patches import LABELS, PatchIndex
-from crackscope.prediction import Classifier
+from crackscope.patches import LABELS
 
 __all__ = [
     "PHOTO_KINDS",
     "Evaluation",
-    "evaluate",
     "evaluate_predictions",
     "least_certain",
     "metrics_document",
@@ -45,8 +41,8 @@ class Evaluation:
         dataset: Name of the data.
         part: ``train``, ``val``, ``test``, or None for all patches.
         split: File name of the split, None without one.
-        model: File name of the bundle.
-        model_sha256: Of the bundle's graph.
+        model: Name of the model and the beginning of its digest.
+        model_sha256: Of the bundle file.
         paths: (n,) where each patch is, relative to the data.
         photos: (n,) what each patch was resampled with; None where each stands alone.
         photo_kind: What was resampled, one of `PHOTO_KINDS`.
@@ -56,7 +52,8 @@ class Evaluation:
         unsure_band: (low, high); a patch with low <= probability < high is unsure, none if low == high.
         metrics: Of `crackscope.metrics.measure`.
         baseline: The same figures for calling everything crack.
-        n_leaks: How often training has seen what is judged here; 0 is clean.
+        n_leaks: Photos and duplicates on two sides of the split; 0 is clean.
+        n_seen: Patches that the model was trained on, or whose photo was; 0 is clean.
         refused: (path, reason) of every file that could not be read, and so is in no figure.
     """
 
@@ -75,6 +72,7 @@ class Evaluation:
     metrics: dict[str, Estimate]
     baseline: dict[str, Estimate]
     n_leaks: int = 0
+    n_seen: int = 0
     refused: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -95,7 +93,7 @@ class Evaluation:
     @property
     def leaky(self) -> bool:
         """Whether training has seen some of what is judged here, so that every figure flatters."""
-        return self.n_leaks > 0
+        return self.n_leaks > 0 or self.n_seen > 0
 
     @property
     def predictions(self) -> IntArray:
@@ -126,65 +124,6 @@ class Evaluation:
         return counts.reshape(2, 2).astype(np.int64)
 
 
-def evaluate(
-    index: PatchIndex,
-    model: Classifier,
-    *,
-    part: str | None = None,
-    split: str | None = None,
-    photo_kind: str = "photos",
-    n_leaks: int = 0,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Run a bundle over labelled patches and measure it.
-
-    Args:
-        index: The patches to judge; with a split, one part of it (see `crackscope.splits.apply_split`).
-        model: From `crackscope.prediction.load`.
-        part: Name of the part, for the report.
-        split: File name of the split, for the report.
-        photo_kind: What the index calls photos: ``photos`` or ``similarity groups``.
-        n_leaks: Leaks of the split, from `crackscope.leaks.check_split`.
-        n_resamples: Bootstrap resamples of each interval.
-        seed: Of the resampling.
-        progress: Called with (done, total).
-
-    Raises:
-        DataError: If no patch can be read.
-    """
-    files = [(path, partial(index.files.read, path)) for path in index.paths]
-    judged, probabilities, refused = [], [], []
-    for i, row in enumerate(model.predict_files(files)):
-        if row.error is not None or row.crack_probability is None:
-            refused.append((row.path, row.error or "no probability"))
-        else:
-            judged.append(index.patches[i])
-            probabilities.append(row.crack_probability)
-        if progress:
-            progress(i + 1, len(index))
-    photos = [patch.photo for patch in judged if patch.photo is not None]
-    return evaluate_predictions(
-        np.array([patch.label == "crack" for patch in judged], np.int64),
-        np.array(probabilities, np.float64),
-        paths=[patch.path for patch in judged],
-        photos=photos if judged and len(photos) == len(judged) else None,
-        threshold=model.card.patch.threshold,
-        unsure_band=(model.card.patch.unsure_low, model.card.patch.unsure_high),
-        dataset=index.name,
-        model=model.name,
-        model_sha256=model.card.graph_sha256,
-        part=part,
-        split=split,
-        photo_kind=photo_kind,
-        n_leaks=n_leaks,
-        refused=refused,
-        n_resamples=n_resamples,
-        seed=seed,
-    )
-
-
 def evaluate_predictions(
     labels: IntArray,
     probabilities: FloatArray,
@@ -200,6 +139,7 @@ def evaluate_predictions(
     split: str | None = None,
     photo_kind: str = "photos",
     n_leaks: int = 0,
+    n_seen: int = 0,
     refused: Sequence[tuple[str, str]] = (),
     n_resamples: int = 1000,
     seed: int = 0,
@@ -214,12 +154,13 @@ def evaluate_predictions(
         threshold: A patch is called crack from this probability on.
         unsure_band: (low, high) with low <= high, around the threshold.
         dataset: Name of the data.
-        model: File name of the bundle.
-        model_sha256: Of the bundle's graph.
+        model: Name of the model and the beginning of its digest.
+        model_sha256: Of the bundle file.
         part: Which part of the split, None for everything.
         split: File name of the split.
         photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
-        n_leaks: How often training has seen what is judged here.
+        n_leaks: Photos and duplicates on two sides of the split.
+        n_seen: Patches that the model was trained on, or whose photo was.
         refused: (path, reason) of files that could not be read.
         n_resamples: Bootstrap resamples of each interval.
         seed: Of the resampling.
@@ -258,6 +199,7 @@ def evaluate_predictions(
         metrics=measure(labels, probabilities, threshold=threshold, photos=photos, n_resamples=n_resamples, seed=seed),
         baseline=always_crack(labels, photos=photos, n_resamples=n_resamples, seed=seed),
         n_leaks=int(n_leaks),
+        n_seen=int(n_seen),
         refused=tuple(refused),
     )
 
@@ -289,6 +231,7 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
         "refused": [{"path": path, "reason": reason} for path, reason in evaluation.refused],
         "leaky": evaluation.leaky,
         "n_leaks": evaluation.n_leaks,
+        "n_seen": evaluation.n_seen,
     }
 
 

@@ -14,7 +14,7 @@ from crackscope.cache import Progress, RowCache, Rows, rows_of
 from crackscope.graphs import graph_digest, make_model
 from crackscope.patches import PatchIndex
 from crackscope.prediction import open_session, run_patches
-from crackscope.preprocessing import RESIZE_RULE
+from crackscope.preprocessing import RESIZE_RULE, require_patch
 
 __all__ = ["extract_features"]
 
@@ -48,6 +48,8 @@ def extract_features(
     lock = threading.Lock()
 
     def compute(images: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+        for pixels in images:
+            require_patch((pixels.shape[0], pixels.shape[1]))
         with lock:
             if not sessions:
                 sessions.append(open_session(make_model(backbone.graph).SerializeToString()))

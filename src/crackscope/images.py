@@ -217,12 +217,16 @@ def _plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
 def _decode_jpeg(content: bytes) -> UInt8Array:
     """Pixels as they lie in the file. libjpeg fills what is missing with grey; here its complaint is the reason."""
     try:
-        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="RGB"), np.uint8)
+        try:
+            pixels = simplejpeg.decode_jpeg(content, colorspace="RGB")
+        except ValueError as error:
+            if _HARMLESS not in str(error):
+                raise
+            pixels = simplejpeg.decode_jpeg(content, colorspace="RGB", strict=False)
     except ValueError as error:
-        if _HARMLESS in str(error):
-            return np.asarray(simplejpeg.decode_jpeg(content, colorspace="RGB", strict=False), np.uint8)
         kind = "truncated" if "Premature end" in str(error) else "damaged"
         raise ImageError(f"{kind} JPEG: {_one_line(error)}") from error
+    return np.asarray(pixels, np.uint8)
 
 
 def _decode(image: Image.Image) -> UInt8Array:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crackscope.errors import OutputError
 
-__all__ = ["explain", "new_file", "new_folder", "require_free", "write_text"]
+__all__ = ["explain", "new_file", "new_folder", "require_free", "require_free_folder", "write_text"]
 
 
 def require_free(out: Path, *, overwrite: bool) -> None:
@@ -22,6 +22,29 @@ def require_free(out: Path, *, overwrite: bool) -> None:
     """
     if _exists(out) and not overwrite:
         raise OutputError(f"{out} exists. Choose another --out, or say --overwrite.")
+
+
+def require_free_folder(out: Path, *, ours: Collection[str], overwrite: bool) -> None:
+    """Refuse a place that is taken, or that `--overwrite` must not replace.
+
+    Raises:
+        OutputError: If `out` exists and `overwrite` is not said, is no folder, holds the current folder, or holds
+            anything but `ours`.
+    """
+    if not _exists(out):
+        return
+    with _explained(out):
+        if not out.is_dir():
+            raise OutputError(f"{out} is not a folder; one is to be written there. Choose another --out.")
+        require_free(out, overwrite=overwrite)
+        if out.resolve() in (Path.cwd(), *Path.cwd().parents):
+            raise OutputError(f"{out} holds the current folder, which is not overwritten. Choose another --out.")
+        foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours)
+    if foreign:
+        raise OutputError(
+            f"{out} holds '{foreign[0]}', which was not written by this command, so --overwrite does not replace it. "
+            "Choose another --out."
+        )
 
 
 @contextmanager
@@ -49,19 +72,20 @@ def new_file(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> Iterator[Path]:
     """Give a folder beside `out` to fill; it becomes `out` when the block ends well, and vanishes otherwise.
 
+    Args:
+        out: The folder.
+        ours: Names that we write there; overwriting never costs anybody a folder that holds another.
+        overwrite: Replace an existing folder that holds nothing else.
+
     Raises:
-        OutputError: If `out` exists, or is no folder, or the disk is full or read-only.
+        OutputError: As `require_free_folder`, or if the disk is full or read-only.
     """
+    require_free_folder(out, ours=ours, overwrite=overwrite)
     with _explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        if _exists(out) and not out.is_dir():
-            raise OutputError(f"{out} is not a folder; one is to be written there. Choose another --out.")
-        require_free(out, overwrite=overwrite)
-        if _exists(out) and out.resolve() in (Path.cwd(), *Path.cwd().parents):
-            raise OutputError(f"{out} holds the current folder, which is not overwritten. Choose another --out.")
         part = _beside(out, "part")
         part.mkdir()
     try:

@@ -19,7 +19,7 @@ from crackscope.card import Calibration, Card
 from crackscope.errors import BundleError, DataError, ImageError, reason_of
 from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo
 from crackscope.inputs import ImageFile, list_images
-from crackscope.preprocessing import resize_patch
+from crackscope.preprocessing import MAX_ASPECT, MIN_PX, resize_patch
 from crackscope.streaming import chunked, default_threads, ordered_map
 
 __all__ = [
@@ -42,8 +42,6 @@ FILES_A_BATCH = 8
 """Images of a stream that are read and run together: small batches are the faster ones on CPU."""
 
 _MAX_PATCH = 2.0  # times source_px
-_MAX_ASPECT = 1.5
-_MIN_PX = 16
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,11 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self.card: Card = bundle.card
+        self.sha256 = bundle.sha256
         self.name = f"{bundle.card.name}@{bundle.sha256[:12]}"
         self.threads = threads or default_threads()
+        import onnxruntime  # noqa: F401 - outside the try: Ctrl-C while it loads is no fault of the bundle
+
         try:
             self._session = open_session(bundle.content)
         except Exception as error:  # ONNX Runtime raises its own kinds
@@ -135,25 +136,32 @@ class Classifier:
             DataError: If the array has another shape or type.
             ImageError: If it is much larger than a patch, or too small.
         """
-        pixels = patch.pixels if isinstance(patch, Photo) else patch
-        return self.classify_batch([pixels])[0]
+        return self.classify_batch([patch])[0]
 
-    def classify_batch(self, patches: Sequence[UInt8Array]) -> list[Prediction]:
+    def classify_batch(self, patches: Sequence[UInt8Array | Photo]) -> list[Prediction]:
         """Classify several patches; neither the order nor the company changes a result.
+
+        Args:
+            patches: Each as in `classify`.
 
         Raises:
             DataError: If an array has another shape or type.
             ImageError: If one is much larger than a patch, or too small.
         """
-        for pixels in patches:
-            _require_rgb(pixels)
-            _require_patch(pixels, self.card)
         return [self._prediction(value) for value in self.probabilities(patches)]
 
-    def probabilities(self, patches: Sequence[UInt8Array]) -> FloatArray:
-        """Calibrated crack probability of each patch, shape (n,)."""
-        chunks = chunked(patches, FILES_A_BATCH)
-        threads = min(self.threads, max(1, len(patches) // FILES_A_BATCH))
+    def probabilities(self, patches: Sequence[UInt8Array | Photo]) -> FloatArray:
+        """Calibrated crack probability of each patch, shape (n,).
+
+        Raises:
+            As `classify_batch`.
+        """
+        arrays = [patch.pixels if isinstance(patch, Photo) else patch for patch in patches]
+        for pixels in arrays:
+            _require_rgb(pixels)
+            _require_patch(pixels, self.card)
+        chunks = chunked(arrays, FILES_A_BATCH)
+        threads = min(self.threads, max(1, len(arrays) // FILES_A_BATCH))
         found = list(ordered_map(self._run, chunks, threads=threads))
         return np.concatenate(found) if found else np.empty(0, np.float32)
 
@@ -222,7 +230,7 @@ def label_of(probability: float, calibration: Calibration) -> str:
 def unit_of(source_hw: tuple[int, int], card: Card) -> str:
     """``patch`` or ``photo``, by the rule at the top of this module; source_hw is (height, width) in pixels."""
     short, long = sorted(source_hw)
-    return "patch" if long <= _MAX_PATCH * card.source_px and long <= _MAX_ASPECT * short else "photo"
+    return "patch" if long <= _MAX_PATCH * card.source_px and long <= MAX_ASPECT * short else "photo"
 
 
 def _require_rgb(pixels: UInt8Array) -> None:
@@ -233,12 +241,12 @@ def _require_rgb(pixels: UInt8Array) -> None:
 
 def _require_patch(pixels: UInt8Array, card: Card) -> None:
     height, width = pixels.shape[:2]
-    if min(height, width) < _MIN_PX:
-        raise ImageError(f"{width}×{height} px is too small to show anything (at least {_MIN_PX} px a side)")
+    if min(height, width) < MIN_PX:
+        raise ImageError(f"{width}×{height} px is too small to show anything (at least {MIN_PX} px a side)")
     if unit_of((height, width), card) == "photo":
         raise ImageError(
             f"{width}×{height} px is a photo, not a patch (at most {_MAX_PATCH * card.source_px:.0f} px a side, one "
-            f"side at most {_MAX_ASPECT} times the other); scanning photos is not built yet, cut it into patches"
+            f"side at most {MAX_ASPECT} times the other); scanning photos is not built yet, cut it into patches"
         )
 
 

@@ -23,10 +23,11 @@ from crackscope.journal import Journal
 from crackscope.output import new_file, require_free
 from crackscope.prediction import FILES_A_BATCH, Classifier, PredictionRow
 
-__all__ = ["COLUMNS", "PredictionSummary", "predict_to_file"]
+__all__ = ["COLUMNS", "FORMATS", "PredictionSummary", "predict_to_file"]
 
 COLUMNS = tuple(field.name for field in fields(PredictionRow))
-_FORMATS = (".csv", ".jsonl", ".parquet")
+FORMATS = (".csv", ".jsonl", ".parquet")
+"""Endings of a table's name."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def predict_to_file(
 
 
 def _require_format(place: Path) -> None:
-    if place.suffix.lower() not in _FORMATS:
-        raise OutputError(f"{place}: a table ends in {', '.join(_FORMATS)}; found '{place.suffix}'. Rename --out.")
+    if place.suffix.lower() not in FORMATS:
+        raise OutputError(f"{place}: a table ends in {', '.join(FORMATS)}; found '{place.suffix}'. Rename --out.")
     if place.suffix.lower() == ".parquet":
         _pyarrow()
 

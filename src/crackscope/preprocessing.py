@@ -15,13 +15,20 @@ import numpy.typing as npt
 
 from crackscope.errors import ImageError
 
-__all__ = ["RESIZE_RULE", "patch_hw", "resize_patch"]
+__all__ = ["MAX_ASPECT", "MIN_PX", "RESIZE_RULE", "patch_hw", "require_patch", "resize_patch"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 RESIZE_RULE: Final = "shorter side to patch_px, aspect kept, cv2.INTER_LINEAR, below half cv2.INTER_AREA"
 """The rule as a card states it. A bundle with another rule is refused, so that it can never be mixed up."""
 
+MIN_PX = 16
+"""A smaller patch shows nothing."""
+
+MAX_ASPECT = 1.5
+"""Longer side over shorter side of a patch, at most; anything longer is a photo, or part of one."""
+
+_LARGEST_PATCH_PX = 2048  # to train on; squashing a photo to patch size would teach that cracks are invisible
 _MAX_ASPECT = 64
 """A longer strip would take gigabytes: 1×60,000 px becomes 160×9,600,000."""
 
@@ -43,6 +50,22 @@ def patch_hw(source_hw: tuple[int, int], *, patch_px: int) -> tuple[int, int]:
         raise ImageError(f"{width}×{height} px is no patch, but a strip; cut it into patches")
     scale = patch_px / min(height, width)
     return max(patch_px, round(height * scale)), max(patch_px, round(width * scale))
+
+
+def require_patch(source_hw: tuple[int, int]) -> None:
+    """Refuse to train on what is no patch.
+
+    Raises:
+        ImageError: If a side is below `MIN_PX` or above 2,048 px, or one is more than `MAX_ASPECT` times the other.
+    """
+    height, width = source_hw
+    if min(source_hw) < MIN_PX:
+        raise ImageError(f"{width}×{height} px is too small to show anything (at least {MIN_PX} px a side)")
+    if max(source_hw) > _LARGEST_PATCH_PX or max(source_hw) > MAX_ASPECT * min(source_hw):
+        raise ImageError(
+            f"{width}×{height} px is a photo, not a patch (at most {_LARGEST_PATCH_PX} px a side, and {MAX_ASPECT:g} "
+            "times as long as wide); cut it into patches"
+        )
 
 
 def resize_patch(pixels: UInt8Array, *, patch_px: int) -> UInt8Array:

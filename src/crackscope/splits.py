@@ -38,7 +38,8 @@ class Split:
 
     Attributes:
         patches: Every patch has a ``part``; ``photo`` is the photo, or the group where photos are not known.
-        grouped_by: ``photo``, ``similarity`` or ``random``: what was kept together. A file does not say so; it is
+        grouped_by: What was kept together: ``photo``, ``similarity`` or ``random``; ``given`` where the data's own
+            folders name the parts, but no photos. A file does not say so; it is
             told by the names of the groups, and ``random`` by photos that are not known or stand on two sides.
     """
 
@@ -290,7 +291,7 @@ def split_of(index: PatchIndex, split: str | Path | None) -> Split:
         raise SplitError(
             f"{index.name}: {partless[0]} is in no part. Make a split with `crackscope split` and give it with --split."
         )
-    return Split(index.patches, "photo" if index.knows_photos else "random")
+    return Split(index.patches, "photo" if index.knows_photos else "given")
 
 
 def apply_split(index: PatchIndex, assigned: Split, *, part: str | None = None) -> PatchIndex:

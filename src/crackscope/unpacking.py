@@ -44,7 +44,7 @@ def unpack(
         DataError: If the archive is damaged, hostile or of something else, or no program reads it.
         OutputError: If the folder is there, or cannot be written.
     """
-    with new_folder(out, overwrite=overwrite) as whole:
+    with new_folder(out, ours=tuple(folders.values()), overwrite=overwrite) as whole:
         scratch = whole / ".unpacking"
         root = _unpack_to_root(archive, scratch, list(folders.values()), progress)
         for name in folders.values():

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crackscope.cli.bundle import bundle
-from crackscope.cli.console import fail
+from crackscope.cli.console import emit, fail
 from crackscope.cli.demo import demo
 from crackscope.cli.download import download
 from crackscope.cli.evaluate import evaluate
@@ -20,7 +20,8 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="crackscope",
-    help="Find cracks in concrete from photographs, with figures that can be trusted.",
+    help="Find cracks in concrete from photographs, with figures that can be trusted.\n\n"
+    "Example: `crackscope predict patches/ --out predictions.csv`",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -64,6 +65,8 @@ def main() -> None:
             show = getattr(error, "show", None)
             if show:
                 show()
+            if "--json" in sys.argv:
+                emit({"status": "usage", "error": error.format_message()}, as_json=True)
             code = int(getattr(error, "exit_code", 2))
         else:
             raise

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +14,19 @@ import typer
 if TYPE_CHECKING:
     from crackscope.cache import Progress
 
-__all__ = ["AsJson", "Overwrite", "Threads", "emit", "fail", "progress_bar", "say"]
+__all__ = ["AsJson", "Overwrite", "Part", "Threads", "emit", "fail", "progress_bar", "say"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing --out.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Thread budget; all cores if left out.")]
+
+
+class Part(str, Enum):
+    """A part of a split, as an option."""
+
+    train = "train"
+    val = "val"
+    test = "test"
 
 
 def say(text: str) -> None:

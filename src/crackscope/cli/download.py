@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crackscope.cli.console import AsJson, Overwrite
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -21,8 +23,8 @@ def download(
     archive: Annotated[Path | None, typer.Option(help="Unpack this zip, tar or rar instead of downloading.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the archive.")] = None,
     sha256: Annotated[str | None, typer.Option(help="Checksum the archive must have.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch a published data set, verify it, unpack it and count its images.
 
@@ -32,7 +34,7 @@ def download(
 
     Exit 3: the number of images differs from what was published.
 
-    Example: crackscope download metu --out data/metu
+    Example: `crackscope download metu --out data/metu`
     """
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -70,7 +72,7 @@ def _as_json(source: DownloadSource, result: DownloadResult) -> str:
     from dataclasses import asdict
 
     about = {key: getattr(source, key) for key in ("name", "title", "doi", "licence", "attribution")}
-    document = {"status": "look" if result.warnings else "done", **about, **asdict(result)}
+    document = {"status": "miscounted" if result.warnings else "done", **about, **asdict(result)}
     return json.dumps(document, indent=2, default=str)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import AsJson, Overwrite, Part, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
     from crackscope.evaluation import Evaluation
@@ -20,7 +20,7 @@ def evaluate(
     model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
     split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
     part: Annotated[
-        str | None,
+        Part | None,
         typer.Option(help="train, val or test, of --split or of the data's own folders; test if --split is given."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures, plots and report.html.")] = Path("evaluation"),
@@ -36,53 +36,36 @@ def evaluate(
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """
-    from crackscope.errors import SplitError
-    from crackscope.evaluation import evaluate as measure
     from crackscope.evaluation import metrics_document
     from crackscope.images import decode_photo
-    from crackscope.leaks import check_split
-    from crackscope.output import require_free
+    from crackscope.judging import evaluate as judge
+    from crackscope.output import require_free_folder
     from crackscope.patches import read_patches
     from crackscope.prediction import load
-    from crackscope.reports.evaluation_report import write_evaluation
-    from crackscope.splits import apply_split, split_of
+    from crackscope.reports.evaluation_report import FILES, write_evaluation
 
-    require_free(out, overwrite=overwrite)
+    require_free_folder(out, ours=FILES, overwrite=overwrite)
     classifier = load(model, threads=threads)
     index = read_patches(data)
-    n_leaks, photo_kind = 0, "photos"
-    if split is not None or part is not None:
-        part = part or "test"
-        assigned = split_of(index, split)
-        with progress_bar("looking for leaks") as progress:
-            leaks = check_split(apply_split(index, assigned), threads=threads, progress=progress)
-        if len(leaks) and not allow_leakage:
-            raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
-        if classifier.card.split.get("sha256") not in (None, assigned.sha256()):
-            say(
-                "The model was trained with another split. If that was of this data, it may have seen part of this one."
-            )
-        n_leaks = len(leaks)
-        photo_kind = "similarity groups" if assigned.grouped_by == "similarity" else "photos"
-        index = apply_split(index, assigned, part=part)
-    with progress_bar("predicting") as progress:
-        evaluation = measure(
+    with progress_bar("judging") as progress:
+        evaluation = judge(
             index,
             classifier,
-            part=part,
-            split=split.name if split else None,
-            photo_kind=photo_kind,
-            n_leaks=n_leaks,
+            split=split,
+            part=part.value if part else None,
+            allow_leakage=allow_leakage,
             seed=seed,
+            threads=threads,
             progress=progress,
         )
-
     write_evaluation(
         evaluation, out, read_image=lambda path: decode_photo(index.files.read(path)).pixels, overwrite=overwrite
     )
+    if evaluation.n_seen:
+        say(f"The model was trained on {evaluation.n_seen} of these patches, or their photos: all figures are leaky.")
     for path, why in evaluation.refused[:5]:
         say(f"{path}: {why}")
-    document = {"status": "look" if evaluation.refused else "done", "out": str(out), **metrics_document(evaluation)}
+    document = {"status": "refused" if evaluation.refused else "done", "out": str(out), **metrics_document(evaluation)}
     emit(document, as_json=as_json, text=_table(evaluation, out))
     if evaluation.refused:
         raise typer.Exit(3)
@@ -97,4 +80,5 @@ def _table(evaluation: Evaluation, out: Path) -> str:
         baseline = number_text(evaluation.baseline[name].value)
         title = FIGURES[name].title
         lines.append(f"{mark}{title:24}{number_text(figure.value):>8}  {interval_text(figure):<18}{baseline}")
+    lines.append(f"Intervals: bootstrap, {evaluation.photo_kind} resampled.")
     return "\n".join([*lines, f"report: {out / 'report.html'}"])

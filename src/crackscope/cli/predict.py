@@ -34,8 +34,10 @@ def predict(
     """
     from crackscope.inputs import list_images
     from crackscope.prediction import load
-    from crackscope.prediction_table import predict_to_file
+    from crackscope.prediction_table import FORMATS, predict_to_file
 
+    if out.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(f"{out} must end in {', '.join(FORMATS)}.", param_hint="--out")
     classifier = load(model, threads=threads)
     images = list_images(paths)
     with progress_bar("predicting") as progress:
@@ -48,7 +50,7 @@ def predict(
         path, why = summary.first_error
         more = f" (and {summary.n_refused - 1} more, see the column error)" if summary.n_refused > 1 else ""
         say(f"{path}: {why}{more}")
-    document = {"status": "look" if summary.n_refused else "done", "out": str(out), "model": classifier.name}
+    document = {"status": "refused" if summary.n_refused else "done", "out": str(out), "model": classifier.name}
     document |= asdict(summary)
     labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items()) or "nothing predicted"
     refused = f", {summary.n_refused} refused" if summary.n_refused else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,19 @@ from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_ba
 __all__ = ["split"]
 
 
+class Way(str, Enum):
+    """What stays together."""
+
+    photo = "photo"
+    similarity = "similarity"
+    random = "random"
+
+
 def split(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
-    by: Annotated[str, typer.Option(help="photo, similarity (names do not tell the photo), or random.")] = "photo",
-    val: Annotated[float, typer.Option(help="Share of the patches for validation.")] = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the patches for the test.")] = 0.15,
+    by: Annotated[Way, typer.Option(help="similarity is for sets whose names do not tell the photo.")] = Way.photo,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for the test.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Of the assignment.")] = 0,
     out: Annotated[Path, typer.Option(help="The split file: path,label,photo,part.")] = Path("split.csv"),
     pictures: Annotated[
@@ -40,13 +49,15 @@ def split(
     from crackscope.splits import split as make_split
 
     require_free(out, overwrite=overwrite)
+    if pictures:
+        require_free(pictures, overwrite=overwrite)
     index = read_patches(data)
     counts = index.counts()
     say(f"{index.name}: {counts['crack']} crack, {counts['uncracked']} uncracked")
     if index.ignored:
         say(f"{len(index.ignored)} images lie in no folder that names a label, such as {index.ignored[0]}: left out")
     with progress_bar("reading") as progress:
-        result = make_split(index, by=by, val=val, test=test, seed=seed, threads=threads, progress=progress)
+        result = make_split(index, by=by.value, val=val, test=test, seed=seed, threads=threads, progress=progress)
         leaks = check_split(apply_split(index, result), threads=threads, progress=progress)
     write_split(result, out, overwrite=overwrite)
     if pictures:
@@ -56,15 +67,15 @@ def split(
     parts = result.counts()
     n_refused = len(index) - len(result.patches)
     document = {
-        "status": "look" if len(leaks) or n_refused else "done",
+        "status": "leaks" if len(leaks) else "refused" if n_refused else "done",
         "out": str(out),
-        "by": by,
+        "by": by.value,
         "seed": seed,
         "parts": parts,
         "n_refused": n_refused,
         "n_leaks": len(leaks),
     }
-    groups = {"photo": "photos", "similarity": "groups that look alike", "random": "photos"}[by]
+    groups = {"photo": "photos", "similarity": "groups that look alike", "random": "photos"}[by.value]
     lines = [
         f"{part:5}  {found['crack']:6} crack  {found['uncracked']:6} uncracked  {found['photos']:4} {groups}"
         for part, found in parts.items()
@@ -72,5 +83,5 @@ def split(
     if n_refused:
         lines.append(f"{n_refused} unreadable images were left out")
     emit(document, as_json=as_json, text="\n".join([*lines, f"written to {out}"]))
-    if document["status"] == "look":
+    if document["status"] != "done":
         raise typer.Exit(3)

@@ -23,7 +23,7 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder; model.onnx is written there.")] = Path("runs/head"),
     patch_px: Annotated[
-        int | None, typer.Option(min=32, help="Side that patches are resized to; the bundle's own, else 160.")
+        int | None, typer.Option(min=32, max=4096, help="Side that patches are resized to; the bundle's own, else 160.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     allow_leakage: Annotated[
@@ -39,6 +39,9 @@ def train(
 
     Example: `crackscope train metu.tar --split split.csv --out runs/metu`
     """
+    import shlex
+
+    from crackscope.evaluation import metrics_document
     from crackscope.training.runs import train as run_training
 
     with progress_bar("reading and computing features") as progress:
@@ -54,24 +57,28 @@ def train(
             overwrite=overwrite,
             progress=progress,
         )
-    for path, why in run.refused[:5]:
+    val = run.evaluation
+    for path, why in val.refused[:5]:
         say(f"{path}: {why}")
-    mark = " (leaky)" if run.leaky else ""
-    accuracy, auroc = run.metrics["accuracy"], run.metrics["auroc"]
+    if val.n_seen:
+        say(f"The backbone was trained on {val.n_seen} patches of val, or their photos: these figures are leaky.")
+    mark = " (leaky)" if val.leaky else ""
+    accuracy, auroc = val.metrics["accuracy"], val.metrics["auroc"]
     model = out / "model.onnx"
+    following = ["crackscope", "evaluate", str(data), "--model", str(model)]
+    following += ["--split", str(split)] if split else ["--part", "test"]
     text = (
         f"val{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], AUROC {auroc.value:.4f}; "
         f"C {run.penalty:g}, {run.n_computed} features computed, the others cached\nwritten to {model}\n"
-        f"next: crackscope evaluate {data} --model {model}" + (f" --split {split} --part test" if split else "")
+        f"next: {shlex.join(following)}"
     )
     document = {
-        "status": "look" if run.refused else "done",
+        "status": "refused" if val.refused else "done",
         "model": str(model),
-        "leaky": run.leaky,
-        "val": {name: figure.document() for name, figure in run.metrics.items()},
-        "n_refused": len(run.refused),
-        "refused": [{"path": path, "reason": why} for path, why in run.refused],
+        "leaky": val.leaky,
+        "val": metrics_document(val),
+        "n_refused": len(val.refused),
     }
     emit(document, as_json=as_json, text=text)
-    if run.refused:
+    if val.refused:
         raise typer.Exit(3)

@@ -9,8 +9,6 @@ import base64
 import csv
 import io
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import classification_report
 
-from crackscope.errors import CrackscopeError, OutputError
+from crackscope.errors import CrackscopeError
 from crackscope.evaluation import Evaluation, least_certain, metrics_document, worst_mistakes
 from crackscope.metrics import N_CALIBRATION_BINS
+from crackscope.output import new_folder, write_text
 from crackscope.patches import LABELS
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.plots import PLOTS, png_bytes
@@ -107,49 +106,16 @@ def write_evaluation(
         OutputError: If ``out`` is taken, holds anything else, or cannot be written.
     """
     out = Path(out)
-    _refuse_taken(out, overwrite=overwrite)
-    place = out.resolve()
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    replaced = place.with_name(f".{place.name}.{os.getpid()}.replaced")
-    try:
-        partial.mkdir(parents=True)
-        _write_files(evaluation, partial, read_image)
-        if place.exists():
-            place.rename(replaced)
-        partial.rename(place)
-    except OSError as error:
-        if replaced.exists() and not place.exists():
-            replaced.rename(place)
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"{out}: cannot be written ({reason}). Name another --out, or make room.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if place.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
+    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
+        _write_files(evaluation, part, read_image)
     return out
-
-
-def _refuse_taken(out: Path, *, overwrite: bool) -> None:
-    """Overwriting must never cost anybody a file that an evaluation did not write."""
-    if not out.exists() and not out.is_symlink():
-        return
-    if not overwrite:
-        raise OutputError(f"{out} already exists. Name another --out, or add --overwrite to replace it.")
-    if out.is_symlink() or not out.is_dir():
-        raise OutputError(f"{out} is not a folder, so --overwrite does not replace it. Name another --out.")
-    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in FILES)
-    if foreign:
-        raise OutputError(
-            f"{out} holds '{foreign[0]}', which no evaluation wrote, so --overwrite does not replace it. "
-            "Name another --out."
-        )
 
 
 def _write_files(evaluation: Evaluation, folder: Path, read_image: Callable[[str], UInt8Array]) -> None:
     document = metrics_document(evaluation)
-    _write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    _write_text(folder / "classification_report.txt", _classification_text(evaluation))
-    _write_text(folder / "predictions.csv", _predictions_text(evaluation))
+    write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_text(folder / "classification_report.txt", _classification_text(evaluation))
+    write_text(folder / "predictions.csv", _predictions_text(evaluation))
     plots = {name: png_bytes(draw(evaluation)) for name, draw in PLOTS.items()}
     for name, content in plots.items():
         (folder / f"{name}.png").write_bytes(content)
@@ -158,12 +124,7 @@ def _write_files(evaluation: Evaluation, folder: Path, read_image: Callable[[str
     title = f"{heading} ({LEAKY})" if evaluation.leaky else heading
     sheet = contact_sheet(items, title=title, alert=evaluation.leaky)
     (folder / "mistakes.png").write_bytes(_encode(sheet, ".png"))
-    _write_text(folder / "report.html", _page(evaluation, plots, heading, shown))
-
-
-def _write_text(path: Path, text: str) -> None:
-    """The same bytes on every system; an undecodable byte of a file name is written as its escape."""
-    path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+    write_text(folder / "report.html", _page(evaluation, plots, heading, shown))
 
 
 def _classification_text(evaluation: Evaluation) -> str:
@@ -260,7 +221,10 @@ def _page(evaluation: Evaluation, plots: dict[str, bytes], heading: str, shown: 
 
 
 def _leaks_text(evaluation: Evaluation) -> str:
-    return "1 leak" if evaluation.n_leaks == 1 else f"{evaluation.n_leaks:,} leaks"
+    """What was seen, for people."""
+    leaks = "1 leak of the split" if evaluation.n_leaks == 1 else f"{evaluation.n_leaks:,} leaks of the split"
+    seen = f"{evaluation.n_seen:,} of {evaluation.n_patches:,} patches, or their photos, were trained on"
+    return "; ".join(text for text, n in ((leaks, evaluation.n_leaks), (seen, evaluation.n_seen)) if n)
 
 
 def _thumbnail(pixels: UInt8Array) -> str:

@@ -19,12 +19,12 @@ from crackscope.cache import Progress, Rows
 from crackscope.calibration import fit_calibration
 from crackscope.card import Card
 from crackscope.errors import DataError, ImageError
+from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
 from crackscope.features import extract_features
 from crackscope.images import decode_photo
-from crackscope.metrics import Estimate, measure
 from crackscope.patches import PatchIndex
-from crackscope.provenance import describe_training_data
-from crackscope.splits import Split
+from crackscope.provenance import count_seen, describe_training_data
+from crackscope.splits import Split, is_group
 
 __all__ = ["PENALTIES", "HeadRun", "train_head"]
 
@@ -34,7 +34,10 @@ IntArray = npt.NDArray[np.int64]
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C that are tried, simple ones first; the log loss on ``val`` decides."""
 
-_SHOWN = ("accuracy", "balanced_accuracy", "auroc", "average_precision", "mcc")
+_SHOWN = {
+    *("accuracy", "balanced_accuracy", "f1_crack", "auroc", "average_precision", "mcc"),
+    *("n_patches", "n_photos", "n_crack", "resampled", "leaky"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +47,15 @@ class HeadRun:
     Attributes:
         model: The bundle, ready for `crackscope.bundle.write_model`.
         penalty: The chosen C.
-        metrics: Figures on ``val``, on which the head was chosen and calibrated: optimistic.
+        evaluation: Figures on ``val``, on which the head was chosen and calibrated: optimistic. Leaky where the split
+            is, or where the backbone was trained on these patches.
         refused: Path and reason of patches that could not be read.
         n_computed: Patches whose features were not in the cache.
     """
 
     model: onnx.ModelProto
     penalty: float
-    metrics: dict[str, Estimate]
+    evaluation: Evaluation
     refused: tuple[tuple[str, str], ...]
     n_computed: int
 
@@ -63,7 +67,7 @@ def train_head(
     split: Split,
     patch_px: int = 160,
     seed: int = 0,
-    leaky: bool = False,
+    n_leaks: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> HeadRun:
@@ -75,7 +79,7 @@ def train_head(
         split: The split, for the card.
         patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
         seed: Of the bootstrap over photos; fitting itself is deterministic.
-        leaky: Whether the split leaks, for the card.
+        n_leaks: Leaks of the split, for the card and the figures.
         threads: Thread budget.
         progress: Called as features are computed.
 
@@ -93,12 +97,24 @@ def train_head(
     head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
     logits = np.asarray(rows.values[val] @ head.weight[0] + head.bias[0], np.float64)
     calibration = fit_calibration(logits, labels[val], fitted_on=f"{len(val)} patches of part val")
-    photos = [used.patches[i].photo for i in val]
-    metrics = measure(
+    refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
+    judged = used.select([used.patches[i] for i in val])
+    photos = [patch.photo or "" for patch in judged.patches]
+    evaluation = evaluate_predictions(
         labels[val],
         expit(logits / calibration.temperature),
+        paths=judged.paths,
+        photos=photos if all(photos) else None,
+        photo_kind="similarity groups" if all(map(is_group, photos)) else "photos",
         threshold=calibration.threshold,
-        photos=[photo or "" for photo in photos] if all(photos) else None,
+        unsure_band=(calibration.unsure_low, calibration.unsure_high),
+        dataset=index.name,
+        part="val",
+        model=f"{backbone.card.name}-head",
+        model_sha256="",
+        n_leaks=n_leaks,
+        n_seen=count_seen(judged, [rows.digests[i] for i in val], backbone.card.trained_on),
+        refused=refused,
         seed=seed,
     )
     training = used.select([used.patches[i] for i in train])
@@ -111,12 +127,11 @@ def train_head(
         backbone=backbone.card,
         training_data=describe_training_data(training, [rows.digests[i] for i in train]),
         recipe={"name": "head", "penalty": penalty, "patch_px": patch_px},
-        split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": leaky},
-        figures={"val": {name: metrics[name].document() for name in _SHOWN}},
+        split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": evaluation.leaky},
+        figures={"val": {key: value for key, value in metrics_document(evaluation).items() if key in _SHOWN}},
     )
     model = compose(backbone, Head(head.weight, head.bias, calibration.temperature), card)
-    refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
-    return HeadRun(model, penalty, metrics, refused, rows.n_computed)
+    return HeadRun(model, penalty, evaluation, refused, rows.n_computed)
 
 
 def _part(index: PatchIndex, part: str) -> PatchIndex:

@@ -13,14 +13,17 @@ import crackscope
 from crackscope.bundle import default_bundle, read_backbone, read_bundle, write_model
 from crackscope.cache import Progress
 from crackscope.errors import SplitError
+from crackscope.evaluation import Evaluation, metrics_document
 from crackscope.leaks import check_split
-from crackscope.metrics import Estimate
-from crackscope.output import new_folder, require_free
+from crackscope.output import new_folder, require_free_folder
 from crackscope.patches import PatchIndex, read_patches
 from crackscope.splits import Split, apply_split, split_of, write_split
 from crackscope.training.head import HeadRun, train_head
 
-__all__ = ["Run", "train"]
+__all__ = ["FILES", "Run", "train"]
+
+FILES = ("metrics.json", "model.onnx", "run.json", "split.csv")
+"""What a run folder holds."""
 
 _DEFAULT_PATCH_PX = 160
 
@@ -31,18 +34,14 @@ class Run:
 
     Attributes:
         folder: Holds ``model.onnx``, ``run.json``, ``metrics.json`` (on ``val``) and ``split.csv``.
-        metrics: On ``val``.
+        evaluation: On ``val``, with the patches that could not be read.
         penalty: The head's chosen C.
-        leaky: Whether the split leaks.
-        refused: Path and reason of unreadable patches.
         n_computed: Features that were not in the cache.
     """
 
     folder: Path
-    metrics: dict[str, Estimate]
+    evaluation: Evaluation
     penalty: float
-    leaky: bool
-    refused: tuple[tuple[str, str], ...]
     n_computed: int
 
 
@@ -77,7 +76,7 @@ def train(
         CrackscopeError: With file, value and remedy.
     """
     folder = Path(out)
-    require_free(folder, overwrite=overwrite)
+    require_free_folder(folder, ours=FILES, overwrite=overwrite)
     index = read_patches(data)
     assigned = split_of(index, split)
     parts = apply_split(index, assigned)
@@ -92,18 +91,17 @@ def train(
         split=assigned,
         patch_px=patch_px,
         seed=seed,
-        leaky=len(leaks) > 0,
+        n_leaks=len(leaks),
         threads=threads,
         progress=progress,
     )
     settings = {"recipe": "head", "patch_px": patch_px, "seed": seed, "backbone": str(backbone or "default bundle")}
-    with new_folder(folder, overwrite=overwrite) as part:
+    with new_folder(folder, ours=FILES, overwrite=overwrite) as part:
         write_model(head.model, part / "model.onnx")
         write_split(assigned, part / "split.csv")
         _write_json(part / "run.json", _run_document(index, assigned, settings, head, n_leaks=len(leaks)))
-        figures = {name: figure.document() for name, figure in head.metrics.items()}
-        _write_json(part / "metrics.json", {**figures, "part": "val", "leaky": len(leaks) > 0})
-    return Run(folder, head.metrics, head.penalty, len(leaks) > 0, head.refused, head.n_computed)
+        _write_json(part / "metrics.json", metrics_document(head.evaluation))
+    return Run(folder, head.evaluation, head.penalty, head.n_computed)
 
 
 def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:

@@ -1,0 +1,116 @@
+"""Judge a model on labelled patches: the split is checked, and what the model was trained on is not taken for new.
+
+This is `crackscope.evaluate`; `crackscope.evaluation` holds the figures that come of it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from crackscope.cache import Progress
+from crackscope.errors import SplitError
+from crackscope.evaluation import Evaluation, evaluate_predictions
+from crackscope.leaks import check_split
+from crackscope.patches import Patch, PatchIndex, read_patches
+from crackscope.prediction import Classifier, load
+from crackscope.provenance import count_seen
+from crackscope.similarity import fingerprints
+from crackscope.splits import apply_split, is_group, split_of
+
+__all__ = ["evaluate", "part_to_judge"]
+
+
+def evaluate(
+    data: str | Path | PatchIndex,
+    model: Classifier | None = None,
+    *,
+    split: str | Path | None = None,
+    part: str | None = None,
+    allow_leakage: bool = False,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run a model over labelled patches and measure it.
+
+    With a split, or where the data's own folders name parts, one part is judged, and a leaking split is refused.
+    Patches that the model was trained on (or whose photo was) are judged too, but then every figure is marked leaky.
+
+    Args:
+        data: Labelled patches, see `crackscope.patches.read_patches`.
+        model: From `crackscope.load`; the default bundle where left out.
+        split: A split file; left out, the parts that the data itself names, if it does.
+        part: ``train``, ``val`` or ``test``; ``test`` where there are parts.
+        allow_leakage: Judge on a leaking split; every figure is marked.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+        threads: Thread budget for reading.
+        progress: Called with (done, total).
+
+    Raises:
+        DataError: If no patch can be read.
+        SplitError: If the split leaks, or does not fit the data.
+    """
+    model = model or load(threads=threads)
+    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    part = part or part_to_judge(index, split)
+    n_leaks = 0
+    if part is not None:
+        parts = apply_split(index, split_of(index, split))
+        leaks = check_split(parts, threads=threads, progress=progress)
+        if len(leaks) and not allow_leakage:
+            raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
+        n_leaks = len(leaks)
+        index = apply_split(index, split_of(index, split), part=part)
+    digests = fingerprints(index, threads=threads, progress=progress).digests
+    lineage = (*model.card.backbone.trained_on, *model.card.training_data)
+    judged, probabilities, refused = _predictions(index, model, progress)
+    photos = [patch.photo for patch in judged if patch.photo is not None]
+    return evaluate_predictions(
+        np.array([patch.label == "crack" for patch in judged], np.int64),
+        np.array(probabilities, np.float64),
+        paths=[patch.path for patch in judged],
+        photos=photos if judged and len(photos) == len(judged) else None,
+        threshold=model.card.patch.threshold,
+        unsure_band=(model.card.patch.unsure_low, model.card.patch.unsure_high),
+        dataset=index.name,
+        model=model.name,
+        model_sha256=model.sha256,
+        part=part,
+        split=Path(split).name if split is not None else None,
+        photo_kind="similarity groups" if photos and all(map(is_group, photos)) else "photos",
+        n_leaks=n_leaks,
+        n_seen=count_seen(index, digests, lineage),
+        refused=refused,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def part_to_judge(index: PatchIndex, split: str | Path | None) -> str | None:
+    """``test`` where there is a split, or every patch lies in a part and some in test; else None, for all patches."""
+    parts = {patch.part for patch in index.patches}
+    return "test" if split is not None or (None not in parts and "test" in parts) else None
+
+
+def _predictions(
+    index: PatchIndex, model: Classifier, progress: Progress | None
+) -> tuple[list[Patch], list[float], list[tuple[str, str]]]:
+    """Patches that could be judged, their probabilities, and the others with the reason."""
+    files = [(path, partial(index.files.read, path)) for path in index.paths]
+    judged: list[Patch] = []
+    probabilities: list[float] = []
+    refused: list[tuple[str, str]] = []
+    for i, row in enumerate(model.predict_files(files)):
+        if row.error is not None or row.crack_probability is None:
+            refused.append((row.path, row.error or "no probability"))
+        else:
+            judged.append(index.patches[i])
+            probabilities.append(row.crack_probability)
+        if progress:
+            progress(i + 1, len(index))
+    return judged, probabilities, refused
