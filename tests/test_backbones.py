@@ -23,6 +23,10 @@ from crackscope.training.export import export_backbone, torch_features  # noqa: 
 
 SMALL = {
     "mobilenet_v2": {"model_type": "mobilenet_v2", "depth_multiplier": 0.25, "finegrained_output": False},
+    "resnet": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16, 16, 32]},
+        **{"depths": [1, 2, 1, 1], "layer_type": "bottleneck"},
+    },
 }
 SIZES_HW = [(31, 31), (160, 160), (227, 227), (1000, 801), (1040, 1024)]
 
@@ -63,7 +67,7 @@ def test_the_graph_holds_no_trace_of_where_it_was_made(family_folder: Path) -> N
 
 def test_an_unknown_family_and_a_folder_without_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    with pytest.raises(DataError, match="'vit' are not known; known are mobilenet_v2"):
+    with pytest.raises(DataError, match="'vit' are not known; known are mobilenet_v2, resnet"):
         load_backbone(str(tmp_path))
     (tmp_path / "config.json").unlink()
     with pytest.raises(DataError, match=r"no config\.json"):
@@ -94,6 +98,30 @@ def test_real_weights_agree_with_torch_and_with_the_published_padding(real_weigh
     with torch.inference_mode():
         planes = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
         expected = published(planes).last_hidden_state.mean((2, 3))
+    np.testing.assert_allclose(session.run(["features"], {"pixels": pixels})[0], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_real_resnet_weights_agree_with_torch_and_with_the_published_model(real_weights: Path) -> None:
+    from transformers import AutoModel
+
+    folder = real_weights.parent / "resnet-50-pruned"
+    if not folder.is_dir():
+        pytest.skip(f"{folder.name} does not lie beside CRACKSCOPE_TEST_DATA")
+    module, card = load_backbone(str(folder))
+    assert card.feature_dim == 2048
+    session = open_session(backbone_file(str(folder)).read_bytes())
+    for height, width in SIZES_HW[:3]:
+        pixels = random_pixels(height, width)
+        found = session.run(["features"], {"pixels": pixels})[0]
+        np.testing.assert_allclose(found, torch_features(module, card, pixels), atol=1e-4)
+    published = AutoModel.from_pretrained(str(folder), dtype=torch.float32).eval()
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    mean, std = (torch.tensor(settings[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std"))
+    pixels = random_pixels(160, 192)
+    with torch.inference_mode():
+        planes = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
+        expected = published(planes).pooler_output[:, :, 0, 0]
     np.testing.assert_allclose(session.run(["features"], {"pixels": pixels})[0], expected, atol=1e-4)
 
 

@@ -1,8 +1,9 @@
 """Backbones by hub id or local folder, through ``transformers.AutoModel``: one registry entry a family.
 
-A family says how its convolutions are padded and which pixels it eats. Stride-2 convolutions carry fixed (0, 1)
-padding, in torch and in the graph alike: it equals TensorFlow's "same" at even sizes, does not depend on the size, and
-keeps the sampling grid of a window where it is in the photo.
+A family says how its convolutions are padded and which pixels it eats. Padding never depends on the size of the image:
+where weights come from TensorFlow, stride-2 convolutions carry fixed (0, 1) padding, in torch and in the graph alike,
+which equals TensorFlow's "same" at even sizes and keeps the sampling grid of a window where it is in the photo; where
+they come from PyTorch, they keep their symmetric padding, which does so anyway.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ class Family:
     Attributes:
         model_type: ``model_type`` of its ``config.json``.
         config_changes: Set in the configuration before the model is built.
+        pads_like_tensorflow: Stride-2 convolutions of kernel 3 get fixed (0, 1) padding.
+        mean: Of the pixels in [0, 1], per channel, where the source has no ``preprocessor_config.json``.
+        std: Their deviation.
         origin: Where the published weights come from, with licence.
     """
 
     model_type: str
     config_changes: dict[str, Any]
+    pads_like_tensorflow: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     origin: str
 
 
@@ -46,8 +53,19 @@ FAMILIES = {
     "mobilenet_v2": Family(
         model_type="mobilenet_v2",
         config_changes={"tf_padding": False},  # it bakes in the padding of the example's size at export
+        pads_like_tensorflow=True,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
         origin="ImageNet weights of TF-slim's MobileNetV2 (Google, Apache-2.0)",
-    )
+    ),
+    "resnet": Family(
+        model_type="resnet",
+        config_changes={},
+        pads_like_tensorflow=False,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        origin="ImageNet weights of a ResNet v1.5, as the source states",
+    ),
 }
 
 
@@ -91,9 +109,10 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         model = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     else:
         model = transformers.AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
-    _fix_padding(model)
+    if family.pads_like_tensorflow:
+        _fix_padding(model)
     module = FeatureMap(model).eval()
-    scale, shift = _normalisation(source)
+    scale, shift = _normalisation(source, family)
     card = BackboneCard(
         name=config.model_type,
         origin=family.origin,
@@ -131,9 +150,9 @@ def _feature_dim(module: FeatureMap) -> int:
         return int(module(torch.zeros(1, 3, 32, 32)).shape[1])
 
 
-def _normalisation(source: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Factor and summand per channel, from mean and deviation of the source's preprocessor; −1 to 1 without one."""
-    mean, std = [0.5] * 3, [0.5] * 3
+def _normalisation(source: str, family: Family) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Factor and summand per channel, from mean and deviation of the source's preprocessor, or of the family."""
+    mean, std = family.mean, family.std
     path = Path(source) / "preprocessor_config.json"
     if path.is_file():
         settings = json.loads(path.read_text(encoding="utf-8"))
