@@ -144,8 +144,7 @@ def test_a_run_goes_on_and_gives_the_same_bytes(images, model, tmp_path, ending,
     assert not out.exists()
     assert journal_of(out).exists()
     summary = predict_to_file(images, model, out)
-    assert summary.n_resumed % 8 == 0
-    assert summary.n_resumed <= n_read
+    assert n_read - 2 * 8 * 2 <= summary.n_resumed <= n_read
     assert summary.n_files == 27
     assert out.read_bytes() == whole.read_bytes()
     assert not journal_of(out).exists()
@@ -277,7 +276,7 @@ def test_a_disk_that_fills_while_the_table_is_written_keeps_the_journal(images, 
         with pytest.raises(OutputError, match=r"no space left on the disk"):
             predict_to_file(images, model, out)
     assert [path.name for path in tmp_path.iterdir()] == [journal_of(out).name]
-    assert predict_to_file(images, model, out).n_resumed == 24
+    assert predict_to_file(images, model, out).n_resumed == 27
 
 
 def test_a_disk_that_fills_in_the_middle_keeps_the_journal(images, model, tmp_path, monkeypatch):
@@ -293,7 +292,7 @@ def test_a_disk_that_fills_in_the_middle_keeps_the_journal(images, model, tmp_pa
         patched.setattr(journal_module, "_line", full)
         with pytest.raises(OutputError, match=r"no space left on the disk"):
             predict_to_file(images, model, tmp_path / "t.csv")
-    assert predict_to_file(images, model, tmp_path / "t.csv").n_resumed == 8
+    assert predict_to_file(images, model, tmp_path / "t.csv").n_resumed == 13
 
 
 def test_a_place_that_is_no_folder_is_told(images, model, tmp_path):

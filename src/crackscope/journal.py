@@ -31,8 +31,6 @@ class Journal:
         out: The output that the journal is for.
         task: What besides the paths decides the rows, for example the model's name; another one begins anew.
         paths: Of all inputs, in order.
-        batch: Rows are computed so many at a time. Resuming begins at such a border, so that every image is run in
-            the company it would have had, and the last digit comes out the same.
 
     Attributes:
         n_rows: Rows held.
@@ -41,14 +39,14 @@ class Journal:
         OutputError: If another run has the journal open, or the place cannot be written.
     """
 
-    def __init__(self, out: Path, *, task: str, paths: Sequence[str], batch: int) -> None:
+    def __init__(self, out: Path, *, task: str, paths: Sequence[str]) -> None:
         self._out, self._path = out, out.with_name(f".{out.name}.journal")
         self._first_row = 0  # where it begins, in bytes
         self.n_rows = 0
         try:
             self._file = self._open()
             try:
-                self._resume(task, paths, batch)
+                self._resume(task, paths)
             except BaseException:
                 self._file.close()
                 raise
@@ -101,7 +99,7 @@ class Journal:
                     return file
             file.close()  # the run that had it ended, and removed it, in between
 
-    def _resume(self, task: str, paths: Sequence[str], batch: int) -> None:
+    def _resume(self, task: str, paths: Sequence[str]) -> None:
         """Keep the rows that an interrupted run of the same task has done, cut off the rest."""
         self._file.seek(0)
         head = self._file.readline()
@@ -111,12 +109,12 @@ class Journal:
             head = _line({"task": task, "begun": time.time()})
             self._file.write(head)
         else:
-            self.n_rows, size = _rows_to_keep(self._file, paths, batch, begun)
+            self.n_rows, size = _rows_to_keep(self._file, paths, begun)
             self._file.truncate(len(head) + size)
         self._first_row = len(head)
 
 
-def _rows_to_keep(lines: Iterable[bytes], paths: Sequence[str], batch: int, begun: float) -> tuple[int, int]:
+def _rows_to_keep(lines: Iterable[bytes], paths: Sequence[str], begun: float) -> tuple[int, int]:
     """How many rows, and bytes of them, are taken over."""
     kept, n_rows, size = (0, 0), 0, 0
     for path, line in zip(paths, lines, strict=False):
@@ -125,7 +123,7 @@ def _rows_to_keep(lines: Iterable[bytes], paths: Sequence[str], batch: int, begu
             break
         n_rows, size = n_rows + 1, size + len(line)
         # An outage just before the run was stopped (a share that vanished) is not taken for the files' fault.
-        if n_rows % batch == 0 and not str(row.get("error") or "").startswith("cannot be read"):
+        if not str(row.get("error") or "").startswith("cannot be read"):
             kept = n_rows, size
     return kept
 

@@ -23,7 +23,6 @@ from crackscope.preprocessing import MAX_ASPECT, MIN_PX, resize_patch
 from crackscope.streaming import chunked, default_threads, ordered_map
 
 __all__ = [
-    "FILES_A_BATCH",
     "Classifier",
     "Prediction",
     "PredictionRow",
@@ -38,9 +37,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
 
-FILES_A_BATCH = 8
-"""Images of a stream that are read and run together: small batches are the faster ones on CPU."""
-
+_FILES_A_TURN = 8  # images of a stream that a thread takes at a time
 _MAX_PATCH = 2.0  # times source_px
 
 
@@ -160,8 +157,8 @@ class Classifier:
         for pixels in arrays:
             _require_rgb(pixels)
             _require_patch(pixels, self.card)
-        chunks = chunked(arrays, FILES_A_BATCH)
-        threads = min(self.threads, max(1, len(arrays) // FILES_A_BATCH))
+        chunks = chunked(arrays, _FILES_A_TURN)
+        threads = min(self.threads, max(1, len(arrays) // _FILES_A_TURN))
         found = list(ordered_map(self._run, chunks, threads=threads))
         return np.concatenate(found) if found else np.empty(0, np.float32)
 
@@ -187,7 +184,7 @@ class Classifier:
         def work(chunk: list[ImageFile]) -> list[PredictionRow]:
             return self._predict_chunk(chunk, max_megapixels)
 
-        for rows in ordered_map(work, chunked(files, FILES_A_BATCH), threads=self.threads):
+        for rows in ordered_map(work, chunked(files, _FILES_A_TURN), threads=self.threads):
             yield from rows
 
     def _predict_chunk(self, chunk: Sequence[ImageFile], max_megapixels: float) -> list[PredictionRow]:
@@ -271,6 +268,7 @@ def open_session(content: bytes, *, threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # a little faster here, and a large window's memory is given back
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

@@ -1,8 +1,8 @@
 """Predictions into a file: CSV, JSON lines or Parquet, a row an image, in the order of the inputs.
 
 Rows are appended one by one to a journal beside the output. When the last is there, the output is written from it and
-renamed. A run that was killed is taken up at the last whole batch of its journal, so a few images are done again, and
-the file is the same, byte for byte, as that of a run without a break.
+renamed. A run that was killed is taken up where its journal ends, so one image is done again at most, and the file is
+the same, byte for byte, as that of a run without a break.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crackscope.images import MAX_MEGAPIXELS
 from crackscope.inputs import ImageFile
 from crackscope.journal import Journal
 from crackscope.output import new_file, require_free
-from crackscope.prediction import FILES_A_BATCH, Classifier, PredictionRow
+from crackscope.prediction import Classifier, PredictionRow
 
 __all__ = ["COLUMNS", "FORMATS", "PredictionSummary", "predict_to_file"]
 
@@ -79,7 +79,7 @@ def predict_to_file(
         raise OutputError(f"{place} is a folder; a file is to be written there. Choose another --out.")
     # The columns are named too: rows of another version of crackscope would not fit.
     task = json.dumps([model.name, max_megapixels, *COLUMNS])
-    with Journal(place, task=task, paths=[path for path, _ in images], batch=FILES_A_BATCH) as journal:
+    with Journal(place, task=task, paths=[path for path, _ in images]) as journal:
         n_resumed = journal.n_rows
         for row in model.predict_files(images[n_resumed:], max_megapixels=max_megapixels):
             journal.append(asdict(row))
