@@ -136,7 +136,9 @@ def test_lines_end_in_a_line_feed_alone(images, model, tmp_path):
 
 @pytest.mark.parametrize("ending", FORMATS)
 @pytest.mark.parametrize("n_read", [0, 5, 8, 9, 20, 26])
-def test_a_run_goes_on_and_gives_the_same_bytes(images, model, tmp_path, ending, n_read):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_goes_on_and_gives_the_same_bytes(images, model, tmp_path, monkeypatch, ending, n_read, threads):
+    monkeypatch.setattr(model, "threads", threads)
     whole, out = tmp_path / f"whole{ending}", tmp_path / f"t{ending}"
     predict_to_file(images, model, whole)
     with pytest.raises(KeyboardInterrupt):
@@ -144,7 +146,10 @@ def test_a_run_goes_on_and_gives_the_same_bytes(images, model, tmp_path, ending,
     assert not out.exists()
     assert journal_of(out).exists()
     summary = predict_to_file(images, model, out)
-    assert 0 <= summary.n_resumed <= n_read
+    assert summary.n_resumed % 8 == 0
+    assert summary.n_resumed <= n_read
+    if threads == 1:
+        assert summary.n_resumed == n_read // 8 * 8  # every turn before the one that was stopped
     assert summary.n_files == 27
     assert out.read_bytes() == whole.read_bytes()
     assert not journal_of(out).exists()

@@ -1,8 +1,8 @@
 """Predictions into a file: CSV, JSON lines or Parquet, a row an image, in the order of the inputs.
 
-Rows are appended one by one to a journal beside the output. When the last is there, the output is written from it and
-renamed. A run that was killed is taken up where its journal ends, so one image is done again at most, and the file is
-the same, byte for byte, as that of a run without a break.
+Rows are appended to a journal beside the output as they come. When the last is there, the output is written from it
+and renamed. A run that was killed is taken up where its journal ends: only images that were under way, eight a thread
+and as many waiting, are done again, and the file is the same, byte for byte, as that of a run without a break.
 """
 
 from __future__ import annotations

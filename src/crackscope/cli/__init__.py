@@ -52,7 +52,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
         if code == 130:
-            fail("interrupted; what was finished is kept, and the same command goes on from there", code=130)
+            fail(
+                "interrupted; nothing is half written. Run the same command again; predict and download go on",
+                code=130,
+            )
     except CrackscopeError as error:
         code = fail(str(error))
     except BrokenPipeError:
