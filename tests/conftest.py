@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -106,3 +108,51 @@ def bundle_file(tmp_path_factory: pytest.TempPathFactory, backbone_file: Path) -
     path = tmp_path_factory.mktemp("bundle") / "tiny.onnx"
     write_model(compose(read_backbone(backbone_file), head, tiny_card()), path)
     return path
+
+
+SMALL_CONFIGS: dict[str, dict[str, Any]] = {
+    "mobilenet_v2": {"model_type": "mobilenet_v2", "depth_multiplier": 0.25, "finegrained_output": False},
+    "resnet": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16, 16, 32]},
+        **{"depths": [1, 2, 1, 1], "layer_type": "bottleneck"},
+    },
+    "resnet-basic": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 12, 16, 24]},
+        **{"depths": [1, 1, 1, 1], "layer_type": "basic"},
+    },
+}
+"""Backbones so small that a test can train them, by family; ResNets of 18 and 34 layers have basic blocks."""
+
+
+def write_model_folder(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
+    """A backbone with random weights and uneven batch statistics, laid out as the hub does (needs torch)."""
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.manual_seed(seed)
+    model = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(folder))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def resnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a tiny ResNet with basic blocks: stem and four blocks, 24 features."""
+    pytest.importorskip("torch", reason="the extra `train` is not installed")
+    return write_model_folder(tmp_path_factory.mktemp("models") / "resnet", SMALL_CONFIGS["resnet-basic"])
+
+
+@pytest.fixture(scope="session")
+def mobilenet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a narrow MobileNetV2: 18 blocks, 320 features."""
+    pytest.importorskip("torch", reason="the extra `train` is not installed")
+    return write_model_folder(tmp_path_factory.mktemp("models") / "mobilenet", SMALL_CONFIGS["mobilenet_v2"])

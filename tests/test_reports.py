@@ -17,7 +17,8 @@ from crackscope.metrics import METRICS, Estimate
 from crackscope.reports import evaluation_report
 from crackscope.reports.contact_sheet import class_samples, contact_sheet, fit_square
 from crackscope.reports.evaluation_report import FILES, write_evaluation
-from crackscope.reports.plots import PLOTS, png_bytes
+from crackscope.reports.look import png_bytes
+from crackscope.reports.plots import PLOTS
 from crackscope.reports.wording import FIGURES, interval_text, number_text, origin_text
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crackscope.bundle import Bundle, read_bundle
+    from crackscope.comparison import Comparison, compare
     from crackscope.drawing import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
     from crackscope.evaluation import Evaluation
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from crackscope.leaks import check_split
     from crackscope.patches import PatchIndex, read_patches
     from crackscope.prediction import Classifier, Prediction, PredictionRow, load, predict
+    from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
     from crackscope.splits import Split, apply_split, read_split, split, write_split
     from crackscope.training.runs import train
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bundle": "bundle",
     "Classifier": "prediction",
+    "Comparison": "comparison",
     "CrackscopeError": "errors",
     "Evaluation": "evaluation",
     "PatchIndex": "patches",
@@ -33,6 +36,7 @@ _HOMES = {
     "Split": "splits",
     "apply_split": "splits",
     "check_split": "leaks",
+    "compare": "comparison",
     "draw_dataset": "drawing",
     "draw_patch": "drawing",
     "draw_photo": "drawing",
@@ -45,6 +49,7 @@ _HOMES = {
     "read_split": "splits",
     "split": "splits",
     "train": "training.runs",
+    "write_comparison": "reports.comparison_report",
     "write_evaluation": "reports.evaluation_report",
     "write_split": "splits",
 }
@@ -52,6 +57,7 @@ _HOMES = {
 __all__ = [
     "Bundle",
     "Classifier",
+    "Comparison",
     "CrackscopeError",
     "Evaluation",
     "PatchIndex",
@@ -61,6 +67,7 @@ __all__ = [
     "Split",
     "apply_split",
     "check_split",
+    "compare",
     "draw_dataset",
     "draw_patch",
     "draw_photo",
@@ -73,6 +80,7 @@ __all__ = [
     "read_split",
     "split",
     "train",
+    "write_comparison",
     "write_evaluation",
     "write_split",
 ]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,12 +23,12 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.errors import DataError, ImageError, reason_of
+from crackscope.errors import DataError, ImageError, OutputError, reason_of
 from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex, content_digest
 from crackscope.streaming import chunked, ordered_map
 
-__all__ = ["Progress", "RowCache", "Rows", "cache_folder", "rows_of"]
+__all__ = ["MappedRows", "Progress", "RowCache", "Rows", "cache_folder", "compute_rows", "rows_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -64,17 +64,29 @@ class RowCache:
         width: Numbers in a row.
         dtype: Type of a number.
         folder: Parent folder; `cache_folder` where left out.
+        on_disk: Whether rows are read from and written to disk, or live in memory and end with this object.
+        required: Whether a row that cannot be written is an error, where memory could not hold them all.
     """
 
-    def __init__(self, key: str, *, width: int, dtype: str = "<f4", folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        width: int,
+        dtype: str = "<f4",
+        folder: Path | None = None,
+        on_disk: bool = True,
+        required: bool = False,
+    ) -> None:
         name = hashlib.sha256(f"{key} {width} {dtype}".encode()).hexdigest()[:24]
         self.folder = (folder or cache_folder()) / "rows" / name
         self.width, self.dtype = width, np.dtype(dtype)
+        self.on_disk, self.required = on_disk, required
         self._record = np.dtype([("digest", "V32"), ("row", self.dtype, (width,))])
         # Shards are named, not held open: an operating system allows a process some hundred open files.
         self._shards: list[Path | npt.NDArray[Any]] = []
         self._places: dict[bytes, tuple[int, int]] = {}
-        for path in sorted(self.folder.glob("*.npy")):
+        for path in sorted(self.folder.glob("*.npy")) if on_disk else ():
             shard = _load(path)
             if shard is not None:
                 self._note(path, [bytes(digest) for digest in shard["digest"]])
@@ -106,8 +118,29 @@ class RowCache:
             rows[at] = shard["row"][source]
         return rows
 
+    def mapped(self, digests: Sequence[bytes]) -> MappedRows:
+        """Rows of known digests, in their order, left on disk until they are asked for.
+
+        Raises:
+            DataError: If the cache was emptied since it was opened.
+        """
+        places = np.array([self._places[digest] for digest in digests], np.int64).reshape(-1, 2)
+        try:
+            shards = {int(i): self._opened(self._shards[i]) for i in np.unique(places[:, 0])}
+        except OSError as error:
+            raise DataError(f"{error.filename}: this part of the cache is gone. Run it again.") from error
+        return MappedRows(shards, places)
+
+    def _opened(self, shard: Path | npt.NDArray[Any]) -> npt.NDArray[Any]:
+        rows: npt.NDArray[Any] = np.load(shard, mmap_mode="r") if isinstance(shard, Path) else shard
+        return rows["row"]
+
     def add(self, digests: Sequence[bytes], rows: npt.NDArray[Any]) -> None:
-        """Write one shard. A full disk costs the cache, not the run: rows are then kept in memory alone."""
+        """Write one shard. A full disk costs the cache, not the run: rows are then kept in memory alone.
+
+        Raises:
+            OutputError: If it cannot be written, and the rows are too many for memory.
+        """
         assert rows.shape == (len(digests), self.width)
         shard = np.empty(len(digests), self._record)
         shard["digest"] = [np.void(digest) for digest in digests]
@@ -115,12 +148,36 @@ class RowCache:
         buffer = io.BytesIO()
         np.save(buffer, shard)
         path = self.folder / f"{_name(buffer.getvalue())}.npy"
-        self._note(path if _written(path, buffer.getvalue()) else shard, digests)
+        on_disk = self.on_disk and _written(path, buffer.getvalue())
+        if self.required and not on_disk:
+            raise OutputError(
+                f"{self.folder}: the cache cannot be written. Free some space, or train with --cache none."
+            )
+        self._note(path if on_disk else shard, digests)
 
     def _note(self, shard: Path | npt.NDArray[Any], digests: Sequence[bytes]) -> None:
         self._shards.append(shard)
         for row, digest in enumerate(digests):
             self._places.setdefault(digest, (len(self._shards) - 1, row))
+
+
+class MappedRows:
+    """Rows on disk, read as they are asked for; the system keeps in memory what there is room for.
+
+    Args:
+        shards: Array of shape (n, width) by number.
+        places: Shape (n, 2): shard and row of each.
+    """
+
+    def __init__(self, shards: dict[int, npt.NDArray[Any]], places: npt.NDArray[np.int64]) -> None:
+        self._shards, self._places = shards, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, wanted: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Rows of several places, shape (n_wanted, width), in memory."""
+        return np.stack([self._shards[shard][row] for shard, row in self._places[wanted].tolist()])
 
 
 def _name(content: bytes) -> str:
@@ -177,7 +234,24 @@ def rows_of(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Rows:
-    """Compute a row for every patch, taking from the cache what is known there.
+    """Rows of every patch, in memory; see `compute_rows`.
+
+    Returns:
+        Rows in the order of the index.
+    """
+    rows = compute_rows(index, cache, compute, threads=threads, progress=progress)
+    return replace(rows, values=cache.read(rows.digests))
+
+
+def compute_rows(
+    index: PatchIndex,
+    cache: RowCache,
+    compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Rows:
+    """See to it that the cache has a row for every patch that can be read.
 
     Args:
         index: The patches.
@@ -188,7 +262,7 @@ def rows_of(
         progress: Called after every few images.
 
     Returns:
-        Rows in the order of the index.
+        Rows in the order of the index, without their values.
     """
     computing: dict[bytes, object] = {}
 
@@ -229,7 +303,7 @@ def rows_of(
                 progress(len(digests), len(index))
     finally:
         _save(cache, unsaved)
-    return Rows(cache.read(digests), tuple(digests), refused, n_computed)
+    return Rows(np.empty((0, cache.width), cache.dtype), tuple(digests), refused, n_computed)
 
 
 def _computed(images: Sequence[UInt8Array], compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]) -> list[Any]:

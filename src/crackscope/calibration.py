@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 
 from crackscope.card import Calibration
-from crackscope.metrics import choose_threshold
+from crackscope.metrics import choose_threshold, mcc
 
 __all__ = ["fit_calibration", "fit_shift", "fit_temperature", "prudent_threshold", "unsure_band"]
 
@@ -101,16 +101,13 @@ def prudent_threshold(probabilities: FloatArray, labels: IntArray, *, seed: int 
     counts = np.bincount(3 * labels + reached, minlength=6)
     resampled = np.random.default_rng(seed).multinomial(len(labels), counts / max(1, counts.sum()), 1000)
     table = resampled.reshape(-1, 2, 3).astype(np.float64)
-    at_low, at_high = _mcc(table[:, :, 1:].sum(2), table[:, :, :1].sum(2)), _mcc(table[:, :, 2], table[:, :, :2].sum(2))
+    # (n, 2) said crack and not, uncracked and crack in truth; MCC is 0 where a resample has one class alone.
+    at_low, at_high = (
+        np.nan_to_num(mcc(crack[:, 1], crack[:, 0], other[:, 0], other[:, 1]))
+        for crack, other in ((table[:, :, 1:].sum(2), table[:, :, 0]), (table[:, :, 2], table[:, :, :2].sum(2)))
+    )
     gain = (at_low - at_high) if best == low else (at_high - at_low)
     return best if (gain > 0).mean() >= 0.95 else 0.5
-
-
-def _mcc(said_crack: FloatArray, said_uncracked: FloatArray) -> FloatArray:
-    """MCC of tables (n, 2), truth uncracked and crack; 0 where it is undefined."""
-    (fp, tp), (tn, fn) = said_crack.T, said_uncracked.T
-    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    return np.asarray(np.where(product > 0, (tp * tn - fp * fn) / np.sqrt(np.maximum(product, 1.0)), 0.0), np.float64)
 
 
 def unsure_band(probabilities: FloatArray, labels: IntArray, *, threshold: float) -> tuple[float, float]:

@@ -109,6 +109,7 @@ class Card(_Part):
         photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
         split: How the data was divided: ``by``, ``sha256``, ``leaky``.
         figures: Measured figures by name of the data, each with value, low, high.
+        precision: Numbers that the graph computes with; ``int8`` of one that `crackscope export` rounded.
         graph_sha256: Of the graph without metadata.
     """
 
@@ -129,6 +130,7 @@ class Card(_Part):
     recipe: dict[str, Any] = {}
     split: dict[str, Any] = {}
     figures: dict[str, dict[str, Any]] = {}
+    precision: Literal["fp32", "int8"] = "fp32"
     graph_sha256: str = ""
 
     @field_validator("labels")

@@ -18,9 +18,9 @@ from crackscope.output import new_folder
 from crackscope.patches import read_patches
 from crackscope.prediction import load
 from crackscope.prediction_table import predict_to_file
+from crackscope.reports.batch_sheet import write_test_batch
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
-from crackscope.reports.prediction_sheet import write_prediction_sheet
 from crackscope.splits import split, write_split
 from crackscope.training.runs import train
 
@@ -71,7 +71,7 @@ def run_demo(
             return decode_photo(index.files.read(path)).pixels
 
         write_evaluation(evaluation, part / "evaluation", read_image=read_image)
-        write_prediction_sheet(evaluation, part / "predictions.png", read_image=read_image)
+        write_test_batch(index, evaluation, part / "predictions.png")
         figure = evaluation.metrics["accuracy"]
         tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
 

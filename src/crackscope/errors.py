@@ -6,6 +6,7 @@ The tree::
     ├── DataError          images, labelled folders, tables, archives
     │   └── ImageError     one image cannot be read, or is refused
     ├── SplitError         a split file that leaks, or does not fit its data
+    ├── RecipeError        a recipe or setting that does not exist, a run that cannot go on
     ├── BundleError        a model file that is foreign, damaged or of another version
     ├── OutputError        a place that cannot be written
     ├── DownloadError      a host that cannot be reached, a checksum that differs
@@ -28,6 +29,7 @@ __all__ = [
     "ImageError",
     "MissingExtraError",
     "OutputError",
+    "RecipeError",
     "SplitError",
     "did_you_mean",
     "reason_of",
@@ -48,6 +50,10 @@ class ImageError(DataError):
 
 class SplitError(CrackscopeError):
     """A split leaks, or belongs to other data."""
+
+
+class RecipeError(CrackscopeError):
+    """A recipe or one of its settings does not exist, or a training cannot go on."""
 
 
 class BundleError(CrackscopeError):

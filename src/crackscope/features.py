@@ -26,6 +26,7 @@ def extract_features(
     backbone: Backbone,
     *,
     patch_px: int,
+    on_disk: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Rows:
@@ -35,6 +36,7 @@ def extract_features(
         index: The patches.
         backbone: From `crackscope.bundle.read_backbone`.
         patch_px: Shorter side that patches are resized to.
+        on_disk: Whether to use the cache.
         threads: Thread budget; all cores where left out.
         progress: Called as work goes on.
 
@@ -43,7 +45,7 @@ def extract_features(
     """
     # The digest is taken of the graph itself: a card may be copied from another.
     key = f"features-1 {graph_digest(backbone.graph)} {patch_px} {RESIZE_RULE}"
-    cache = RowCache(key, width=backbone.card.feature_dim)
+    cache = RowCache(key, width=backbone.card.feature_dim, on_disk=on_disk)
     sessions: list[Any] = []  # opened at the first image that is not in the cache
     lock = threading.Lock()
 

@@ -47,17 +47,30 @@ _HEAD = "head/"  # names of everything that `compose` adds, so that it can be ta
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A linear head: ``logits = mean over the map of (weight · feature + bias)``.
+    """A head: linear, ``logits = mean over the map of (weight · feature + bias)``, or with hidden layers before.
 
     Attributes:
-        weight: Array of shape (k, d).
+        weight: Array of shape (k, d), d the width of the last hidden layer or else of the features.
         bias: Array of shape (k,).
         temperature: The calibrated probability is ``sigmoid(logit / temperature)``.
+        hidden: Weight (outer, inner) and bias (outer,) of fully connected layers with ReLU. With them, logits are those
+            of the mean feature, and the map, computed cell by cell, explains them only roughly.
     """
 
     weight: FloatArray
     bias: FloatArray
     temperature: float = 1.0
+    hidden: tuple[tuple[FloatArray, FloatArray], ...] = ()
+
+    @property
+    def feature_dim(self) -> int:
+        """Features that it eats."""
+        return int(self.hidden[0][0].shape[1] if self.hidden else self.weight.shape[1])
+
+    @property
+    def layers(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
+        """Weight and bias of every layer, the last one linear."""
+        return (*self.hidden, (self.weight, self.bias))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,18 +223,25 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
         BundleError: If head, backbone and card do not fit each other, or a weight is not finite.
     """
     _require_fit(backbone, head, card)
-    k, d = head.weight.shape
-    nodes = [
-        helper.make_node("Conv", ["feature_map", f"{_HEAD}weight", f"{_HEAD}bias"], ["logit_map"], f"{_HEAD}map"),
-        *_mean_nodes("logit_map", "logits", prefix=_HEAD),
+    k, d = len(head.bias), head.feature_dim
+    nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
+    if head.hidden:
+        pool = helper.make_node("GlobalAveragePool", ["feature_map"], [f"{_HEAD}pooled"], f"{_HEAD}pool")
+        flatten = helper.make_node("Flatten", [f"{_HEAD}cell"], ["logits"], f"{_HEAD}flatten", axis=1)
+        nodes += [pool, *_layer_nodes(head, f"{_HEAD}pooled", f"{_HEAD}cell", "mean"), flatten]
+    else:
+        nodes += _mean_nodes("logit_map", "logits", prefix=_HEAD)
+    nodes += [
         helper.make_node("Mul", ["logits", f"{_HEAD}sharpness"], [f"{_HEAD}calibrated"], f"{_HEAD}calibrate"),
         helper.make_node("Sigmoid", [f"{_HEAD}calibrated"], ["probability"], f"{_HEAD}probability"),
     ]
-    constants = [
-        _constant(f"{_HEAD}weight", head.weight.astype(np.float32).reshape(k, d, 1, 1)),
-        _constant(f"{_HEAD}bias", head.bias.astype(np.float32)),
-        _constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)),
-    ]
+    constants = []
+    for (weight, bias), name in zip(head.layers, _layer_names(head), strict=True):
+        constants += [
+            _constant(f"{_HEAD}{name}weight", weight.astype(np.float32).reshape(*weight.shape, 1, 1)),
+            _constant(f"{_HEAD}{name}bias", bias.astype(np.float32)),
+        ]
+    constants.append(_constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)))
     shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d]}
     graph = helper.make_graph(
         [*backbone.graph.node, *nodes],
@@ -230,14 +250,33 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
         [_value(name, shapes.get(name, ["n", k])) for name in OUTPUTS],
         initializer=[*backbone.graph.initializer, *constants],
     )
-    filled = card.model_copy(update={"graph_sha256": graph_digest(graph), "backbone": backbone.card})
+    own = {"backbone": backbone.card, "map": "approximate" if head.hidden else "exact"}
+    filled = card.model_copy(update={"graph_sha256": graph_digest(graph), **own})
     model = make_model(graph, {CARD_KEY: filled.to_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
+def _layer_names(head: Head) -> list[str]:
+    return [*(f"hidden{i}/" for i in range(len(head.hidden))), ""]
+
+
+def _layer_nodes(head: Head, source: str, result: str, name: str) -> list[onnx.NodeProto]:
+    """The head's layers as convolutions of one cell, from `source` (n, d, h, w) to `result` (n, k, h, w)."""
+    nodes = []
+    for layer in _layer_names(head)[:-1]:
+        inner, outer = f"{_HEAD}{name}/{layer}sums", f"{_HEAD}{name}/{layer}values"
+        weights = [f"{_HEAD}{layer}weight", f"{_HEAD}{layer}bias"]
+        nodes += [
+            helper.make_node("Conv", [source, *weights], [inner], f"{_HEAD}{name}/{layer}conv"),
+            helper.make_node("Relu", [inner], [outer], f"{_HEAD}{name}/{layer}relu"),
+        ]
+        source = outer
+    return [*nodes, helper.make_node("Conv", [source, f"{_HEAD}weight", f"{_HEAD}bias"], [result], f"{_HEAD}{name}")]
+
+
 def _require_fit(backbone: Backbone, head: Head, card: Card) -> None:
-    k, d = head.weight.shape
+    k, d = head.weight.shape[0], head.feature_dim
     if d != backbone.card.feature_dim or k != len(card.labels) or head.bias.shape != (k,):
         raise BundleError(
             f"a head of {k} labels on {d} features does not fit a backbone of {backbone.card.feature_dim} "
@@ -248,7 +287,8 @@ def _require_fit(backbone: Backbone, head: Head, card: Card) -> None:
             f"the head's temperature is {head.temperature:g}, the card's {card.patch.temperature:g}. "
             "Give both the fitted one."
         )
-    numbers = np.concatenate([head.weight.ravel(), head.bias, [1 / head.temperature]]).astype(np.float32)
+    weights = [values.ravel() for layer in head.layers for values in layer]
+    numbers = np.concatenate([*weights, [1 / head.temperature]]).astype(np.float32)
     if not np.isfinite(numbers).all():
         raise BundleError("the head holds weights that are not finite. Look at the features it was trained on.")
 

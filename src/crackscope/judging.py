@@ -20,7 +20,7 @@ from crackscope.provenance import count_seen
 from crackscope.similarity import fingerprints
 from crackscope.splits import apply_split, is_group, split_of
 
-__all__ = ["evaluate", "part_to_judge"]
+__all__ = ["evaluate", "judge", "part_to_judge"]
 
 
 def evaluate(
@@ -66,6 +66,47 @@ def evaluate(
             raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
         n_leaks = len(leaks)
         index = apply_split(index, split_of(index, split), part=part)
+    return judge(
+        index,
+        model,
+        part=part,
+        split=Path(split).name if split is not None else None,
+        n_leaks=n_leaks,
+        n_resamples=n_resamples,
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def judge(
+    index: PatchIndex,
+    model: Classifier,
+    *,
+    part: str | None,
+    split: str | None,
+    n_leaks: int,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run a model over patches that were chosen already, and measure it; see `evaluate`.
+
+    Args:
+        index: The patches to judge, all of them.
+        model: The model.
+        part: Which part they are, for the record.
+        split: Name of the split file, for the record.
+        n_leaks: Leaks of that split.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+        threads: Thread budget for reading.
+        progress: Called with (done, total).
+
+    Raises:
+        DataError: If no patch can be read.
+    """
     digests = fingerprints(index, threads=threads, progress=progress).digests
     lineage = (*model.card.backbone.trained_on, *model.card.training_data)
     judged, probabilities, refused = _predictions(index, model, progress)
@@ -81,7 +122,7 @@ def evaluate(
         model=model.name,
         model_sha256=model.sha256,
         part=part,
-        split=Path(split).name if split is not None else None,
+        split=split,
         photo_kind="similarity groups" if photos and all(map(is_group, photos)) else "photos",
         n_leaks=n_leaks,
         n_seen=count_seen(index, digests, lineage),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from crackscope.errors import DataError
 
-__all__ = ["LOWER_IS_BETTER", "METRICS", "Estimate", "always_crack", "choose_threshold", "measure"]
+__all__ = ["LOWER_IS_BETTER", "METRICS", "Estimate", "always_crack", "choose_threshold", "mcc", "measure"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -220,11 +220,11 @@ def choose_threshold(labels: IntArray, probabilities: FloatArray) -> float:
     below = np.bincount(group)[:-1].cumsum()  # patches under the gap above each score but the last
     fn = np.bincount(group, weights=labels).cumsum()[:-1]
     tp, tn = labels.sum() - fn, below - fn
-    mcc = _mcc(tp, labels.size - below - tp, tn, fn)
-    best = np.nanmax(mcc) if np.isfinite(mcc).any() else 0.0
+    found = mcc(tp, labels.size - below - tp, tn, fn)
+    best = np.nanmax(found) if np.isfinite(found).any() else 0.0
     if best <= 0:
         return 0.5
-    gaps = np.flatnonzero(mcc >= best - 1e-12)
+    gaps = np.flatnonzero(found >= best - 1e-12)
     clipped = np.clip(scores, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON)
     logits = np.log(clipped) - np.log1p(-clipped)
     centres = 1 / (1 + np.exp(-(logits[gaps] + logits[gaps + 1]) / 2))
@@ -296,7 +296,7 @@ class _Sample:
             "false_alarm_rate": _ratio(fp, tn + fp),
             "auroc": auroc,
             "average_precision": average_precision,
-            "mcc": _mcc(tp, fp, tn, fn),
+            "mcc": mcc(tp, fp, tn, fn),
             "log_loss": _ratio(totals[4], n),
             "brier": _ratio(totals[5], n),
             "ece": _ratio(np.abs(totals[6:]).sum(0), n),
@@ -340,13 +340,13 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     return quotient
 
 
-def _mcc(tp: FloatArray, fp: FloatArray, tn: FloatArray, fn: FloatArray) -> FloatArray:
+def mcc(tp: FloatArray, fp: FloatArray, tn: FloatArray, fn: FloatArray) -> FloatArray:
     """Matthews correlation: NaN where the truth has one class, 0 where the answers have."""
     # Paired so that a perfect table gives exactly 1: the roots are of squares.
     scale = np.sqrt((tp + fn) * (tp + fp)) * np.sqrt((tn + fp) * (tn + fn))
-    mcc: FloatArray = _ratio(tp * tn - fp * fn, scale)
-    mcc[(scale == 0) & (tp + fn > 0) & (tn + fp > 0)] = 0.0
-    return mcc
+    found: FloatArray = _ratio(tp * tn - fp * fn, scale)
+    found[(scale == 0) & (tp + fn > 0) & (tn + fp > 0)] = 0.0
+    return found
 
 
 def _estimate(name: str, value: float, resampled: FloatArray, sample: _Sample) -> Estimate:

@@ -7,11 +7,13 @@ import sys
 import typer
 
 from crackscope.cli.bundle import bundle
+from crackscope.cli.compare import compare
 from crackscope.cli.console import emit, fail
 from crackscope.cli.demo import demo
 from crackscope.cli.download import download
 from crackscope.cli.evaluate import evaluate
 from crackscope.cli.predict import predict
+from crackscope.cli.recipes import recipes
 from crackscope.cli.split import split
 from crackscope.cli.train import train
 from crackscope.errors import CrackscopeError
@@ -27,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, split, train, evaluate, predict, bundle, download):
+for command in (demo, split, train, recipes, evaluate, compare, predict, bundle, download):
     app.command()(command)
 
 
@@ -53,7 +55,8 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
         if code == 130:
             fail(
-                "interrupted; nothing is half written. Run the same command again; predict and download go on",
+                "interrupted; nothing is half written. Run the same command again: predict and download go on, "
+                "and so does train with --resume",
                 code=130,
             )
     except CrackscopeError as error:

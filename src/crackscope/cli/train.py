@@ -2,83 +2,129 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
 
+if TYPE_CHECKING:
+    from crackscope.training.runs import Run
+
 __all__ = ["train"]
+
+
+class CacheUse(str, Enum):
+    """Whether what is frozen is kept on disk."""
+
+    disk = "disk"
+    none = "none"
 
 
 def train(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
+    recipe: Annotated[str, typer.Option(help="`crackscope recipes` lists them; `head` needs no torch.")] = "head",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help="From `crackscope split`; left out, the data's own train/val/test count.")
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="A bundle (no torch needed), a model folder or a hub id; the default bundle if left out."),
+        typer.Option(help="A model folder or hub id; for `head` also a bundle. The recipe's own if left out."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The run folder; model.onnx is written there.")] = Path("runs/head"),
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/RECIPE if left out.")] = None,
     patch_px: Annotated[
-        int | None, typer.Option(min=32, max=4096, help="Side that patches are resized to; the bundle's own, else 160.")
+        int | None, typer.Option(min=32, max=4096, help="Side that patches are resized to; the recipe's own.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, dropout and bootstrap.")] = 0,
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Train on a leaking split; every figure is marked leaky.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped; begin it if there is none.")
+    ] = False,
+    cache: Annotated[
+        CacheUse, typer.Option(help="Where to keep what frozen blocks give; none computes it anew as needed.")
+    ] = CacheUse.disk,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a crack classifier by transfer: frozen backbone, features computed once, linear head.
+    """Train a crack classifier by transfer; what is frozen is computed once, and cached.
 
-    The head is chosen and calibrated on part val; part test is not touched. Features are cached.
+    `head` fits a linear head on a frozen backbone in seconds and touches only train and val. The other recipes train
+    by epochs, export, compare the bundle with torch file by file, and evaluate it on test.
 
-    Example: `crackscope train metu.tar --split split.csv --out runs/metu`
+    Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """
-    import shlex
-
-    from crackscope.evaluation import metrics_document
     from crackscope.training.runs import train as run_training
 
-    with progress_bar("reading and computing features") as progress:
+    with progress_bar("working") as progress:
         run = run_training(
             data,
-            out,
+            out or Path("runs") / recipe,
+            recipe=recipe,
+            changes=changes or (),
             split=split,
             backbone=backbone,
             patch_px=patch_px,
             seed=seed,
             allow_leakage=allow_leakage,
+            cache=cache is CacheUse.disk,
+            resume=resume,
             threads=threads,
             overwrite=overwrite,
             progress=progress,
+            say=say,
         )
-    val = run.evaluation
-    for path, why in val.refused[:5]:
+    judged = run.evaluation
+    refused = dict([*run.refused, *judged.refused])
+    for path, why in list(refused.items())[:5]:
         say(f"{path}: {why}")
-    if val.n_seen:
-        say(f"The backbone was trained on {val.n_seen} patches of val, or their photos: these figures are leaky.")
-    mark = " (leaky)" if val.leaky else ""
-    accuracy, auroc = val.metrics["accuracy"], val.metrics["auroc"]
-    model = out / "model.onnx"
-    following = ["crackscope", "evaluate", str(data), "--model", str(model)]
-    following += ["--split", str(split)] if split else ["--part", "test"]
-    text = (
-        f"val{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], AUROC {auroc.value:.4f}; "
-        f"C {run.penalty:g}, {run.n_computed} features computed, the others cached\nwritten to {model}\n"
-        f"next: {shlex.join(following)}"
-    )
-    document = {
-        "status": "refused" if val.refused else "done",
-        "model": str(model),
-        "leaky": val.leaky,
-        "val": metrics_document(val),
-        "n_refused": len(val.refused),
-    }
-    emit(document, as_json=as_json, text=text)
-    if val.refused:
+    if judged.n_seen:
+        say(f"The backbone was trained on {judged.n_seen} of these patches, or their photos: these figures are leaky.")
+    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, split))
+    if refused:
         raise typer.Exit(3)
+
+
+def _document(run: Run, n_refused: int) -> dict[str, Any]:
+    from crackscope.evaluation import metrics_document
+
+    judged = run.evaluation
+    return {
+        "status": "refused" if n_refused else "done",
+        "model": str(run.folder / "model.onnx"),
+        "leaky": judged.leaky,
+        judged.part or "all": metrics_document(judged),
+        "n_refused": n_refused,
+        "run": run.document,
+    }
+
+
+def _text(run: Run, data: Path, split: Path | None) -> str:
+    """The outcome for people, and the command that comes next."""
+    import shlex
+
+    judged, chosen = run.evaluation, run.document["chosen"]
+    model = run.folder / "model.onnx"
+    mark = " (leaky)" if judged.leaky else ""
+    accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
+    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], "
+    text += f"AUROC {auroc.value:.4f}; "
+    if "penalty" in chosen:
+        text += f"C {chosen['penalty']:g}, {run.document['n_computed']} features computed, the others cached"
+        following = ["crackscope", "evaluate", str(data), "--model", str(model)]
+        following += ["--split", str(split)] if split else ["--part", "test"]
+    else:
+        agreement = run.document["agreement_with_torch"]
+        text += (
+            f"weights of epoch {chosen['epoch']} ({chosen['phase']}); torch says the same of {agreement['n']} files "
+        )
+        text += f"within {agreement['greatest']:.1e}"
+        following = ["tensorboard", "--logdir", str(run.folder / "tensorboard")]
+    return f"{text}\nwritten to {model}\nnext: {shlex.join(following)}"

@@ -18,11 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from crackscope.errors import DataError
 
-__all__ = ["class_samples", "contact_sheet", "fit_square"]
+__all__ = ["ALERT", "class_samples", "contact_sheet", "fit_square"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_PAPER, _WELL, _INK, _MUTED, _ALERT = (
+_PAPER, _WELL, _INK, _MUTED, ALERT = (
     (255, 255, 255),
     (238, 240, 242),
     (27, 39, 51),
@@ -69,7 +69,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     if title:
         text = _fit(title, sheet.width - 2 * _GAP_PX, _TITLE_PX - 2, keep_end=False)
-        draw.text((_GAP_PX, _GAP_PX), text, font=_font(_TITLE_PX - 2, bold=True), fill=_ALERT if alert else _INK)
+        draw.text((_GAP_PX, _GAP_PX), text, font=_font(_TITLE_PX - 2, bold=True), fill=ALERT if alert else _INK)
     for number, (pixels, caption) in enumerate(items):
         x = _GAP_PX + number % columns * (side_px + _GAP_PX)
         y = top + number // columns * cell_height

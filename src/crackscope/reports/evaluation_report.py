@@ -25,7 +25,8 @@ from crackscope.metrics import N_CALIBRATION_BINS
 from crackscope.output import new_folder, write_text
 from crackscope.patches import LABELS
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
-from crackscope.reports.plots import PLOTS, png_bytes
+from crackscope.reports.look import png_bytes
+from crackscope.reports.plots import PLOTS
 from crackscope.reports.wording import (
     FIGURES,
     LEAKY,

@@ -1,35 +1,21 @@
-"""The four plots of an evaluation: each function takes an `Evaluation` and returns a figure of its own.
-
-Figures are made without pyplot, so nothing is global and threads do not meet. Colours are from the palette of
-Okabe & Ito (2008), told apart by readers of any colour vision; nothing is said by colour alone.
-"""
+"""The four plots of an evaluation: each function takes an `Evaluation` and returns a figure of its own."""
 
 from __future__ import annotations
 
-import io
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from crackscope.evaluation import Evaluation
 from crackscope.metrics import N_CALIBRATION_BINS
 from crackscope.patches import LABELS
+from crackscope.reports.look import AMBER, BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes
 from crackscope.reports.wording import LEAKY, interval_text, number_text, origin_text, percent_text
 
-__all__ = ["PLOTS", "confusion_matrix", "png_bytes", "precision_recall", "reliability", "roc"]
-
-_INK, _MUTED, _GRID = "#1b2733", "#5b6773", "#e3e7eb"
-_BLUE, _AMBER, _VERMILION = "#0072b2", "#e69f00", "#d55e00"
-_DASHES = (0, (4, 3))
-_SIZE_INCHES = (4.4, 4.6)
-_DPI = 180
-"""A plot is 792 pixels wide: sharp at half that width on a page, and legible in a paper's column."""
+__all__ = ["PLOTS", "confusion_matrix", "precision_recall", "reliability", "roc"]
 
 
 def roc(evaluation: Evaluation) -> Figure:
@@ -38,8 +24,8 @@ def roc(evaluation: Evaluation) -> Figure:
     if not 0 < evaluation.n_crack < evaluation.n_patches:
         return _undefined(figure, axes, evaluation, "needs cracked and uncracked patches")
     false_alarm_rates, recalls, _ = roc_curve(evaluation.labels, evaluation.probabilities)
-    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=_DASHES, label="a coin: 0.500")
-    axes.plot(false_alarm_rates, recalls, color=_BLUE, linewidth=2, clip_on=False, label=_area(evaluation, "auroc"))
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHES, label="a coin: 0.500")
+    axes.plot(false_alarm_rates, recalls, color=BLUE, linewidth=2, clip_on=False, label=_area(evaluation, "auroc"))
     point = (evaluation.metrics["false_alarm_rate"].value, evaluation.metrics["recall_crack"].value)
     _mark_threshold(axes, point, evaluation)
     _legend(axes, "lower right")
@@ -54,10 +40,10 @@ def precision_recall(evaluation: Evaluation) -> Figure:
     precisions, recalls, _ = precision_recall_curve(evaluation.labels, evaluation.probabilities)
     share = evaluation.n_crack / evaluation.n_patches
     label = f"always crack: {number_text(share)}"
-    axes.axhline(share, color=_MUTED, linewidth=1, linestyle=_DASHES, label=label)
+    axes.axhline(share, color=MUTED, linewidth=1, linestyle=DASHES, label=label)
     label = _area(evaluation, "average_precision")
     # The curve falls to the right: between two thresholds the precision is that of the next one.
-    axes.plot(recalls, precisions, drawstyle="steps-post", color=_BLUE, linewidth=2, clip_on=False, label=label)
+    axes.plot(recalls, precisions, drawstyle="steps-post", color=BLUE, linewidth=2, clip_on=False, label=label)
     point = (evaluation.metrics["recall_crack"].value, evaluation.metrics["precision_crack"].value)
     if not np.isnan(point[1]):
         _mark_threshold(axes, point, evaluation)
@@ -67,25 +53,25 @@ def precision_recall(evaluation: Evaluation) -> Figure:
 
 def reliability(evaluation: Evaluation) -> Figure:
     """Whether 0.8 means 8 in 10: observed share of crack per bin of probability, above how many are in it."""
-    figure = _sheet()
+    figure = blank_sheet()
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
     _dress(figure, axes, evaluation, "Reliability", ("", "Observed share of crack"))
-    _dress_axes(below, ("Probability of crack", "Patches"))
+    dress_axes(below, ("Probability of crack", "Patches"))
     edges = np.linspace(0, 1, N_CALIBRATION_BINS + 1)
     bins = np.minimum((evaluation.probabilities * N_CALIBRATION_BINS).astype(int), N_CALIBRATION_BINS - 1)
     counts = np.bincount(bins, minlength=N_CALIBRATION_BINS)
     filled = counts > 0
     said = np.bincount(bins, evaluation.probabilities, N_CALIBRATION_BINS)[filled] / counts[filled]
     seen = np.bincount(bins, evaluation.labels, N_CALIBRATION_BINS)[filled] / counts[filled]
-    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=_DASHES, label="perfectly calibrated")
-    axes.vlines(said, said, seen, color=_AMBER, linewidth=2.4, label="gap")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHES, label="perfectly calibrated")
+    axes.vlines(said, said, seen, color=AMBER, linewidth=2.4, label="gap")
     sizes = 14 + 60 * np.sqrt(counts[filled] / counts.max())
-    axes.scatter(said, seen, s=sizes, color=_BLUE, zorder=3, clip_on=False, label=_area(evaluation, "ece"))
+    axes.scatter(said, seen, s=sizes, color=BLUE, zorder=3, clip_on=False, label=_area(evaluation, "ece"))
     text = f"threshold {number_text(evaluation.threshold)}"
-    axes.axvline(evaluation.threshold, color=_VERMILION, linewidth=1.2, linestyle=":", label=text)
+    axes.axvline(evaluation.threshold, color=VERMILION, linewidth=1.2, linestyle=":", label=text)
     _legend(axes, "upper left")
-    below.bar(edges[:-1], counts, width=1 / N_CALIBRATION_BINS, align="edge", color=_BLUE, edgecolor="white")
-    below.axvline(evaluation.threshold, color=_VERMILION, linewidth=1.2, linestyle=":")
+    below.bar(edges[:-1], counts, width=1 / N_CALIBRATION_BINS, align="edge", color=BLUE, edgecolor="white")
+    below.axvline(evaluation.threshold, color=VERMILION, linewidth=1.2, linestyle=":")
     below.set_ylim(0, counts.max() * 1.12)
     below.yaxis.get_major_locator().set_params(nbins=3, integer=True)
     return figure
@@ -93,7 +79,7 @@ def reliability(evaluation: Evaluation) -> Figure:
 
 def confusion_matrix(evaluation: Evaluation) -> Figure:
     """Patches by truth and answer; the shade is the share within a row, so rare labels show as well."""
-    figure = _sheet()
+    figure = blank_sheet()
     axes = figure.subplots()
     _dress(figure, axes, evaluation, "Confusion matrix", ("Model says", "Truth"), intervals=False)
     counts = evaluation.confusion_counts
@@ -101,7 +87,7 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
     shares = counts / np.maximum(rows, 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.75 else _INK
+        colour = "white" if shares[row, column] > 0.75 else INK
         axes.text(column, row, f"{count:,}", ha="center", va="bottom", fontsize=17, color=colour, weight="bold")
         share = f"{percent_text(shares[row, column])} of {LABELS[row]}" if rows[row, 0] else "none in the data"
         axes.text(column, row + 0.06, share, ha="center", va="top", fontsize=9, color=colour)
@@ -123,22 +109,9 @@ PLOTS = {
 """File name without its suffix, and the function that draws it."""
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Render a figure as PNG; the same figure gives the same bytes, without clock or version inside."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
-    return stream.getvalue()
-
-
-def _sheet() -> Figure:
-    figure = Figure(figsize=_SIZE_INCHES, facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _canvas(evaluation: Evaluation, title: str, names: tuple[str, str]) -> tuple[Figure, Axes]:
     """A square plot of two shares."""
-    figure = _sheet()
+    figure = blank_sheet()
     axes = figure.subplots()
     _dress(figure, axes, evaluation, title, names)
     axes.set_aspect("equal")
@@ -158,29 +131,12 @@ def _dress(
 ) -> None:
     """Title, with the mark of a leak, and the line that says on what this was measured."""
     mark = f"  ({LEAKY})" if evaluation.leaky else ""
-    colour = _VERMILION if evaluation.leaky else _INK
+    colour = VERMILION if evaluation.leaky else INK
     figure.suptitle(title + mark, fontsize=12, weight="bold", color=colour)
     brackets = f"\nin brackets: 95 % interval, resampling {evaluation.photo_kind}" if intervals else ""
-    origin = _drawable(origin_text(evaluation)) + brackets
-    figure.supxlabel(origin, parse_math=False, fontsize=7.5, color=_MUTED, linespacing=1.4)
-    _dress_axes(axes, names)
-
-
-def _drawable(text: str) -> str:
-    """The text with a box for every letter the font lacks, where matplotlib would only warn."""
-    font = get_font(findfont("DejaVu Sans"))
-    return "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in text)
-
-
-def _dress_axes(axes: Axes, names: tuple[str, str]) -> None:
-    axes.set_facecolor("white")
-    axes.set_xlabel(names[0], fontsize=10, color=_INK)
-    axes.set_ylabel(names[1], fontsize=10, color=_INK)
-    axes.tick_params(labelsize=9, colors=_MUTED, color=_GRID)
-    axes.grid(visible=True, color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    origin = drawable(origin_text(evaluation)) + brackets
+    figure.supxlabel(origin, parse_math=False, fontsize=7.5, color=MUTED, linespacing=1.4)
+    dress_axes(axes, names)
 
 
 def _mark_threshold(axes: Axes, point: tuple[float, float], evaluation: Evaluation) -> None:
@@ -188,7 +144,7 @@ def _mark_threshold(axes: Axes, point: tuple[float, float], evaluation: Evaluati
     axes.plot(
         *point,
         "o",
-        color=_VERMILION,
+        color=VERMILION,
         markersize=9,
         markeredgecolor="white",
         clip_on=False,
@@ -205,7 +161,7 @@ def _area(evaluation: Evaluation, name: str) -> str:
 
 
 def _legend(axes: Axes, place: Literal["lower left", "lower right", "upper left"]) -> None:
-    axes.legend(loc=place, fontsize=8.5, labelcolor=_INK, frameon=True, framealpha=0.92, edgecolor="none")
+    axes.legend(loc=place, fontsize=8.5, labelcolor=INK, frameon=True, framealpha=0.92, edgecolor="none")
 
 
 def _undefined(figure: Figure, axes: Axes, evaluation: Evaluation, reason: str) -> Figure:
@@ -216,5 +172,5 @@ def _undefined(figure: Figure, axes: Axes, evaluation: Evaluation, reason: str) 
     axes.set_yticks([])
     axes.set_facecolor("#f3f5f7")
     text = f"Not defined:\nit {reason}.\nEvery patch here is {only}."
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9.5, color=_MUTED, linespacing=1.6)
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9.5, color=MUTED, linespacing=1.6)
     return figure

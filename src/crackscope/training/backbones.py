@@ -1,14 +1,15 @@
 """Backbones by hub id or local folder, through ``transformers.AutoModel``: one registry entry a family.
 
-A family says how its convolutions are padded and which pixels it eats. Padding never depends on the size of the image:
-where weights come from TensorFlow, stride-2 convolutions carry fixed (0, 1) padding, in torch and in the graph alike,
-which equals TensorFlow's "same" at even sizes and keeps the sampling grid of a window where it is in the photo; where
-they come from PyTorch, they keep their symmetric padding, which does so anyway.
+A family says where it can be cut into blocks, how its convolutions are padded and which pixels it eats. Padding never
+depends on the size of the image: where weights come from TensorFlow, stride-2 convolutions carry fixed (0, 1) padding,
+in torch and in the graph alike, which equals TensorFlow's "same" at even sizes and keeps the sampling grid of a window
+where it is in the photo; where they come from PyTorch, they keep their symmetric padding, which does so anyway.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ except ImportError as error:
         "A backbone from a model folder or hub id", package=str(error.name), extra="train"
     ) from error
 
-__all__ = ["FAMILIES", "Family", "FeatureMap", "load_backbone"]
+__all__ = ["FAMILIES", "Family", "FeatureMap", "feature_dim", "load_backbone"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Family:
 
     Attributes:
         model_type: ``model_type`` of its ``config.json``.
+        blocks: Its blocks by name, from pixels to the last feature map; each eats what the one before gives.
         config_changes: Set in the configuration before the model is built.
         pads_like_tensorflow: Stride-2 convolutions of kernel 3 get fixed (0, 1) padding.
         mean: Of the pixels in [0, 1], per channel, where the source has no ``preprocessor_config.json``.
@@ -42,6 +44,7 @@ class Family:
     """
 
     model_type: str
+    blocks: Callable[[Any], Iterable[tuple[str, nn.Module]]]
     config_changes: dict[str, Any]
     pads_like_tensorflow: bool
     mean: tuple[float, float, float]
@@ -49,9 +52,24 @@ class Family:
     origin: str
 
 
+def _mobilenet_v2_blocks(model: Any) -> Iterable[tuple[str, nn.Module]]:
+    """``stem`` and ``block_1`` to ``block_16`` as Keras numbers them, and the last convolution, ``conv_1``."""
+    yield "stem", model.conv_stem
+    yield from ((f"block_{i}", block) for i, block in enumerate(model.layer, start=1))
+    yield "conv_1", model.conv_1x1
+
+
+def _resnet_blocks(model: Any) -> Iterable[tuple[str, nn.Module]]:
+    """``stem``, then ``stage_1_block_1`` and so on, four stages."""
+    yield "stem", model.embedder
+    for i, stage in enumerate(model.encoder.stages, start=1):
+        yield from ((f"stage_{i}_block_{j}", block) for j, block in enumerate(stage.layers, start=1))
+
+
 FAMILIES = {
     "mobilenet_v2": Family(
         model_type="mobilenet_v2",
+        blocks=_mobilenet_v2_blocks,
         config_changes={"tf_padding": False},  # it bakes in the padding of the example's size at export
         pads_like_tensorflow=True,
         mean=(0.5, 0.5, 0.5),
@@ -60,6 +78,7 @@ FAMILIES = {
     ),
     "resnet": Family(
         model_type="resnet",
+        blocks=_resnet_blocks,
         config_changes={},
         pads_like_tensorflow=False,
         mean=(0.485, 0.456, 0.406),
@@ -70,16 +89,33 @@ FAMILIES = {
 
 
 class FeatureMap(nn.Module):
-    """A backbone in torch: normalised pixels (n, 3, H, W), sides multiples of 32, to (n, d, H/32, W/32)."""
+    """A backbone in torch: normalised pixels (n, 3, H, W), sides multiples of 32, to (n, d, H/32, W/32).
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        blocks: By name, in order. The first few alone are a trunk: its map is larger, and has other channels.
+    """
+
+    def __init__(self, blocks: Iterable[tuple[str, nn.Module]]) -> None:
         super().__init__()
-        self.model = model
+        self.blocks = nn.ModuleDict(dict(blocks))
 
     def forward(self, normalised: torch.Tensor) -> torch.Tensor:
         """Compute the last feature map."""
-        feature_map: torch.Tensor = self.model(normalised).last_hidden_state
+        feature_map = normalised
+        for block in self.blocks.values():
+            feature_map = block(feature_map)
         return feature_map
+
+    def cut(self, at: int) -> tuple[FeatureMap, FeatureMap]:
+        """The first blocks and the rest, sharing their weights with this one.
+
+        Raises:
+            DataError: If there is no block of that number.
+        """
+        named = list(self.blocks.items())
+        if not 0 <= at < len(named):
+            raise DataError(f"there is no block {at} to train from: this backbone has 0 to {len(named) - 1}.")
+        return FeatureMap(named[:at]), FeatureMap(named[at:])
 
 
 def load_backbone(source: str, *, random_weights: bool = False) -> tuple[FeatureMap, BackboneCard]:
@@ -96,6 +132,7 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         DataError: If it cannot be found or is of an unknown family.
     """
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     config = _config(source)
     family = FAMILIES.get(config.model_type)
     if family is None:
@@ -111,12 +148,12 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         model = transformers.AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     if family.pads_like_tensorflow:
         _fix_padding(model)
-    module = FeatureMap(model).eval()
+    module = FeatureMap(family.blocks(model)).eval()
     scale, shift = _normalisation(source, family)
     card = BackboneCard(
         name=config.model_type,
         origin=family.origin,
-        feature_dim=_feature_dim(module),
+        feature_dim=feature_dim(module),
         pixel_scale=scale,
         pixel_shift=shift,
     )
@@ -145,7 +182,8 @@ def _fix_padding(module: nn.Module) -> None:
             _fix_padding(child)
 
 
-def _feature_dim(module: FeatureMap) -> int:
+def feature_dim(module: FeatureMap) -> int:
+    """Channels of the map that a backbone, or a trunk, gives."""
     with torch.inference_mode():
         return int(module(torch.zeros(1, 3, 32, 32)).shape[1])
 

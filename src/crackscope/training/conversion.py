@@ -14,24 +14,29 @@ _VERSION = "backbone-1"
 _ENDINGS = (".json", ".safetensors", ".bin")
 
 
-def backbone_file(source: str) -> Path:
+def backbone_file(source: str, *, n_blocks: int | None = None) -> Path:
     """Path of the backbone file of a model folder or hub id, made (extra ``train``) if it is not in the cache.
 
     Args:
         source: A folder as the hub lays it out, known by its content; or a hub id, known by its name.
+        n_blocks: The first so many blocks alone, a trunk: its feature map is that of the last of them.
 
     Raises:
         DataError: If the source cannot be found or is of an unknown family.
         BundleError: If the graph does not agree with torch.
         MissingExtraError: If it is not in the cache and the extra is not installed.
     """
-    name = hashlib.sha256(f"{_VERSION} {_digest(source)}".encode()).hexdigest()[:24]
+    cut = "" if n_blocks is None else f" {n_blocks} blocks"
+    name = hashlib.sha256(f"{_VERSION} {_digest(source)}{cut}".encode()).hexdigest()[:24]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     if not path.is_file():
-        from crackscope.training.backbones import load_backbone
+        from crackscope.training.backbones import feature_dim, load_backbone
         from crackscope.training.export import export_backbone
 
         module, card = load_backbone(source)
+        if n_blocks is not None:
+            module = module.cut(n_blocks)[0]
+            card = card.model_copy(update={"feature_dim": feature_dim(module)})
         write_model(export_backbone(module, card), path, overwrite=True)
     return path
 

@@ -1,4 +1,4 @@
-"""A torch backbone becomes an ONNX file, once; afterwards no torch is needed."""
+"""A torch backbone becomes an ONNX file, and a bundle must answer, file by file, as the torch network does."""
 
 from __future__ import annotations
 
@@ -6,20 +6,31 @@ import io
 import logging
 import warnings
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
 
 from crackscope.bundle import OPSET, make_backbone
+from crackscope.cache import Progress
 from crackscope.card import BackboneCard
 from crackscope.errors import BundleError
+from crackscope.evaluation import Evaluation
+from crackscope.images import decode_photo
+from crackscope.patches import PatchIndex
+from crackscope.preprocessing import resize_patch
+from crackscope.streaming import chunked, ordered_map
 from crackscope.training.backbones import FeatureMap
+from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
 
-__all__ = ["export_backbone", "torch_features"]
+__all__ = ["Agreement", "check_bundle", "export_backbone", "torch_features", "torch_logits"]
 
 _TOLERANCE = 1e-4
+_PROBABILITY_TOLERANCE = 1e-3
+_BATCH = 16
 
 
 def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:
@@ -56,13 +67,84 @@ def _trunk(module: nn.Module) -> onnx.GraphProto:
 
 def torch_features(module: FeatureMap, card: BackboneCard, pixels: np.ndarray) -> torch.Tensor:
     """What the backbone file computes, in torch: raw pixels (n, H, W, 3) uint8 to features (n, d)."""
-    planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    down, right = -planes.shape[2] % 32, -planes.shape[3] % 32
-    planes = nn.functional.pad(planes, (0, right, 0, down), mode="replicate")
     scale, shift = torch.tensor(card.pixel_scale), torch.tensor(card.pixel_shift)
     with torch.inference_mode():
-        feature_map: torch.Tensor = module(planes * scale.view(1, 3, 1, 1) + shift.view(1, 3, 1, 1))
+        planes = to_planes(torch.from_numpy(pixels), scale.view(1, 3, 1, 1), shift.view(1, 3, 1, 1))
+        feature_map: torch.Tensor = module(planes)
         return feature_map.mean((2, 3))
+
+
+def torch_logits(
+    index: PatchIndex,
+    backbone: FeatureMap,
+    head: HeadLayers,
+    card: BackboneCard,
+    *,
+    patch_px: int,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float64]:
+    """Logits of files by torch alone, end to end in float32, shape (n,); the network is in inference mode.
+
+    Args:
+        index: Readable patches.
+        backbone: All blocks.
+        head: The head.
+        card: Of the backbone, for its pixels.
+        patch_px: Shorter side after the resize.
+        threads: For reading; torch has its own number.
+        progress: Called as work goes on.
+    """
+    scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
+
+    def load(paths: list[str]) -> list[npt.NDArray[np.uint8]]:
+        return [resize_patch(decode_photo(index.files.read(path)).pixels, patch_px=patch_px) for path in paths]
+
+    found: list[float] = []
+    with torch.inference_mode(), fast_convolutions(backbone):
+        for images in ordered_map(load, chunked(index.paths, _BATCH), threads=threads):
+            same = len({pixels.shape for pixels in images}) == 1
+            for batch in [images] if same else [[pixels] for pixels in images]:
+                planes = to_planes(torch.from_numpy(np.stack(batch)), scale, shift)
+                found += plane_logits(backbone, head, planes).tolist()
+            if progress:
+                progress(len(found), len(index))
+    return np.array(found)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a bundle's answers lie from torch's.
+
+    Attributes:
+        n: Files compared.
+        greatest: Largest difference of a probability.
+        n_labels_changed: Files on different sides of the threshold.
+    """
+
+    n: int
+    greatest: float
+    n_labels_changed: int
+
+
+def check_bundle(evaluation: Evaluation, logits: npt.NDArray[np.float64], *, temperature: float) -> Agreement:
+    """Compare what a bundle said of files with torch's logits of the same files.
+
+    Raises:
+        BundleError: If a probability differs by more than 1e-3, or a label.
+    """
+    expected = 1 / (1 + np.exp(-logits / temperature))
+    differences = np.abs(evaluation.probabilities - expected)
+    changed = (evaluation.probabilities >= evaluation.threshold) != (expected >= evaluation.threshold)
+    agreement = Agreement(len(logits), float(differences.max()), int(changed.sum()))
+    if not agreement.greatest <= _PROBABILITY_TOLERANCE or agreement.n_labels_changed:
+        worst = evaluation.paths[int(np.argmax(np.maximum(differences, changed)))]
+        raise BundleError(
+            f"{worst}: the exported bundle differs from torch by {agreement.greatest:.2g} in probability (at most "
+            f"{_PROBABILITY_TOLERANCE:g} is allowed), and in {agreement.n_labels_changed} labels: it was not written. "
+            "Another version of torch may export it rightly."
+        )
+    return agreement
 
 
 def _require_agreement(module: FeatureMap, card: BackboneCard, model: onnx.ModelProto) -> None:

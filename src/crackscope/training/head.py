@@ -11,20 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-from scipy.special import expit
 
-import crackscope
 from crackscope.bundle import Backbone, Head, compose
 from crackscope.cache import Progress, Rows
-from crackscope.calibration import fit_calibration
-from crackscope.card import Card
-from crackscope.errors import DataError, ImageError
-from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
+from crackscope.errors import DataError
+from crackscope.evaluation import Evaluation
 from crackscope.features import extract_features
-from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex
-from crackscope.provenance import count_seen, describe_training_data
-from crackscope.splits import Split, is_group
+from crackscope.splits import Split
+from crackscope.training.cards import calibrated_card
 
 __all__ = ["PENALTIES", "HeadRun", "train_head"]
 
@@ -33,11 +28,6 @@ IntArray = npt.NDArray[np.int64]
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C that are tried, simple ones first; the log loss on ``val`` decides."""
-
-_SHOWN = {
-    *("accuracy", "balanced_accuracy", "f1_crack", "auroc", "average_precision", "mcc"),
-    *("n_patches", "n_photos", "n_crack", "resampled", "leaky"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,42 +85,22 @@ def train_head(
         raise DataError(f"{index.name}: no readable patch in train or val. First reason: {_first_reason(rows)}.")
     labels = np.array([patch.label == "crack" for patch in used.patches], np.int64)
     head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
-    logits = np.asarray(rows.values[val] @ head.weight[0] + head.bias[0], np.float64)
-    calibration = fit_calibration(logits, labels[val], fitted_on=f"{len(val)} patches of part val")
     refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
-    judged = used.select([used.patches[i] for i in val])
-    photos = [patch.photo or "" for patch in judged.patches]
-    evaluation = evaluate_predictions(
-        labels[val],
-        expit(logits / calibration.temperature),
-        paths=judged.paths,
-        photos=photos if all(photos) else None,
-        photo_kind="similarity groups" if all(map(is_group, photos)) else "photos",
-        threshold=calibration.threshold,
-        unsure_band=(calibration.unsure_low, calibration.unsure_high),
-        dataset=index.name,
-        part="val",
-        model=f"{backbone.card.name}-head",
-        model_sha256="",
+    kept = [i for i in range(len(used)) if i not in rows.refused]
+    card, evaluation = calibrated_card(
+        used.select([used.patches[i] for i in kept]),
+        [rows.digests[i] for i in kept],
+        rows.values[val] @ head.weight[0] + head.bias[0],
+        backbone=backbone.card,
+        name=f"{backbone.card.name}-head",
+        patch_px=patch_px,
+        recipe={"name": "head", "penalty": penalty, "patch_px": patch_px},
+        split=split,
         n_leaks=n_leaks,
-        n_seen=count_seen(judged, [rows.digests[i] for i in val], backbone.card.trained_on),
         refused=refused,
         seed=seed,
     )
-    training = used.select([used.patches[i] for i in train])
-    card = Card(
-        name=f"{backbone.card.name}-head",
-        made_with=f"crackscope {crackscope.__version__}",
-        patch_px=patch_px,
-        source_px=_longest_side(training),
-        patch=calibration,
-        backbone=backbone.card,
-        training_data=describe_training_data(training, [rows.digests[i] for i in train]),
-        recipe={"name": "head", "penalty": penalty, "patch_px": patch_px},
-        split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": evaluation.leaky},
-        figures={"val": {key: value for key, value in metrics_document(evaluation).items() if key in _SHOWN}},
-    )
-    model = compose(backbone, Head(head.weight, head.bias, calibration.temperature), card)
+    model = compose(backbone, Head(head.weight, head.bias, card.patch.temperature), card)
     return HeadRun(model, penalty, evaluation, refused, rows.n_computed)
 
 
@@ -178,14 +148,3 @@ def _simplest(losses: npt.NDArray[np.float64]) -> int:
     excess = losses - losses[np.argmin(losses.mean(1))]
     error = excess.std(1) / np.sqrt(losses.shape[1])
     return int(np.flatnonzero(excess.mean(1) <= error)[0])
-
-
-def _longest_side(index: PatchIndex) -> int:
-    """Longest side among at most 64 patches spread over the index, in pixels."""
-    longest = 16  # the least that a card allows; smaller patches are refused anyway
-    for patch in index.patches[:: max(1, len(index) // 64)]:
-        try:
-            longest = max(longest, *decode_photo(index.files.read(patch.path)).pixels.shape[:2])
-        except (OSError, ImageError):
-            continue
-    return longest

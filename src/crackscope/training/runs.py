@@ -1,31 +1,44 @@
-"""A run folder: the model, how it came about, and its figures on ``val``."""
+"""A run folder: the model, how it came about, and its figures."""
 
 from __future__ import annotations
 
 import json
 import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import crackscope
 from crackscope.bundle import default_bundle, read_backbone, read_bundle, write_model
 from crackscope.cache import Progress
-from crackscope.errors import SplitError
+from crackscope.errors import OutputError, RecipeError, SplitError
 from crackscope.evaluation import Evaluation, metrics_document
 from crackscope.leaks import check_split
-from crackscope.output import new_folder, require_free_folder
+from crackscope.output import new_folder, require_free_folder, write_text
 from crackscope.patches import PatchIndex, read_patches
 from crackscope.splits import Split, apply_split, split_of, write_split
-from crackscope.training.head import HeadRun, train_head
+from crackscope.streaming import default_threads
+from crackscope.training.head import train_head
+from crackscope.training.recipes import HEAD, Recipe, changed, read_recipe
 
 __all__ = ["FILES", "Run", "train"]
 
 FILES = ("metrics.json", "model.onnx", "run.json", "split.csv")
-"""What a run folder holds."""
+"""What a run folder of the recipe ``head`` holds."""
+
+RECIPE_FILES = (
+    *FILES,
+    *("checkpoint.pt", "evaluation", "history.csv", "history.png", "layers.csv"),
+    *("tensorboard", "test_batch.png", "views.png"),
+)
+"""What a run folder of the other recipes holds."""
 
 _DEFAULT_PATCH_PX = 160
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -33,75 +46,174 @@ class Run:
     """What a training gave.
 
     Attributes:
-        folder: Holds ``model.onnx``, ``run.json``, ``metrics.json`` (on ``val``) and ``split.csv``.
-        evaluation: On ``val``, with the patches that could not be read.
-        penalty: The head's chosen C.
-        n_computed: Features that were not in the cache.
+        folder: Holds ``model.onnx``, ``run.json``, ``metrics.json``, ``split.csv``, and with a recipe that trains by
+            epochs their history, checkpoint, TensorBoard events, pictures and an evaluation.
+        evaluation: On ``val``, or with such a recipe on ``test`` where there is one.
+        document: What ``run.json`` holds.
+        refused: Path and reason of training and validation patches that could not be read.
     """
 
     folder: Path
     evaluation: Evaluation
-    penalty: float
-    n_computed: int
+    document: dict[str, Any]
+    refused: tuple[tuple[str, str], ...]
 
 
 def train(
     data: str | Path,
     out: str | Path,
     *,
+    recipe: str | Recipe = HEAD,
+    changes: Sequence[str] = (),
     split: str | Path | None = None,
     backbone: str | Path | None = None,
     patch_px: int | None = None,
     seed: int = 0,
     allow_leakage: bool = False,
+    cache: bool = True,
+    resume: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    say: Say = lambda _: None,
 ) -> Run:
-    """Train the recipe ``head`` from files to a run folder.
+    """Train from files to a run folder.
 
     Args:
         data: Labelled patches, see `crackscope.patches.read_patches`.
-        out: The run folder, written beside and renamed.
+        out: The run folder.
+        recipe: ``head``, one of `crackscope.training.recipes.recipe_names`, or a recipe of your own.
+        changes: Settings of the recipe to change, each ``key=value``.
         split: A split file; left out, the parts that the data itself names.
-        backbone: A bundle, a model folder or a hub id; left out, the default bundle.
-        patch_px: Shorter side after the resize; left out, the bundle's own or 160.
-        seed: Of the bootstrap.
+        backbone: A model folder or a hub id, for ``head`` also a bundle; left out, the recipe's own (for ``head`` the
+            default bundle).
+        patch_px: Shorter side after the resize; left out, the recipe's own (for ``head`` the bundle's, or 160).
+        seed: Of first weights, order, dropout and bootstrap.
         allow_leakage: Train although the split leaks; figures are marked.
-        threads: Thread budget.
+        cache: Keep on disk what frozen blocks give.
+        resume: Go on with the run that `out` holds; begin it where there is none.
+        threads: Thread budget. With another one, sums round otherwise and a resumed run is refused.
         overwrite: Replace the run folder.
-        progress: Called as images are read.
+        progress: Called as work goes on.
+        say: Told a line at a time how it goes.
 
     Raises:
         CrackscopeError: With file, value and remedy.
     """
     folder = Path(out)
-    require_free_folder(folder, ours=FILES, overwrite=overwrite)
+    settings = _settings(recipe, changes, backbone, patch_px)
+    if settings is None:
+        require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite)
+    else:
+        _require_free_run(folder, resume=resume, overwrite=overwrite)
     index = read_patches(data)
     assigned = split_of(index, split)
     parts = apply_split(index, assigned)
     leaks = check_split(parts, threads=threads, progress=progress)
     if len(leaks) and not allow_leakage:
         raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage and have every figure marked.")
-    path, own_patch_px = _backbone_file(backbone)
-    patch_px = patch_px or own_patch_px
-    head = train_head(
+    common: dict[str, Any] = {
+        "data": {"name": index.name, "counts": index.counts()},
+        "split": {"by": assigned.grouped_by, "sha256": assigned.sha256(), "n_leaks": len(leaks)},
+        "versions": _versions(),
+        "git": _git_state(),
+    }
+    if settings is None:
+        options: dict[str, Any] = {"n_leaks": len(leaks), "threads": threads, "progress": progress}
+        return _train_head(
+            folder, parts, assigned, backbone, patch_px, common, overwrite=overwrite, seed=seed, **options
+        )
+    from crackscope.training.recipe_run import run_recipe
+
+    if overwrite or not (folder / "checkpoint.pt").is_file():
+        _empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = run_recipe(
         parts,
-        read_backbone(path),
-        split=assigned,
-        patch_px=patch_px,
+        assigned,
+        settings,
+        folder,
         seed=seed,
         n_leaks=len(leaks),
+        on_disk=cache,
         threads=threads,
         progress=progress,
+        say=say,
     )
-    settings = {"recipe": "head", "patch_px": patch_px, "seed": seed, "backbone": str(backbone or "default bundle")}
-    with new_folder(folder, ours=FILES, overwrite=overwrite) as part:
+    trainable = sum(layer.trainable for layer in done.layers)
+    document: dict[str, Any] = {
+        "settings": {"recipe": settings.name, "seed": seed, "threads": threads or default_threads(), "cache": cache},
+        "recipe": settings.model_dump(mode="json"),
+        "chosen": {"epoch": done.best.number, "phase": done.best.phase, "val_loss": done.best.val_loss},
+        "parameters": {"total": sum(layer.n_parameters for layer in done.layers), "trainable": trainable},
+        "computed": done.computed,
+        "seconds": done.seconds,
+        "agreement_with_torch": vars(done.agreement),
+        **common,
+    }
+    document["data"]["n_refused"] = len(done.refused)
+    write_text(folder / "run.json", json.dumps(document, indent=2) + "\n", overwrite=True)
+    return Run(folder, done.evaluation, document, done.refused)
+
+
+def _settings(
+    recipe: str | Recipe, changes: Sequence[str], backbone: str | Path | None, patch_px: int | None
+) -> Recipe | None:
+    """The resolved recipe; None for ``head``, which knows no settings but the backbone and its size."""
+    if recipe == HEAD:
+        if changes:
+            raise RecipeError(f"--set {changes[0]}: the recipe 'head' has no settings. Choose another with --recipe.")
+        return None
+    chosen = read_recipe(recipe) if isinstance(recipe, str) else recipe
+    own = [f"backbone={json.dumps(str(backbone), ensure_ascii=False)}"] if backbone is not None else []
+    own += [f"patch_px={patch_px}"] if patch_px is not None else []
+    return changed(chosen, [*own, *changes])
+
+
+def _require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a place that is taken, unless it holds a run that is to go on or to be replaced."""
+    if resume and (folder / "checkpoint.pt").is_file() and not overwrite:
+        return
+    unfinished = (folder / "checkpoint.pt").is_file() and not (folder / "run.json").is_file()
+    if unfinished and not overwrite:
+        raise OutputError(f"{folder} holds a run that is not finished. Say --resume to go on, or --overwrite.")
+    require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite or resume)
+
+
+def _empty(folder: Path) -> None:
+    """Take away what an earlier run left, and nothing else."""
+    for name in RECIPE_FILES if folder.is_dir() else ():
+        place = folder / name
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
+def _train_head(
+    folder: Path,
+    parts: PatchIndex,
+    assigned: Split,
+    backbone: str | Path | None,
+    patch_px: int | None,
+    common: dict[str, Any],
+    *,
+    overwrite: bool,
+    seed: int,
+    **options: Any,
+) -> Run:
+    path, own_patch_px = _backbone_file(backbone)
+    patch_px = patch_px or own_patch_px
+    head = train_head(parts, read_backbone(path), split=assigned, patch_px=patch_px, seed=seed, **options)
+    settings = {"recipe": HEAD, "patch_px": patch_px, "seed": seed, "backbone": str(backbone or "default bundle")}
+    document = {"settings": settings, "chosen": {"penalty": head.penalty}, "n_computed": head.n_computed, **common}
+    document["data"]["n_refused"] = len(head.refused)
+    with new_folder(folder, ours=RECIPE_FILES, overwrite=overwrite) as part:
         write_model(head.model, part / "model.onnx")
         write_split(assigned, part / "split.csv")
-        _write_json(part / "run.json", _run_document(index, assigned, settings, head, n_leaks=len(leaks)))
-        _write_json(part / "metrics.json", metrics_document(head.evaluation))
-    return Run(folder, head.evaluation, head.penalty, head.n_computed)
+        write_text(part / "run.json", json.dumps(document, indent=2) + "\n")
+        write_text(part / "metrics.json", json.dumps(metrics_document(head.evaluation), indent=2) + "\n")
+    return Run(folder, head.evaluation, document, head.refused)
 
 
 def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
@@ -117,22 +229,26 @@ def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
     return backbone_file(str(backbone)), _DEFAULT_PATCH_PX
 
 
-def _run_document(
-    index: PatchIndex, assigned: Split, settings: dict[str, Any], head: HeadRun, *, n_leaks: int
-) -> dict[str, Any]:
-    packages = ("numpy", "onnx", "onnxruntime", "scikit-learn")
-    return {
-        "settings": settings,
-        "chosen": {"penalty": head.penalty},
-        "data": {"name": index.name, "counts": index.counts(), "n_refused": len(head.refused)},
-        "split": {"by": assigned.grouped_by, "sha256": assigned.sha256(), "n_leaks": n_leaks},
-        "versions": {
-            "crackscope": crackscope.__version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
-    }
+def _versions() -> dict[str, str]:
+    found = {"crackscope": crackscope.__version__, "python": platform.python_version()}
+    for name in ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the crackscope that ran, and whether it was changed since; None outside a clone."""
+    source = Path(crackscope.__file__).parent
+
+    def git(*arguments: str) -> str:
+        found = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not a clone of something else that we are installed in
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--", "."))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

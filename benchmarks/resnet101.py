@@ -1,0 +1,69 @@
+"""Give ResNet-101 first weights where only ResNet-50's can be had, and run the recipe `resnet101` on it, end to end.
+
+    python benchmarks/resnet101.py DATA --resnet50 MODEL_FOLDER --work WORK [--split SPLIT]
+
+The two networks differ in their third stage alone, 23 blocks against 6. The 17 further blocks get a last batch
+normalisation of zero, so each passes on what it is given (Chen et al. 2016, Net2Net: a deeper network with the same
+function): features are ResNet-50's, computed by the whole ResNet-101. So this shows that the recipe runs on the real
+architecture, and how fast; its accuracy is that of ResNet-50's features. Prints the figures on part test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from crackscope.training.backbones import load_backbone
+
+DEPTHS_50, DEPTHS_101 = [3, 4, 6, 3], [3, 4, 23, 3]
+
+
+def deepen(resnet50: Path, out: Path) -> None:
+    transformers.utils.logging.set_verbosity_error()
+    source = transformers.AutoModel.from_pretrained(resnet50, dtype=torch.float32)
+    if source.config.depths != DEPTHS_50:
+        raise SystemExit(f"{resnet50}: depths {source.config.depths}, not those of ResNet-50. Give its folder.")
+    config = transformers.AutoConfig.from_pretrained(resnet50, depths=DEPTHS_101)
+    torch.manual_seed(0)
+    deep = transformers.AutoModel.from_config(config)
+    missing, unexpected = deep.load_state_dict(source.state_dict(), strict=False)
+    assert not unexpected
+    assert all(int(re.search(r"stages\.2\.layers\.(\d+)", name)[1]) >= 6 for name in missing)
+    for block in deep.encoder.stages[2].layers[6:]:
+        torch.nn.init.zeros_(block.layer[-1].normalization.weight)
+    deep.save_pretrained(out)
+    for file in resnet50.glob("preprocessor_config.json"):
+        (out / file.name).write_bytes(file.read_bytes())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    for option in ("--resnet50", "--work"):
+        parser.add_argument(option, type=Path, required=True)
+    parser.add_argument("--split", type=Path)
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    folder, run = given.work / "resnet-101-from-50", given.work / "run"
+    deepen(given.resnet50, folder)
+    pixels = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32))
+    with torch.inference_mode():
+        found, expected = (load_backbone(str(place))[0](pixels) for place in (folder, given.resnet50))
+    print(f"features differ from ResNet-50's by at most {float((found - expected).abs().max()):.1e}")
+    command = [sys.executable, "-m", "crackscope", "train", str(given.data), "--recipe", "resnet101"]
+    command += ["--backbone", str(folder), "--out", str(run), "--resume"]
+    subprocess.run([*command, *(["--split", str(given.split)] if given.split else [])], check=True)
+    document = json.loads((run / "run.json").read_text())
+    print(json.dumps({key: document[key] for key in ("parameters", "seconds", "agreement_with_torch")}))
+
+
+if __name__ == "__main__":
+    main()

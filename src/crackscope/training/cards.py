@@ -1,0 +1,109 @@
+"""What a training says of its model: calibrated on ``val``, with the data it saw and the figures it reached there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+import crackscope
+from crackscope.calibration import fit_calibration
+from crackscope.card import BackboneCard, Card
+from crackscope.errors import ImageError
+from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
+from crackscope.images import decode_photo
+from crackscope.patches import PatchIndex
+from crackscope.provenance import count_seen, describe_training_data
+from crackscope.splits import Split, is_group
+
+__all__ = ["calibrated_card"]
+
+_SHOWN = {
+    *("accuracy", "balanced_accuracy", "f1_crack", "auroc", "average_precision", "mcc"),
+    *("n_patches", "n_photos", "n_crack", "leaky"),
+}
+
+
+def calibrated_card(
+    index: PatchIndex,
+    digests: Sequence[bytes],
+    val_logits: npt.NDArray[Any],
+    *,
+    backbone: BackboneCard,
+    name: str,
+    patch_px: int,
+    recipe: dict[str, Any],
+    split: Split,
+    n_leaks: int,
+    refused: Sequence[tuple[str, str]],
+    seed: int,
+) -> tuple[Card, Evaluation]:
+    """Calibrate a trained model on ``val`` and describe it.
+
+    Args:
+        index: The patches of ``train`` and ``val`` that were used.
+        digests: SHA-256 of each file, in their order.
+        val_logits: Of the patches of ``val``, in their order, shape (n,).
+        backbone: Its card.
+        name: Of the model.
+        patch_px: Shorter side that patches are resized to.
+        recipe: Settings to state, by name.
+        split: The split.
+        n_leaks: Its leaks.
+        refused: Path and reason of patches that could not be read.
+        seed: Of the bootstrap over photos.
+
+    Returns:
+        The card, without the graph's digest, and the figures on ``val``: optimistic, since the model was chosen and
+        calibrated there; leaky where the split is, or where the backbone was trained on these patches.
+    """
+    places = {part: [i for i, patch in enumerate(index.patches) if patch.part == part] for part in ("train", "val")}
+    judged, training = (index.select([index.patches[i] for i in places[part]]) for part in ("val", "train"))
+    labels = np.array([patch.label == "crack" for patch in judged.patches], np.int64)
+    logits = np.asarray(val_logits, np.float64)
+    calibration = fit_calibration(logits, labels, fitted_on=f"{len(judged)} patches of part val")
+    photos = [patch.photo or "" for patch in judged.patches]
+    evaluation = evaluate_predictions(
+        labels,
+        expit(logits / calibration.temperature),
+        paths=judged.paths,
+        photos=photos if all(photos) else None,
+        photo_kind="similarity groups" if all(map(is_group, photos)) else "photos",
+        threshold=calibration.threshold,
+        unsure_band=(calibration.unsure_low, calibration.unsure_high),
+        dataset=index.name,
+        part="val",
+        model=name,
+        model_sha256="",
+        n_leaks=n_leaks,
+        n_seen=count_seen(judged, [digests[i] for i in places["val"]], backbone.trained_on),
+        refused=refused,
+        seed=seed,
+    )
+    card = Card(
+        name=name,
+        made_with=f"crackscope {crackscope.__version__}",
+        patch_px=patch_px,
+        source_px=_longest_side(training),
+        patch=calibration,
+        backbone=backbone,
+        training_data=describe_training_data(training, [digests[i] for i in places["train"]]),
+        recipe=recipe,
+        split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": evaluation.leaky},
+        figures={"val": {key: value for key, value in metrics_document(evaluation).items() if key in _SHOWN}},
+    )
+    return card, evaluation
+
+
+def _longest_side(index: PatchIndex) -> int:
+    """Longest side among at most 64 patches spread over the index, in pixels."""
+    longest = 16  # the least that a card allows; smaller patches are refused anyway
+    for patch in index.patches[:: max(1, len(index) // 64)]:
+        try:
+            longest = max(longest, *decode_photo(index.files.read(patch.path)).pixels.shape[:2])
+        except (OSError, ImageError):
+            continue
+    return longest
