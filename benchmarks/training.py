@@ -17,10 +17,11 @@ BatchNorm by its stored statistics:
 
 Each side runs in a fresh process, in turn, on all cores it is given (`taskset -c 0,1 python ...` holds for both), from
 image files to the model on disk. crackscope: all from process start to exit, so imports, the backbone's conversion,
-leak checks and its figures on test count; nothing is cached from before. Keras: image_dataset_from_directory and fit,
-validation each epoch, from the first look into the folder to the saved model; interpreter start, imports, building the
-backbone, loading its weights and the predictions on test do not count. tf.data's autotune thread is off, in Keras'
-favour: with TensorFlow 2.21 it lets the ends of many epochs wait for seconds, and reads no faster.
+leak checks and its figures on test count; nothing is cached from before; it fine-tunes in bfloat16 where recipe and
+processor do, and keeps the best epoch. Keras, in float32: image_dataset_from_directory and fit, validation each epoch,
+from the first look into the folder to the saved model; interpreter start, imports, building the backbone, loading its
+weights and the predictions on test do not count. tf.data's autotune thread is off, in Keras' favour: with TensorFlow
+2.21 it often lets the end of a fit wait for seconds, and reads no faster.
 
 Prints the median seconds of both, their ratio, and each side's median accuracy on test with its 95 % interval
 (`crackscope.metrics.measure`, patches resampled; Keras at probability 0.5, crackscope at its threshold from val).
@@ -93,7 +94,7 @@ def keras_training(case: Case, *, folder: str, backbone: str, feature_map: str, 
         options = {"label_mode": "binary" if case.sigmoid else "int", "image_size": side, "batch_size": case.batch}
         patches = keras.utils.image_dataset_from_directory(Path(folder) / part, shuffle=shuffle, **options)
         quick = tf.data.Options()
-        quick.autotune.enabled = False  # its thread misses wake-ups: an epoch's end then waits, up to a minute
+        quick.autotune.enabled = False  # its thread misses wake-ups, and the end of a fit then waits for seconds
         return patches.prefetch(tf.data.AUTOTUNE).with_options(quick)
 
     start = time.perf_counter()
@@ -165,6 +166,8 @@ def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple
         run = Path(place) / "run"
         command = [sys.executable, "-m", "crackscope", "train", str(folder), "--recipe", case.recipe]
         command += ["--backbone", given.backbone, "--out", str(run), "--allow-leakage", "--seed", str(seed)]
+        if given.case == "full":  # the recipe trains the head alone before, which Keras' original does not
+            command += ["--set", "frozen=none"]
         for phase in case.phases:
             command += ["--set", f"{phase.name}.epochs={given.epochs or phase.epochs}"]
             command += ["--set", f"{phase.name}.early_stop=0"]

@@ -135,6 +135,8 @@ def write_model_folder(folder: Path, config: dict[str, Any], *, seed: int = 0) -
     torch.manual_seed(seed)
     model = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(folder))
     for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crackscope.leaks import check_split
     from crackscope.patches import PatchIndex, read_patches
     from crackscope.prediction import Classifier, Prediction, PredictionRow, load, predict
+    from crackscope.quantisation import Export, export
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
     from crackscope.splits import Split, apply_split, read_split, split, write_split
@@ -29,6 +30,7 @@ _HOMES = {
     "Comparison": "comparison",
     "CrackscopeError": "errors",
     "Evaluation": "evaluation",
+    "Export": "quantisation",
     "PatchIndex": "patches",
     "Photo": "images",
     "Prediction": "prediction",
@@ -41,6 +43,7 @@ _HOMES = {
     "draw_patch": "drawing",
     "draw_photo": "drawing",
     "evaluate": "judging",
+    "export": "quantisation",
     "load": "prediction",
     "predict": "prediction",
     "read_bundle": "bundle",
@@ -60,6 +63,7 @@ __all__ = [
     "Comparison",
     "CrackscopeError",
     "Evaluation",
+    "Export",
     "PatchIndex",
     "Photo",
     "Prediction",
@@ -72,6 +76,7 @@ __all__ = [
     "draw_patch",
     "draw_photo",
     "evaluate",
+    "export",
     "load",
     "predict",
     "read_bundle",

@@ -348,9 +348,13 @@ def _summary(run: _FoundRun, images_per_s: Speed | None) -> RunSummary:
 
 
 def _count_parameters(bundle: Bundle) -> int:
-    """Float numbers among the graph's initializers."""
+    """Float numbers among the graph's initializers, and those that int8 stands for; its scales are none."""
     graph = onnx.load_model_from_string(bundle.content).graph
-    return sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in _FLOATS)
+    rounding = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    scales = {name for node in rounding for name in node.input[1:]}
+    rounded = {node.input[0] for node in rounding}
+    counted = [t for t in graph.initializer if t.name not in scales and (t.data_type in _FLOATS or t.name in rounded)]
+    return sum(math.prod(tensor.dims) for tensor in counted)
 
 
 def _images_per_s(bundles: Sequence[Bundle]) -> list[Speed]:

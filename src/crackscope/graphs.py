@@ -250,7 +250,12 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
         [_value(name, shapes.get(name, ["n", k])) for name in OUTPUTS],
         initializer=[*backbone.graph.initializer, *constants],
     )
-    own = {"backbone": backbone.card, "map": "approximate" if head.hidden else "exact"}
+    int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)
+    own = {
+        "backbone": backbone.card,
+        "map": "approximate" if head.hidden else "exact",
+        "precision": "int8" if int8 else "fp32",
+    }
     filled = card.model_copy(update={"graph_sha256": graph_digest(graph), **own})
     model = make_model(graph, {CARD_KEY: filled.to_json()})
     onnx.checker.check_model(model, full_check=True)

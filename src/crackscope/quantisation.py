@@ -12,8 +12,8 @@ change of the logit, whose spread is 1.9 to 3.7):
   under an emulated Haswell). With 7 bits the logits are the same to the last bit.
 - Biases take back what rounded weights add on average. Without it, 7 bits cost 0.10; with it, 0.04 to 0.06.
 
-Other ways to choose ranges (percentiles, entropy) changed nothing that could be told from chance, and neither did
-more than 40 patches.
+Ranges are the least and greatest values seen. Percentiles and entropy were no better, mean extremes worse, and 40
+patches did as well as 600.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import io
 import logging
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -366,10 +367,11 @@ def _round(graph: onnx.GraphProto, nodes: list[str], resized: Sequence[UInt8Arra
             return next(self._inputs, None)
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        file = Path(folder) / "rounded.onnx"
+        source, target = Path(folder) / "exact.onnx", Path(folder) / "rounded.onnx"
+        onnx.save(make_model(graph), source)  # given in memory, it goes astray in ONNX Runtime 1.18
         quantize_static(
-            make_model(graph),
-            file,
+            source,
+            target,
             Reader(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
@@ -378,17 +380,18 @@ def _round(graph: onnx.GraphProto, nodes: list[str], resized: Sequence[UInt8Arra
             weight_type=QuantType.QInt8,
             nodes_to_quantize=nodes,
         )
-        return onnx.load(file).graph
+        return onnx.load(target).graph
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tool's advice to prepare graphs that need none, on stdout and in the log of everybody."""
+    """Without the tool's advice to prepare a graph that needs none, in the log that everybody shares."""
     root, silence = logging.getLogger(), logging.NullHandler()  # without a handler, the tool would install its own
     root.addHandler(silence)
     root.addFilter(_is_error)
     try:
-        with redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
             yield
     finally:
         root.removeFilter(_is_error)
@@ -483,7 +486,7 @@ def _too_much(bundle: Bundle, before: Evaluation, after: Evaluation, loss: Estim
     return (
         f"{bundle.name}: in int8 it loses {100 * loss.value:.2f} points of accuracy on part {before.part} "
         f"({old:.2f} to {new:.2f} %, {n_wrong} of {before.n_patches:,} patches), and {100 * MAX_LOSS:g} are allowed; "
-        "nothing was written. Give more --calibration-patches, or say --allow-loss."
+        "nothing was written. Judge on more patches, try other --calibration-patches, or say --allow-loss."
     )
 
 

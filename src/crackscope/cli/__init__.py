@@ -12,6 +12,7 @@ from crackscope.cli.console import emit, fail
 from crackscope.cli.demo import demo
 from crackscope.cli.download import download
 from crackscope.cli.evaluate import evaluate
+from crackscope.cli.export import export
 from crackscope.cli.predict import predict
 from crackscope.cli.recipes import recipes
 from crackscope.cli.split import split
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, split, train, recipes, evaluate, compare, predict, bundle, download):
+for command in (demo, split, train, recipes, evaluate, compare, export, predict, bundle, download):
     app.command()(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
+    from crackscope.metrics import Estimate
     from crackscope.quantisation import Export
 
 __all__ = ["export"]
@@ -91,27 +93,25 @@ def _table(done: Export) -> str:
     from crackscope.reports.wording import origin_text
 
     mark = "leaky | " if done.before.leaky else ""
-    old, new = (
-        f"{100 * accuracy.value:.2f} % [{100 * accuracy.low:.2f}, {100 * accuracy.high:.2f}]"
-        for accuracy in (done.before.metrics["accuracy"], done.after.metrics["accuracy"])
-    )
-    loss = done.loss
-    megabytes, latency = (
-        [f"{value / unit:.2f}" for value in pair] for pair, unit in ((done.n_bytes, 1e6), (done.latency_ms, 1))
-    )
+    accuracies = [_per_cent(one.metrics["accuracy"], " %") for one in (done.before, done.after)]
     rows = [
         ("", "fp32", "int8"),
-        (f"{mark}accuracy", old, new),
-        ("size, MB", *megabytes),
-        ("a patch, ms", *latency),
+        (f"{mark}accuracy", *accuracies),
+        ("size, MB", *(f"{value / 1e6:.2f}" for value in done.n_bytes)),
+        ("a patch, ms", *(f"{value:.2f}" for value in done.latency_ms)),
         ("temperature", *(f"{value:.4f}" for value in done.temperature)),
     ]
-    lines = [origin_text(done.before), *(f"{title:24}{first:>26}{second:>26}" for title, first, second in rows)]
+    lines = [origin_text(done.before), *("{:24}{:>26}{:>26}".format(*row) for row in rows)]
     lines += [
-        f"accuracy lost: {100 * loss.value:.2f} points [{100 * loss.low:.2f}, {100 * loss.high:.2f}]; "
+        f"accuracy lost: {_per_cent(done.loss, ' points')}; "
         f"{done.n_changed:,} of {done.before.n_patches:,} labels changed",
         f"{done.speedup:.2f} times as fast: medians on one thread, taking turns, resize included",
         f"ranges from {done.n_calibration} patches of part train; temperature matched on part val; intervals of 95 %",
         f"written to {done.out}",
     ]
     return "\n".join(lines)
+
+
+def _per_cent(share: Estimate, unit: str) -> str:
+    interval = "" if math.isnan(share.low) else f" [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+    return f"{100 * share.value:.2f}{unit}{interval}"

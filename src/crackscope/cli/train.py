@@ -86,7 +86,7 @@ def train(
     for path, why in list(refused.items())[:5]:
         say(f"{path}: {why}")
     if judged.n_seen:
-        say(f"The backbone was trained on {judged.n_seen} of these patches, or their photos: these figures are leaky.")
+        say(f"{judged.n_seen} of the {judged.n_patches} patches, or their photos, were trained on: figures are leaky.")
     emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, split))
     if refused:
         raise typer.Exit(3)

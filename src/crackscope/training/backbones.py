@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crackscope.card import BackboneCard
-from crackscope.errors import DataError, MissingExtraError, did_you_mean
+from crackscope.errors import DataError, MissingExtraError, did_you_mean, reason_of
 
 try:
     import torch
@@ -129,7 +129,7 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         The module in inference mode, float32, and its card (without a digest of the graph).
 
     Raises:
-        DataError: If it cannot be found or is of an unknown family.
+        DataError: If it cannot be found, is of an unknown family, or lacks weights.
     """
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -142,10 +142,8 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
         )
     for key, value in family.config_changes.items():
         setattr(config, key, value)
-    if random_weights:
-        model = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    else:
-        model = transformers.AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+    random = transformers.AutoModel.from_config
+    model = random(config) if random_weights else _pretrained(source, config)  # type: ignore[no-untyped-call]
     if family.pads_like_tensorflow:
         _fix_padding(model)
     module = FeatureMap(family.blocks(model)).eval()
@@ -165,11 +163,32 @@ def _config(source: str) -> Any:
         raise DataError(f"{source}: the folder has no config.json. Give a model folder as the hub lays it out.")
     try:
         return transformers.AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # transformers raises many kinds
+        if Path(source).is_dir():
+            why = reason_of(error).rstrip(".")
+            raise DataError(f"{source}: config.json cannot be used: {why}. Fetch it again.") from error
         raise DataError(
             f"{source}: no such folder, and the hub could not be reached or does not know it. Download "
             "config.json, preprocessor_config.json and model.safetensors into a folder and give that folder."
         ) from error
+
+
+def _pretrained(source: str, config: Any) -> Any:
+    """The model with its weights, all of them: transformers would draw those that are missing at random."""
+    try:
+        model, found = transformers.AutoModel.from_pretrained(
+            source, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    except Exception as error:  # safetensors raises its own kinds
+        why = reason_of(error).rstrip(".")
+        raise DataError(f"{source}: weights cannot be loaded: {why}. Fetch model.safetensors again.") from error
+    missing = sorted(key for key in found["missing_keys"] if not key.endswith("num_batches_tracked"))
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} weights are missing, among them '{missing[0]}'. Fetch the model.safetensors "
+            "that belongs to this config.json."
+        )
+    return model
 
 
 def _fix_padding(module: nn.Module) -> None:
@@ -192,9 +211,14 @@ def _normalisation(source: str, family: Family) -> tuple[tuple[float, float, flo
     """Factor and summand per channel, from mean and deviation of the source's preprocessor, or of the family."""
     mean, std = family.mean, family.std
     path = Path(source) / "preprocessor_config.json"
-    if path.is_file():
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        mean, std = settings.get("image_mean", mean), settings.get("image_std", std)
-    scale = tuple(1 / (255 * s) for s in std)
-    shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
-    return (scale[0], scale[1], scale[2]), (shift[0], shift[1], shift[2])
+    try:
+        if path.is_file():
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            mean, std = settings.get("image_mean", mean), settings.get("image_std", std)
+        scale = tuple(1 / (255 * s) for s in std)
+        shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
+        return (scale[0], scale[1], scale[2]), (shift[0], shift[1], shift[2])
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ZeroDivisionError) as error:
+        raise DataError(
+            f"{path}: image_mean and image_std are no three numbers each ({reason_of(error)}). Fetch it again."
+        ) from error

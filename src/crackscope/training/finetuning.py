@@ -125,17 +125,20 @@ class Trainer:
             name, phase = phases[number]
             learning = self._learning(name)
             optimiser = _optimiser(phase, [p for p in learning.parameters() if p.requires_grad])
+            generator = None
             if loaded is not None:
                 learning.load_state_dict(loaded["learning"])
                 optimiser.load_state_dict(loaded["optimiser"])
-                self._best = loaded["best"]
-                torch.set_rng_state(loaded["generator"].cpu())
+                self._best, generator = loaded["best"], loaded["generator"].cpu()
                 loaded = None
             elif self._best is not None:  # the frozen phase's best weights, as the state to beat
                 self._best = _copied(learning)
             if not self._phase_is_over(phase):
+                material = self.material(name)  # before the generator: making it may draw numbers
+                if generator is not None:
+                    torch.set_rng_state(generator)
                 with _threads(1 if name == "frozen" else torch.get_num_threads()):
-                    self._run_phase(name, phase, learning, optimiser, self.material(name))
+                    self._run_phase(name, phase, learning, optimiser, material)
             if self._best is not None:
                 learning.load_state_dict(self._best)
             self._at.phase, self._at.epoch = number + 1, 0
@@ -257,6 +260,9 @@ class Trainer:
             return
         settings = self.recipe.finetuning
         self.tail.train(training and settings is not None and settings.batch_norm == "training")
+        for layer in self.tail.modules():
+            if isinstance(layer, nn.BatchNorm2d) and not layer.weight.requires_grad:
+                layer.eval()  # of `frozen_layers`: its statistics stay as well
         with fast_convolutions(self.tail):
             yield
 
@@ -304,7 +310,7 @@ class Trainer:
             raise RecipeError(
                 f"{self.checkpoint}: not a checkpoint, or damaged. Say --overwrite to begin anew."
             ) from error
-        if state["identity"] != self.identity:
+        if state.get("identity") != self.identity:
             raise RecipeError(
                 f"{self.checkpoint}: of a training with other data, split, recipe, seed or threads. Give the same, "
                 "or say --overwrite to begin anew."

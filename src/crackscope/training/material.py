@@ -177,7 +177,8 @@ class Material:
             yield from self._streamed(part, order, view, batch_size)
             return
         rows, shape = self._known(part, view), self.reader.shape()
-        for places in np.split(order, range(batch_size, len(order), batch_size)):
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
             yield self._tensors(np.asarray(rows[places]).reshape(-1, *shape), part, places)
 
     def _known(self, part: str, view: int) -> AnyArray | MappedRows:

@@ -77,8 +77,9 @@ def to_planes(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) ->
     Returns:
         Shape (n, 3, H', W'), float32, channels last.
     """
-    planes = pixels.permute(0, 3, 1, 2).float() * scale + shift
-    down, right = -planes.shape[2] % MULTIPLE_PX, -planes.shape[3] % MULTIPLE_PX
+    down, right = -pixels.shape[1] % MULTIPLE_PX, -pixels.shape[2] % MULTIPLE_PX
+    values = pixels.float().mul_(scale.view(1, 1, 1, 3)).add_(shift.view(1, 1, 1, 3))  # in the order of the pixels
+    planes = values.permute(0, 3, 1, 2)
     if down or right:
         planes = nn.functional.pad(planes, (0, right, 0, down), mode="replicate")
     return planes.contiguous(memory_format=torch.channels_last)

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
+
+from crackscope.errors import MissingExtraError
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
 
 from crackscope.bundle import Backbone, compose, graph_digest, read_backbone, read_bundle
 from crackscope.cache import Progress, cache_folder
@@ -115,7 +121,7 @@ def run_recipe(
     progress: Progress | None = None,
     say: Say = lambda _: None,
 ) -> RecipeRun:
-    """Train, export, check, evaluate and draw, into a folder that is there already.
+    """Train, export, check, evaluate and draw, into a folder that is made with its first file.
 
     Args:
         index: Patches with their parts, from `crackscope.splits.apply_split`.
@@ -152,8 +158,9 @@ def run_recipe(
         identity=_identity(used, digests, setting),
         progress=progress,
     )
+    n_epochs_before = trainer.restore()  # refuses another training before anything is written
     write_split(split, folder / "split.csv", overwrite=True)
-    with RunRecord(folder, recipe, n_epochs_before=trainer.restore(), say=say) as record:
+    with RunRecord(folder, recipe, n_epochs_before=n_epochs_before, say=say) as record:
         record.patches(used)
         trainer.on_epoch = lambda _: record.epoch(trainer.history)
         trainer.run()

@@ -53,7 +53,8 @@ class RunRecord:
     def __init__(self, folder: Path, recipe: Recipe, *, n_epochs_before: int, say: Callable[[str], None]) -> None:
         self.folder, self.recipe, self.say = folder, recipe, say
         self._epochs: list[Epoch] = []
-        self._log = RunLog(folder / "tensorboard", resume_from_step=n_epochs_before + 1 if n_epochs_before else None)
+        events = folder / "tensorboard"  # there already if a session was stopped, be it in its first epoch
+        self._log = RunLog(events, resume_from_step=n_epochs_before + 1 if events.is_dir() else None)
         self._log.recipe(json.dumps(recipe.model_dump(mode="json"), indent=2))
 
     def __enter__(self) -> RunRecord:

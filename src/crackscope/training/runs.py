@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -125,9 +126,8 @@ def train(
         )
     from crackscope.training.recipe_run import run_recipe
 
-    if overwrite or not (folder / "checkpoint.pt").is_file():
-        _empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    fresh = overwrite or not (folder / "checkpoint.pt").is_file()
+    _remove(folder, (*(RECIPE_FILES if fresh else ()), *_leftovers(folder)))
     done = run_recipe(
         parts,
         assigned,
@@ -172,18 +172,25 @@ def _settings(
 
 def _require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a place that is taken, unless it holds a run that is to go on or to be replaced."""
-    if resume and (folder / "checkpoint.pt").is_file() and not overwrite:
+    begun, finished = (folder / "checkpoint.pt").is_file(), (folder / "run.json").is_file()
+    if resume and begun and not overwrite:
         return
-    unfinished = (folder / "checkpoint.pt").is_file() and not (folder / "run.json").is_file()
-    if unfinished and not overwrite:
+    if begun and not finished and not overwrite:
         raise OutputError(f"{folder} holds a run that is not finished. Say --resume to go on, or --overwrite.")
-    require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite or resume)
+    ours = (*RECIPE_FILES, *_leftovers(folder))
+    require_free_folder(folder, ours=ours, overwrite=overwrite or (resume and not finished))
 
 
-def _empty(folder: Path) -> None:
+def _leftovers(folder: Path) -> list[str]:
+    """Names of what a kill left half written in a run folder, see `crackscope.output`."""
+    stems = "|".join(re.escape(Path(name).stem) for name in RECIPE_FILES)
+    form = re.compile(rf"\.({stems})-[0-9a-f]{{12}}\.(part|old)(\..*)?")
+    return sorted(place.name for place in folder.glob(".*") if form.fullmatch(place.name))
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
     """Take away what an earlier run left, and nothing else."""
-    for name in RECIPE_FILES if folder.is_dir() else ():
-        place = folder / name
+    for place in (folder / name for name in names):
         if place.is_dir():
             shutil.rmtree(place)
         else:
