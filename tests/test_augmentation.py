@@ -17,9 +17,7 @@ from pydantic import ValidationError
 from crackscope.drawing import draw_patch
 from crackscope.training.augmentation import Augmentation, augment_patch, square, view_of
 
-ALL = Augmentation(
-    flip_horizontal=True, flip_vertical=True, rotation_degrees=30, shift=0.2, shear_degrees=10, zoom=0.2
-)
+ALL = Augmentation(flip_horizontal=True, flip_vertical=True, rotation_degrees=30, shift=0.2, shear_degrees=10, zoom=0.2)
 VIEWS = range(1, 40)
 
 

@@ -133,7 +133,9 @@ def test_freezing_and_a_step_of_training(source: str) -> None:
             loss = plane_logits(tail, head, trunk(planes(64, 64, n=4))).sum()
             loss.backward()
         optimiser.step()
-        moved = {name.split(".")[1] for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+        moved = {
+            name.split(".")[1] for name, value in module.state_dict().items() if not torch.equal(value, before[name])
+        }
         assert moved == set(tail.blocks)
         assert all(parameter.grad is None for parameter in trunk.parameters())
         for parameter in module.parameters():
@@ -159,7 +161,7 @@ def test_a_trained_tail_on_an_exported_trunk_is_the_exported_whole(source: str, 
     """As a finetuning sees it: the trunk by ONNX Runtime, the tail in torch, sizes as they come."""
     if kind == SCRATCH_CNN:
         pytest.skip("nothing of it is ever frozen")
-    module, card = loaded(source)
+    module, _ = loaded(source)
     whole = open_session(exported.read_bytes())
     at = len(module.blocks) // 2
     trunk = open_session(backbone_file(source, n_blocks=at).read_bytes())
@@ -220,7 +222,7 @@ def test_weights_that_are_missing_are_never_drawn_at_random(
         with pytest.raises(DataError, match=r"weights cannot be loaded: .* Fetch model.safetensors again"):
             load_backbone(str(broken_folder))
     weights.unlink()
-    with pytest.raises(DataError, match="weights cannot be loaded: .*no file named model.safetensors"):
+    with pytest.raises(DataError, match=r"weights cannot be loaded: .*no file named model.safetensors"):
         load_backbone(str(broken_folder))
 
 
@@ -238,7 +240,13 @@ def test_pixels_are_normalised_as_the_folder_says_or_as_the_family_does(broken_f
     card = load_backbone(str(broken_folder))[1]
     assert card.pixel_scale == pytest.approx((2 / 255, 4 / 255, 1 / 255))
     assert card.pixel_shift == pytest.approx((-0.2, -0.8, -0.3))
-    for text in ("{", "[]", '{"image_mean": null}', '{"image_mean": [1], "image_std": [1]}', '{"image_std": [0, 0, 0]}'):
+    for text in (
+        "{",
+        "[]",
+        '{"image_mean": null}',
+        '{"image_mean": [1], "image_std": [1]}',
+        '{"image_std": [0, 0, 0]}',
+    ):
         path.write_text(text)
         with pytest.raises(DataError, match=r"preprocessor_config.json: image_mean and image_std"):
             load_backbone(str(broken_folder))

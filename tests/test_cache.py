@@ -64,7 +64,10 @@ def images(n: int, start: int = 0) -> dict[str, bytes]:
 
 
 def opened(key: str = "sum") -> RowCache:
-    return RowCache(key, width=WIDTH)
+    """A cache that has looked at what is on the disk; it does so when it is first asked."""
+    cache = RowCache(key, width=WIDTH)
+    len(cache)
+    return cache
 
 
 @pytest.fixture(autouse=True)

@@ -143,7 +143,8 @@ def test_coverage_across_a_straight_crack_adds_up_to_its_width(width: float, y: 
     reach = width + 2
     if lowest - reach > 0 and highest + reach < 127:
         across = float(whole.sum(axis=0).mean()) * np.cos(np.arctan(slope))
-        assert across == pytest.approx(width, abs=0.02 + 0.02 * width)
+        # 0.03 px: a line a fifth of a pixel wide, at a slant, is drawn by a few samples a pixel
+        assert across == pytest.approx(width, abs=0.03 + 0.02 * width)
 
 
 def test_darkness_in_the_pixels_grows_with_the_width() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,7 @@ PHASES = st.builds(
     learning_rate=st.floats(1e-8, 10),
     schedule=st.sampled_from(["constant", "cosine"]),
     early_stop=st.integers(0, 8),
-    reduce_on_plateau=st.none()
-    | st.builds(Plateau, factor=st.floats(0.1, 0.9), patience=st.integers(1, 5)),
+    reduce_on_plateau=st.none() | st.builds(Plateau, factor=st.floats(0.1, 0.9), patience=st.integers(1, 5)),
 )
 
 
@@ -46,7 +46,7 @@ PHASES = st.builds(
 def test_a_rate_begins_as_set_and_never_rises(phase: Phase, losses: list[float]) -> None:
     rates = [learning_rate(phase, losses[:n]) for n in range(len(losses) + 1)]
     assert rates[0] == phase.learning_rate
-    assert all(0 < later <= sooner for sooner, later in zip(rates, rates[1:], strict=False))
+    assert all(0 < later <= sooner for sooner, later in itertools.pairwise(rates))
     if phase.schedule == "constant" and phase.reduce_on_plateau is None:
         assert set(rates) == {phase.learning_rate}
 
@@ -105,9 +105,7 @@ class Memory:
 
     def __init__(self, tail: FeatureMap | None, *, maps: bool, n_train: int = N_TRAIN) -> None:
         rng = np.random.default_rng(0)
-        self.labels = {
-            part: (np.arange(n) % 2).astype(np.float32) for part, n in (("train", n_train), ("val", N_VAL))
-        }
+        self.labels = {part: (np.arange(n) % 2).astype(np.float32) for part, n in (("train", n_train), ("val", N_VAL))}
         self.inputs = {}
         for part, labels in self.labels.items():
             noise = rng.normal(0, 1, (len(labels), 3, 4, 4)).astype(np.float32)
@@ -238,7 +236,9 @@ def test_it_learns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "rmsprop"])
 def test_optimisers_step_as_keras_does(tmp_path: Path, optimiser: str) -> None:
     """By hand: one step on one batch, from the gradient at the start."""
-    recipe = made_recipe(head={}, batch_size=N_TRAIN, frozen={"epochs": 1, "learning_rate": 0.1, "optimiser": optimiser})
+    recipe = made_recipe(
+        head={}, batch_size=N_TRAIN, frozen={"epochs": 1, "learning_rate": 0.1, "optimiser": optimiser}
+    )
     world = World(tmp_path, recipe)
     trainer = world.trainer()
     before = weights(trainer)
@@ -334,7 +334,10 @@ def test_statistics_of_frozen_layers_stay_too(tmp_path: Path) -> None:
 def test_in_the_frozen_phase_the_head_alone_learns(tmp_path: Path) -> None:
     trainer = World(tmp_path, made_recipe(frozen=FROZEN, finetuning={**FINETUNING, "learning_rate": 1e-30})).run()
     assert trainer.tail is not None
-    assert all(torch.equal(one, two) for one, two in zip(trainer.tail.state_dict().values(), made_tail().state_dict().values(), strict=True))
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(trainer.tail.state_dict().values(), made_tail().state_dict().values(), strict=True)
+    )
 
 
 # The best weights
@@ -546,7 +549,9 @@ def test_a_checkpoint_of_another_training_is_refused_and_left_alone(tmp_path: Pa
     assert world.checkpoint.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "flipped", "list", "no identity", "foreign pickle", "zeros"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "text", "flipped", "list", "no identity", "foreign pickle", "zeros"]
+)
 def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, damage: str) -> None:
     world = World(tmp_path, made_recipe(frozen=FROZEN))
     world.run()

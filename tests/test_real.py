@@ -40,7 +40,7 @@ def test_metu_by_similarity_reaches_its_figure_without_a_leak(
     ]
     digests = {hashlib.sha256((run.folder / "model.onnx").read_bytes()).hexdigest() for run in runs}
     assert len(digests) == 1
-    assert runs[1].n_computed == 0
+    assert runs[1].document["n_computed"] == 0
     model = crackscope.load(runs[0].folder / "model.onnx")
     evaluation = crackscope.evaluate(data, model, split=tmp_path / "split.csv")
     assert not evaluation.leaky

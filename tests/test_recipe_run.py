@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -238,9 +237,7 @@ def test_the_layer_table_says_what_learns(finished: Callable[[str], Run], kind: 
 
 
 @pytest.mark.slow
-def test_the_card_tells_the_story(
-    finished: Callable[[str], Run], kind: str, drawn: Path, split_file: Path
-) -> None:
+def test_the_card_tells_the_story(finished: Callable[[str], Run], kind: str, drawn: Path, split_file: Path) -> None:
     run = finished(kind)
     card = read_bundle(run.folder / "model.onnx").card
     assert card.name == KINDS[kind][0]
@@ -592,15 +589,13 @@ def test_without_a_test_part_val_is_judged(trained: Callable[..., Run], drawn: P
     assert run.document["agreement_with_torch"]["n"] == sizes(tmp_path / "two.csv")["val"]
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="torch's own words; batch normalisation needs two values")
 def test_a_last_batch_of_one_is_no_trouble_at_32_px(
-    trained: Callable[..., Run], split_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Callable[..., Run], split_file: Path, tmp_path: Path
 ) -> None:
     """The last map of a patch then is one cell, and batch normalisation cannot learn from a single one."""
     n_train = sizes(split_file)["train"]
-    stop_training(monkeypatch, after=2)
-    with pytest.raises(Stopped):
-        trained("scratch", tmp_path / "run", changes=[f"batch_size={n_train - 1}", "patch_px=32"])
+    run = trained("scratch", tmp_path / "run", changes=[f"batch_size={n_train - 1}", "patch_px=32"])
+    assert run.model.is_file()
 
 
 # The command
@@ -628,7 +623,9 @@ def test_the_command_says_how_it_goes_and_what_came_out(drawn: Path, split_file:
         *(sys.executable, "-W", "error", "-m", "crackscope", "train", str(drawn), "--split", str(split_file)),
         *("--recipe", "cnn-scratch", "--patch-px", "64", "--set", "finetuning.epochs=2", "--out", str(tmp_path / "r")),
     ]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "CRACKSCOPE_THREADS": "1"})
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "CRACKSCOPE_THREADS": "1"}
+    )
     assert "finetuning 1/2: loss " in found.stderr
     assert "finetuning 2/2: loss " in found.stderr
     assert "Traceback" not in found.stderr

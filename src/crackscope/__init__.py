@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
     from crackscope.splits import Split, apply_split, read_split, split, write_split
-    from crackscope.training.runs import train
+    from crackscope.training.recipes import Recipe, read_recipe, recipe_names
+    from crackscope.training.runs import Run, train
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,8 @@ _HOMES = {
     "Photo": "images",
     "Prediction": "prediction",
     "PredictionRow": "prediction",
+    "Recipe": "training.recipes",
+    "Run": "training.runs",
     "Split": "splits",
     "apply_split": "splits",
     "check_split": "leaks",
@@ -49,7 +52,9 @@ _HOMES = {
     "read_bundle": "bundle",
     "read_patches": "patches",
     "read_photo": "images",
+    "read_recipe": "training.recipes",
     "read_split": "splits",
+    "recipe_names": "training.recipes",
     "split": "splits",
     "train": "training.runs",
     "write_comparison": "reports.comparison_report",
@@ -68,6 +73,8 @@ __all__ = [
     "Photo",
     "Prediction",
     "PredictionRow",
+    "Recipe",
+    "Run",
     "Split",
     "apply_split",
     "check_split",
@@ -82,7 +89,9 @@ __all__ = [
     "read_bundle",
     "read_patches",
     "read_photo",
+    "read_recipe",
     "read_split",
+    "recipe_names",
     "split",
     "train",
     "write_comparison",

@@ -85,11 +85,23 @@ class RowCache:
         self._record = np.dtype([("digest", "V32"), ("row", self.dtype, (width,))])
         # Shards are named, not held open: an operating system allows a process some hundred open files.
         self._shards: list[Path | npt.NDArray[Any]] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
-        for path in sorted(self.folder.glob("*.npy")) if on_disk else ():
-            shard = _load(path)
-            if shard is not None:
-                self._note(path, [bytes(digest) for digest in shard["digest"]])
+        self._known: dict[bytes, tuple[int, int]] | None = None
+
+    @property
+    def _places(self) -> dict[bytes, tuple[int, int]]:
+        """Shard and row of every digest; the shards on disk are read when it is first asked for."""
+        if self._known is None:
+            self._known = {}
+            for path in sorted(self.folder.glob("*.npy")) if self.on_disk else ():
+                shard = _load(path)
+                if shard is not None:
+                    self._note(path, [bytes(digest) for digest in shard["digest"]])
+        return self._known
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What its shards take."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.npy")) if self.on_disk else 0
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._places
@@ -266,6 +278,8 @@ def compute_rows(
     """
     computing: dict[bytes, object] = {}
 
+    reasons: dict[bytes, str] = {}  # of contents that are refused, whichever file had them first
+
     def work(paths: list[str]) -> list[tuple[bytes, Any]]:
         results: list[tuple[bytes, Any]] = []
         fresh: list[tuple[int, UInt8Array]] = []
@@ -281,9 +295,12 @@ def compute_rows(
             except (OSError, KeyError, ValueError, ImageError) as error:
                 results.append((b"", reason_of(error)))
         for (at, _), row in zip(fresh, _computed([pixels for _, pixels in fresh], compute), strict=True):
+            if isinstance(row, str):
+                reasons[results[at][0]] = row
             results[at] = (b"" if isinstance(row, str) else results[at][0], row)
         return results
 
+    len(cache)  # reads what is on the disk before several threads ask for it
     digests: list[bytes] = []
     refused: dict[int, str] = {}
     unsaved: dict[bytes, Any] = {}
@@ -303,6 +320,9 @@ def compute_rows(
                 progress(len(digests), len(index))
     finally:
         _save(cache, unsaved)
+    for i, digest in enumerate(digests):
+        if digest in reasons:
+            digests[i], refused[i] = b"", reasons[digest]
     return Rows(np.empty((0, cache.width), cache.dtype), tuple(digests), refused, n_computed)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crackscope.bundle import Bundle
 from crackscope.cache import Progress
 from crackscope.errors import SplitError
 from crackscope.evaluation import Evaluation, evaluate_predictions
@@ -18,16 +19,16 @@ from crackscope.patches import Patch, PatchIndex, read_patches
 from crackscope.prediction import Classifier, load
 from crackscope.provenance import count_seen
 from crackscope.similarity import fingerprints
-from crackscope.splits import apply_split, is_group, split_of
+from crackscope.splits import Split, apply_split, is_group, split_of
 
 __all__ = ["evaluate", "judge", "part_to_judge"]
 
 
 def evaluate(
     data: str | Path | PatchIndex,
-    model: Classifier | None = None,
+    model: Classifier | Bundle | str | Path | None = None,
     *,
-    split: str | Path | None = None,
+    split: str | Path | Split | None = None,
     part: str | None = None,
     allow_leakage: bool = False,
     n_resamples: int = 1000,
@@ -42,8 +43,8 @@ def evaluate(
 
     Args:
         data: Labelled patches, see `crackscope.patches.read_patches`.
-        model: From `crackscope.load`; the default bundle where left out.
-        split: A split file; left out, the parts that the data itself names, if it does.
+        model: From `crackscope.load`, or what it takes; the default bundle where left out.
+        split: A split, or its file; left out, the parts that the data itself names, if it does.
         part: ``train``, ``val`` or ``test``; ``test`` where there are parts.
         allow_leakage: Judge on a leaking split; every figure is marked.
         n_resamples: Bootstrap resamples of each interval.
@@ -55,7 +56,7 @@ def evaluate(
         DataError: If no patch can be read.
         SplitError: If the split leaks, or does not fit the data.
     """
-    model = model or load(threads=threads)
+    model = model if isinstance(model, Classifier) else load(model, threads=threads)
     index = data if isinstance(data, PatchIndex) else read_patches(data)
     part = part or part_to_judge(index, split)
     n_leaks = 0
@@ -70,7 +71,7 @@ def evaluate(
         index,
         model,
         part=part,
-        split=Path(split).name if split is not None else None,
+        split=Path(split).name if isinstance(split, (str, Path)) else None,
         n_leaks=n_leaks,
         n_resamples=n_resamples,
         seed=seed,
@@ -132,7 +133,7 @@ def judge(
     )
 
 
-def part_to_judge(index: PatchIndex, split: str | Path | None) -> str | None:
+def part_to_judge(index: PatchIndex, split: str | Path | Split | None) -> str | None:
     """``test`` where there is a split, or every patch lies in a part and some in test; else None, for all patches."""
     parts = {patch.part for patch in index.patches}
     return "test" if split is not None or (None not in parts and "test" in parts) else None

@@ -81,7 +81,7 @@ def load(model: str | Path | Bundle | None = None, *, threads: int | None = None
 
 def predict(
     paths: str | Path | Sequence[str | Path],
-    model: Classifier | None = None,
+    model: Classifier | Bundle | str | Path | None = None,
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[PredictionRow]:
@@ -89,7 +89,7 @@ def predict(
 
     Args:
         paths: One or several, see `crackscope.inputs.list_images`.
-        model: From `load`; the default bundle where left out.
+        model: From `load`, or what it takes; the default bundle where left out.
         max_megapixels: A larger image is refused.
 
     Returns:
@@ -99,7 +99,8 @@ def predict(
         DataError: If a folder or archive holds no image.
     """
     images = list_images([paths] if isinstance(paths, (str, Path)) else paths)
-    return (model or load()).predict_files(images, max_megapixels=max_megapixels)
+    classifier = model if isinstance(model, Classifier) else load(model)
+    return classifier.predict_files(images, max_megapixels=max_megapixels)
 
 
 class Classifier:

@@ -278,12 +278,14 @@ def _kept_together(patches: Sequence[Patch]) -> str:
     return "photo" if whole else "random"
 
 
-def split_of(index: PatchIndex, split: str | Path | None) -> Split:
-    """The split of a file, or the one that the data's own folders or table tell.
+def split_of(index: PatchIndex, split: str | Path | Split | None) -> Split:
+    """The split of a file, or the one that the data's own folders or table tell; a `Split` is taken as it is.
 
     Raises:
         SplitError: If neither tells the part of every patch.
     """
+    if isinstance(split, Split):
+        return split
     if split is not None:
         return read_split(split)
     partless = [patch.path for patch in index.patches if patch.part is None]

@@ -98,7 +98,7 @@ def _document(run: Run, n_refused: int) -> dict[str, Any]:
     judged = run.evaluation
     return {
         "status": "refused" if n_refused else "done",
-        "model": str(run.folder / "model.onnx"),
+        "model": str(run.model),
         "leaky": judged.leaky,
         judged.part or "all": metrics_document(judged),
         "n_refused": n_refused,
@@ -111,7 +111,7 @@ def _text(run: Run, data: Path, split: Path | None) -> str:
     import shlex
 
     judged, chosen = run.evaluation, run.document["chosen"]
-    model = run.folder / "model.onnx"
+    model = run.model
     mark = " (leaky)" if judged.leaky else ""
     accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
     text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], "

@@ -9,6 +9,7 @@ where it is in the photo; where they come from PyTorch, they keep their symmetri
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,7 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
     """
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every retry
     config = _config(source)
     family = FAMILIES.get(config.model_type)
     if family is None:

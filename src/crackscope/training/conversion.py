@@ -10,7 +10,7 @@ from crackscope.cache import cache_folder
 
 __all__ = ["backbone_file"]
 
-_VERSION = "backbone-1"
+_VERSION = "backbone-2"
 _ENDINGS = (".json", ".safetensors", ".bin")
 
 

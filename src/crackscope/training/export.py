@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from torch import nn
 
-from crackscope.bundle import OPSET, make_backbone
+from crackscope.bundle import make_backbone
 from crackscope.cache import Progress
 from crackscope.card import BackboneCard
 from crackscope.errors import BundleError
@@ -25,6 +20,7 @@ from crackscope.preprocessing import resize_patch
 from crackscope.streaming import chunked, ordered_map
 from crackscope.training.backbones import FeatureMap
 from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.translation import trunk_graph
 
 __all__ = ["Agreement", "check_bundle", "export_backbone", "torch_features", "torch_logits"]
 
@@ -46,23 +42,9 @@ def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:
     Raises:
         BundleError: If features differ by more than 1e-4 of their size on a drawn image of odd size.
     """
-    model = make_backbone(_trunk(module), card)
+    model = make_backbone(trunk_graph(module), card)
     _require_agreement(module, card, model)
     return model
-
-
-def _trunk(module: nn.Module) -> onnx.GraphProto:
-    example = torch.zeros(2, 3, 96, 160)
-    dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module.eval(), (example,), dynamo=True, dynamic_shapes=(dynamic,), opset_version=OPSET, verbose=False
-        )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
-    return model.graph
 
 
 def torch_features(module: FeatureMap, card: BackboneCard, pixels: np.ndarray) -> torch.Tensor:
@@ -158,5 +140,5 @@ def _require_agreement(module: FeatureMap, card: BackboneCard, model: onnx.Model
     if not difference <= _TOLERANCE:
         raise BundleError(
             f"the exported graph differs from torch by {difference:.2g} (at most {_TOLERANCE:g} is allowed): "
-            "it was not written. Another version of torch may export it rightly."
+            "it was not written. Please report the backbone's configuration."
         )

@@ -23,7 +23,7 @@ from crackscope.errors import RecipeError
 from crackscope.history import Epoch
 from crackscope.output import new_file
 from crackscope.training.backbones import FeatureMap
-from crackscope.training.material import Material
+from crackscope.training.material import Material, n_batches
 from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits
 from crackscope.training.recipes import Finetuning, Phase, Recipe
 
@@ -168,14 +168,15 @@ class Trainer:
     def _run_phase(
         self, name: str, phase: Phase, learning: nn.ModuleDict, optimiser: torch.optim.Optimizer, material: Material
     ) -> None:
-        n_steps = -(-len(material.labels["train"]) // self.recipe.batch_size)
+        n_train = len(material.labels["train"])
+        n_steps = n_batches(n_train, self.recipe.batch_size)
         while not self._phase_is_over(phase):
             at = self._at
             rate = learning_rate(phase, self._losses(name))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             rng = np.random.default_rng([self.seed, at.phase, at.epoch])
-            order = rng.permutation(len(material.labels["train"]))[at.step * self.recipe.batch_size :]
+            order = rng.permutation(n_train)[at.step * self.recipe.batch_size if at.step < n_steps else n_train :]
             if at.step == 0:  # else a checkpoint brought the state of the generator
                 torch.manual_seed(int(rng.integers(2**63)))
             with self._mode(name == "finetuning", training=True):

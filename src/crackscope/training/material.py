@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex
 from crackscope.prediction import open_session
 from crackscope.preprocessing import RESIZE_RULE, require_patch, resize_patch
-from crackscope.streaming import chunked, ordered_map
+from crackscope.streaming import ordered_map
 from crackscope.training.augmentation import Augmentation, square, view_of
 from crackscope.training.network import to_planes
 
-__all__ = ["Material", "Reader", "readable"]
+__all__ = ["Material", "Reader", "n_batches", "readable"]
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -38,6 +39,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 _VERSION = "activations-1"
 _LARGEST_HALF = 65504.0
+_MOST_VIEWS = 1000  # that are looked for on the disk
 _SPARE_BYTES = 2**30  # left free on the disk, beside what the cache will take
 
 
@@ -85,6 +87,7 @@ class Reader:
                 self._sessions.append(open_session(make_model(self.trunk.graph).SerializeToString()))
             return self._sessions[0]
 
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one row."""
         return self.rows([np.zeros((self.patch_px, self.patch_px, 3), np.uint8)], 0).shape[1:]
@@ -93,8 +96,13 @@ class Reader:
         """Where rows of one view are kept; the same for every run that freezes the same blocks."""
         assert self.trunk is not None
         how = self.augmentation.model_dump_json() if view and self.augmentation else "as it is"
-        key = f"{_VERSION} {graph_digest(self.trunk.graph)} {self.output} {self.patch_px} {RESIZE_RULE} {how} {view}"
-        return RowCache(key, width=int(np.prod(self.shape())), dtype="<f2", required=True)
+        key = f"{_VERSION} {self._digest} {self.output} {self.patch_px} {RESIZE_RULE} {how} {view}"
+        return RowCache(key, width=int(np.prod(self.shape)), dtype="<f2", required=True)
+
+    @cached_property
+    def _digest(self) -> str:
+        assert self.trunk is not None
+        return graph_digest(self.trunk.graph)
 
 
 def readable(index: PatchIndex, *, threads: int | None, progress: Progress | None) -> dict[int, str]:
@@ -152,10 +160,9 @@ class Material:
 
     def bytes_needed(self, n_views: int) -> int:
         """Bytes that the cache takes at most, for so many views of the training patches."""
-        width = int(np.prod(self.reader.shape()))
-        size = 4 if self._plain_features(0) and not self.reader.augmentation else 2
-        n_rows = len(self.labels["train"]) * (n_views if self.reader.augmentation else 1) + len(self.labels["val"])
-        return n_rows * (width * size + 32)
+        width, views = int(np.prod(self.reader.shape)), n_views if self.reader.augmentation else 1
+        plain, viewed = (32 + width * size for size in (4 if self._plain_features(0) else 2, 2))
+        return len(self.labels["train"]) * views * (viewed if views > 1 else plain) + len(self.labels["val"]) * plain
 
     def require_space(self, n_views: int) -> None:
         """Refuse to begin a cache that the disk cannot hold.
@@ -163,10 +170,14 @@ class Material:
         Raises:
             OutputError: With what is needed and what is free.
         """
-        needed = self.bytes_needed(n_views)
+        if not self.on_disk:
+            return
+        views = range(min(n_views, _MOST_VIEWS) + 1) if self.reader.augmentation else (0,)
+        there = sum(self.reader.cache(view).bytes_on_disk for view in views)
+        needed = max(0, self.bytes_needed(n_views) - there)
         folder = next(place for place in (cache_folder(), *cache_folder().parents) if place.exists())
         free = shutil.disk_usage(folder).free
-        if self.on_disk and needed + _SPARE_BYTES > free:
+        if needed + _SPARE_BYTES > free:
             raise OutputError(
                 f"{cache_folder()}: the cache may take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. "
                 "Free some, set CRACKSCOPE_CACHE to another disk, or train with --cache none."
@@ -176,9 +187,8 @@ class Material:
         if not self.on_disk and not self._plain_features(view):
             yield from self._streamed(part, order, view, batch_size)
             return
-        rows, shape = self._known(part, view), self.reader.shape()
-        for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
+        rows, shape = self._known(part, view), self.reader.shape
+        for places in _cut(order, batch_size):
             yield self._tensors(np.asarray(rows[places]).reshape(-1, *shape), part, places)
 
     def _known(self, part: str, view: int) -> AnyArray | MappedRows:
@@ -222,7 +232,8 @@ class Material:
             images = [decode_photo(index.files.read(index.patches[i].path)).pixels for i in places]
             return self.reader.rows(images, view), places
 
-        for rows, places in ordered_map(load, chunked(order.tolist(), batch_size), threads=self.threads):
+        cut = (places.tolist() for places in _cut(order, batch_size))
+        for rows, places in ordered_map(load, cut, threads=self.threads):
             yield self._tensors(rows, part, np.array(places))
 
     def _tensors(self, rows: AnyArray, part: str, places: IntArray) -> Batch:
@@ -230,3 +241,19 @@ class Material:
         if self.reader.trunk is None:
             return to_planes(values, *self.normalise), targets
         return (values.permute(0, 3, 1, 2).float() if values.ndim == 4 else values.float()), targets
+
+
+def n_batches(n: int, batch_size: int) -> int:
+    """Batches of so many patches; a last one of a single patch joins the one before.
+
+    Example:
+        >>> n_batches(16, 8), n_batches(17, 8), n_batches(18, 8), n_batches(1, 8), n_batches(0, 8)
+        (2, 2, 3, 1, 0)
+    """
+    return max(min(n, 1), -(-(n - 1) // batch_size))
+
+
+def _cut(order: IntArray, batch_size: int) -> Iterator[IntArray]:
+    """Batches in order; a last one of a single patch joins the one before, as no deviation can be told of it."""
+    n = n_batches(len(order), batch_size)
+    yield from (order[i * batch_size : (i + 1) * batch_size if i < n - 1 else None] for i in range(n))

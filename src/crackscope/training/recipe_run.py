@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -236,8 +237,8 @@ class _Materials:
         )
         if material.on_disk:
             n_views = dict(recipe.phases)[phase].epochs
-            size = material.bytes_needed(n_views) / 1e9
-            setting.say(f"{phase}: what is frozen runs once, and takes at most {size:.2f} GB in {cache_folder()}")
+            size = math.ceil(material.bytes_needed(n_views) / 1e6)
+            setting.say(f"{phase}: what is frozen runs once, and takes at most {size:,} MB in {cache_folder()}")
             material.require_space(n_views)
         return material
 

@@ -98,7 +98,7 @@ class RunRecord:
         def read_image(path: str) -> UInt8Array:
             return decode_photo(index.files.read(path)).pixels
 
-        title = f"{self.recipe.name}, {evaluation.dataset}"
+        title = f"{self.folder.name}: {self.recipe.name}, {evaluation.dataset}"
         _write_bytes(self.folder / "history.png", png_bytes(draw_history(epochs, title=title)))
         write_history(epochs, self.folder / "history.csv")
         write_evaluation(evaluation, self.folder / "evaluation", read_image=read_image, overwrite=True)

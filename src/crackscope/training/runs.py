@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -59,14 +59,19 @@ class Run:
     document: dict[str, Any]
     refused: tuple[tuple[str, str], ...]
 
+    @property
+    def model(self) -> Path:
+        """The bundle, for `crackscope.load`."""
+        return self.folder / "model.onnx"
+
 
 def train(
-    data: str | Path,
+    data: str | Path | PatchIndex,
     out: str | Path,
     *,
     recipe: str | Recipe = HEAD,
-    changes: Sequence[str] = (),
-    split: str | Path | None = None,
+    changes: Sequence[str] | Mapping[str, Any] = (),
+    split: str | Path | Split | None = None,
     backbone: str | Path | None = None,
     patch_px: int | None = None,
     seed: int = 0,
@@ -84,8 +89,8 @@ def train(
         data: Labelled patches, see `crackscope.patches.read_patches`.
         out: The run folder.
         recipe: ``head``, one of `crackscope.training.recipes.recipe_names`, or a recipe of your own.
-        changes: Settings of the recipe to change, each ``key=value``.
-        split: A split file; left out, the parts that the data itself names.
+        changes: Settings of the recipe to change: ``{"finetuning.epochs": 5}``, or each ``key=value``.
+        split: A split, or its file; left out, the parts that the data itself names.
         backbone: A model folder or a hub id, for ``head`` also a bundle; left out, the recipe's own (for ``head`` the
             default bundle).
         patch_px: Shorter side after the resize; left out, the recipe's own (for ``head`` the bundle's, or 160).
@@ -103,11 +108,15 @@ def train(
     """
     folder = Path(out)
     settings = _settings(recipe, changes, backbone, patch_px)
+    if settings is None and resume:
+        raise RecipeError(
+            "--resume: the recipe 'head' trains in one go, so there is nothing to go on with. Leave it out."
+        )
     if settings is None:
         require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite)
     else:
         _require_free_run(folder, resume=resume, overwrite=overwrite)
-    index = read_patches(data)
+    index = data if isinstance(data, PatchIndex) else read_patches(data)
     assigned = split_of(index, split)
     parts = apply_split(index, assigned)
     leaks = check_split(parts, threads=threads, progress=progress)
@@ -157,9 +166,13 @@ def train(
 
 
 def _settings(
-    recipe: str | Recipe, changes: Sequence[str], backbone: str | Path | None, patch_px: int | None
+    recipe: str | Recipe, changes: Sequence[str] | Mapping[str, Any], backbone: str | Path | None, patch_px: int | None
 ) -> Recipe | None:
     """The resolved recipe; None for ``head``, which knows no settings but the backbone and its size."""
+    if isinstance(changes, Mapping):
+        changes = [f"{key}={'none' if value is None else json.dumps(value)}" for key, value in changes.items()]
+    elif isinstance(changes, str):
+        changes = [changes]
     if recipe == HEAD:
         if changes:
             raise RecipeError(f"--set {changes[0]}: the recipe 'head' has no settings. Choose another with --recipe.")
