@@ -76,8 +76,20 @@ def _look(pixels: UInt8Array, grey: npt.NDArray[np.generic]) -> FloatArray:
         blurred = np.asarray(cv2.GaussianBlur(light, (0, 0), 1.5), np.float32)
         bands.append(_typical(light - blurred))
         light = np.asarray(cv2.resize(blurred, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
-    grain = _typical(cv2.Laplacian(np.asarray(grey, np.float32), cv2.CV_32F))
+    grain = float(np.log1p(_median_of_levels(np.abs(cv2.Laplacian(np.asarray(grey, np.uint8), cv2.CV_16S)))))
     return np.array([*middle, *(high - low), high[0], *bands, grain], np.float32)
+
+
+def _median_of_levels(levels: npt.NDArray[np.generic]) -> float:
+    """The median of small whole numbers, counted: several times as fast as sorting a whole patch.
+
+    Example:
+        >>> _median_of_levels(np.array([[3, 1], [2, 9]])), _median_of_levels(np.array([[0, 5, 5]]))
+        (2.5, 5.0)
+    """
+    up_to = np.cumsum(np.bincount(levels.ravel()))
+    low, high = np.searchsorted(up_to, [(levels.size + 1) // 2, levels.size // 2 + 1])
+    return float(low + high) / 2
 
 
 def _typical(detail: npt.NDArray[np.generic]) -> float:

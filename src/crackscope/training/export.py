@@ -26,7 +26,7 @@ __all__ = ["Agreement", "check_bundle", "export_backbone", "torch_features", "to
 
 _TOLERANCE = 1e-4
 _PROBABILITY_TOLERANCE = 1e-3
-_BATCH = 16
+_BATCH = 32
 
 
 def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:
