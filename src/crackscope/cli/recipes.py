@@ -11,6 +11,9 @@ from crackscope.cli.console import AsJson, emit
 __all__ = ["recipes"]
 
 
+_HEAD_SUMMARY = "frozen backbone, logistic regression on its features, seconds, no torch"
+
+
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print all settings of one recipe.")] = None,
     as_json: AsJson = False,
@@ -21,17 +24,18 @@ def recipes(
     """
     import json
 
-    from crackscope.training.recipes import read_recipe, recipe_names
+    from crackscope.training.recipes import HEAD, read_recipe, recipe_names
 
+    if name == HEAD:
+        emit({"status": "done", "recipes": []}, as_json=as_json, text=f"{HEAD}: {_HEAD_SUMMARY}; it has no settings")
+        return
     known = [read_recipe(each) for each in ([name] if name else recipe_names())]
     document = {"status": "done", "recipes": [recipe.model_dump(mode="json") for recipe in known]}
     if name:
         text = json.dumps(known[0].model_dump(mode="json"), indent=2)
     else:
         width = max(len(recipe.name) for recipe in known)
-        lines = [
-            f"{'head':{width}}  frozen backbone, logistic regression on its features, seconds, no torch (the default)"
-        ]
+        lines = [f"{HEAD:{width}}  {_HEAD_SUMMARY} (the default)"]
         for recipe in known:
             lines += [f"{recipe.name:{width}}  {recipe.summary}", f"{'':{width}}  expect: {recipe.expected}"]
         text = "\n".join([*lines, "next: crackscope train DATA --split split.csv --recipe NAME"])

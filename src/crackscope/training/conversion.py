@@ -8,7 +8,7 @@ from pathlib import Path
 from crackscope.bundle import write_model
 from crackscope.cache import cache_folder
 
-__all__ = ["backbone_file"]
+__all__ = ["backbone_file", "source_digest"]
 
 _VERSION = "backbone-2"
 _ENDINGS = (".json", ".safetensors", ".bin")
@@ -27,7 +27,7 @@ def backbone_file(source: str, *, n_blocks: int | None = None) -> Path:
         MissingExtraError: If it is not in the cache and the extra is not installed.
     """
     cut = "" if n_blocks is None else f" {n_blocks} blocks"
-    name = hashlib.sha256(f"{_VERSION} {_digest(source)}{cut}".encode()).hexdigest()[:24]
+    name = hashlib.sha256(f"{_VERSION} {source_digest(source)}{cut}".encode()).hexdigest()[:24]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     if not path.is_file():
         from crackscope.training.backbones import feature_dim, load_backbone
@@ -41,7 +41,7 @@ def backbone_file(source: str, *, n_blocks: int | None = None) -> Path:
     return path
 
 
-def _digest(source: str) -> str:
+def source_digest(source: str) -> str:
     """What tells two sources apart: the digest of a folder's files, or the hub id itself."""
     folder = Path(source)
     if not folder.is_dir():

@@ -1,7 +1,7 @@
 """The loop: phases, epochs, steps; the best weights by validation; a checkpoint from which it goes on exactly.
 
-Everything random follows from seed, epoch and step, so a training that was killed and goes on ends with the weights of
-one that was not (same machine, same number of threads).
+Everything random follows from seed and epoch, or from a state that the checkpoint holds, so a training that was killed
+and goes on ends with the weights of one that was not (same machine, same number of threads).
 """
 
 from __future__ import annotations
@@ -161,7 +161,13 @@ class Trainer:
         settings = self.recipe.finetuning
         assert settings is not None
         self.tail.requires_grad_(True)
-        for layer in _layers(next(iter(self.tail.blocks.values())))[: settings.frozen_layers]:
+        layers = _layers(next(iter(self.tail.blocks.values())))
+        if settings.frozen_layers > len(layers):
+            raise RecipeError(
+                f"finetuning.frozen_layers is {settings.frozen_layers}, and block {settings.from_block} has "
+                f"{len(layers)} layers with weights. Give at most that many, or a later finetuning.from_block."
+            )
+        for layer in layers[: settings.frozen_layers]:
             layer.requires_grad_(False)
         return nn.ModuleDict({"tail": self.tail, "head": self.head})
 
@@ -383,7 +389,7 @@ def _copied(module: nn.Module) -> State:
 
 
 def _layers(block: nn.Module) -> list[nn.Module]:
-    """Layers with weights of their own, in the order in which they are computed."""
+    """Layers with weights of their own, in the order in which the block lists them."""
     return [layer for layer in block.modules() if next(layer.parameters(recurse=False), None) is not None]
 
 

@@ -89,7 +89,8 @@ def plane_logits(blocks: nn.Module, head: HeadLayers, planes: torch.Tensor) -> t
     """Logits (n,) of a feature map's blocks, mean over the map, and head."""
     feature_map: torch.Tensor = blocks(planes)
     features = feature_map.mean((2, 3))
-    logits: torch.Tensor = head(features.float())
+    with torch.autocast(features.device.type, enabled=False):  # a head is small, and sums many features
+        logits: torch.Tensor = head(features.float())
     return logits
 
 

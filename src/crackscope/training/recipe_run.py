@@ -38,7 +38,7 @@ from crackscope.splits import Split, write_split
 from crackscope.streaming import default_threads
 from crackscope.training.backbones import FeatureMap, load_backbone
 from crackscope.training.cards import calibrated_card
-from crackscope.training.conversion import backbone_file
+from crackscope.training.conversion import backbone_file, source_digest
 from crackscope.training.export import Agreement, check_bundle, export_backbone, torch_logits
 from crackscope.training.finetuning import Trainer
 from crackscope.training.layers import Layer, layer_table
@@ -115,6 +115,7 @@ def run_recipe(
     recipe: Recipe,
     folder: Path,
     *,
+    begin: Callable[[], None] = lambda: None,
     seed: int = 0,
     n_leaks: int = 0,
     on_disk: bool = True,
@@ -129,6 +130,7 @@ def run_recipe(
         split: The split, for the record.
         recipe: All other choices.
         folder: The run folder, empty or with the checkpoint to go on from.
+        begin: Called when all that a run needs is there, before the folder is read or written.
         seed: Of first weights, order and dropout.
         n_leaks: Leaks of the split, for the card and the figures.
         on_disk: Whether what frozen blocks give is cached.
@@ -148,10 +150,12 @@ def run_recipe(
     torch.manual_seed(seed)
     used, digests, refused = _usable(index, setting)
     network = _build(recipe)
+    tail = network.blocks.cut(recipe.first_block)[1] if recipe.finetuning else None
+    begin()
     materials = _Materials(used, network.card, setting)
     trainer = Trainer(
         recipe,
-        network.blocks.cut(recipe.first_block)[1] if recipe.finetuning else None,
+        tail,
         network.head,
         materials.of,
         seed=seed,
@@ -196,7 +200,10 @@ def _build(recipe: Recipe) -> _Network:
 
 def _identity(index: PatchIndex, digests: Sequence[bytes], setting: _Setting) -> str:
     """What tells one training from another: settings, and every patch with its label and part."""
-    facts = [setting.recipe.model_dump(mode="json"), setting.seed, setting.threads]
+    told = {"summary", "source", "expected", "backbone"}
+    weights = source_digest(setting.recipe.backbone)
+    facts: list[object] = [setting.recipe.model_dump(mode="json", exclude=told), weights]
+    facts += [setting.seed, setting.threads, setting.on_disk]
     content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for patch, digest in zip(index.patches, digests, strict=True):
         content.update(digest + f"{patch.label} {patch.part}".encode())

@@ -149,6 +149,8 @@ class Recipe(_Settings):
 
     @model_validator(mode="after")
     def _trains(self) -> Recipe:
+        if self.batch_size < 2 and self.finetuning and self.finetuning.batch_norm == "training":
+            raise ValueError("batch normalisation cannot learn from one patch a step: batch_size is 2 at least")
         if self.frozen is None and self.finetuning is None:
             raise ValueError("a recipe has a table 'frozen', 'finetuning', or both")
         held = self.finetuning is not None and (self.finetuning.from_block or self.finetuning.frozen_layers)
@@ -191,7 +193,7 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     if name not in recipe_names():
         raise RecipeError(
-            f"There is no recipe '{name}'.{did_you_mean(name, recipe_names())} `crackscope recipes` lists all."
+            f"There is no recipe '{name}'.{did_you_mean(name, (HEAD, *recipe_names()))} `crackscope recipes` lists all."
         )
     document = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     return changed(_checked({"name": name, **document}, name), changes)

@@ -136,12 +136,12 @@ def train(
     from crackscope.training.recipe_run import run_recipe
 
     fresh = overwrite or not (folder / "checkpoint.pt").is_file()
-    _remove(folder, (*(RECIPE_FILES if fresh else ()), *_leftovers(folder)))
     done = run_recipe(
         parts,
         assigned,
         settings,
         folder,
+        begin=lambda: _remove(folder, (*(RECIPE_FILES if fresh else ()), *_leftovers(folder))),
         seed=seed,
         n_leaks=len(leaks),
         on_disk=cache,
