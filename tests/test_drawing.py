@@ -143,7 +143,7 @@ def test_coverage_across_a_straight_crack_adds_up_to_its_width(width: float, y: 
     reach = width + 2
     if lowest - reach > 0 and highest + reach < 127:
         across = float(whole.sum(axis=0).mean()) * np.cos(np.arctan(slope))
-        # 0.03 px: a line a fifth of a pixel wide, at a slant, is drawn by a few samples a pixel
+        # 0.03 px: the share follows from the distance of a pixel's middle alone, which at a slant is that far off
         assert across == pytest.approx(width, abs=0.03 + 0.02 * width)
 
 
