@@ -26,6 +26,7 @@ from crackscope.errors import DataError, OutputError
 
 __all__ = ["Drawing", "DrawnCrack", "crack_coverage", "draw_dataset", "draw_patch", "draw_photo"]
 
+Float64Array = NDArray[np.float64]
 Path2D = NDArray[np.float64]  # shape (n, 2)
 
 STEP_PX = 2.0  # between the points of a crack's path: shorter is slower to draw and looks the same
@@ -203,8 +204,8 @@ def crack_coverage(crack: DrawnCrack, *, photo_hw: tuple[int, int]) -> FloatArra
         2.5
     """
     coverage = np.zeros(photo_hw, dtype=np.float32)
-    box, distance, half_width = _nearest(crack, photo_hw)
-    coverage[box] = _share(distance, half_width)
+    box, distance, half_width, lean = _nearest(crack, photo_hw)
+    coverage[box] = _share(distance, half_width, lean)
     return coverage
 
 
@@ -229,10 +230,10 @@ def _draw(
     mask = np.zeros(photo_hw, dtype=np.bool_)
     coverage = np.zeros(photo_hw, dtype=np.float32)
     for crack in cracks:
-        box, distance, half_width = _nearest(crack, photo_hw, reach_px=4.0)
+        box, distance, half_width, lean = _nearest(crack, photo_hw, reach_px=4.0)
         mask[box] |= distance < half_width
         darkened = coverage[box]
-        np.maximum(darkened, crack.darkness * _share(distance, half_width), out=darkened)
+        np.maximum(darkened, crack.darkness * _share(distance, half_width, lean), out=darkened)
         # The lip has crumbled a little: lit on one side of a crack, in shade on the other.
         wall.relief[box] -= 0.45 * np.minimum(half_width, 4) * np.exp(-np.maximum(distance - half_width, 0) / 1.4)
         _spall(crack_rng, crack, wall)
@@ -320,12 +321,12 @@ def _inside(crack: DrawnCrack, photo_hw: tuple[int, int]) -> DrawnCrack:
 
 def _nearest(
     crack: DrawnCrack, photo_hw: tuple[int, int], *, reach_px: float = 1.0
-) -> tuple[tuple[slice, slice], FloatArray, FloatArray]:
-    """Distance to the path, and half the width at its nearest point, for pixels within reach of the opening.
+) -> tuple[tuple[slice, slice], FloatArray, FloatArray, FloatArray]:
+    """Distance to the path, half the width at its nearest point and its lean there, for pixels within reach.
 
     Returns:
-        The box (rows, columns) around the crack, and two arrays over it; out of reach the distance
-        is infinite.
+        The box (rows, columns) around the crack, and three arrays over it; out of reach the distance is infinite. The
+        lean is the sine of the angle between the path and the nearer axis: 0 along rows or columns, at most 0.71.
     """
     # One reach for all: a pixel beside a narrow place must not be taken for one of a wide place nearby.
     reach = float(crack.widths_px.max()) / 2 + reach_px
@@ -333,7 +334,7 @@ def _nearest(
     x1, y1 = np.minimum(np.ceil(crack.path_xy.max(axis=0) + reach) + 1, photo_hw[::-1]).astype(int)
     x1, y1 = max(x1, x0), max(y1, y0)
     distance = np.full((y1 - y0, x1 - x0), np.inf, dtype=np.float32)
-    half_width = np.zeros_like(distance)
+    half_width, lean = np.zeros_like(distance), np.zeros_like(distance)
     points = [(x - x0, y - y0, w / 2) for (x, y), w in zip(crack.path_xy, crack.widths_px, strict=True)]
     xs, ys = np.arange(x1 - x0), np.arange(y1 - y0)[:, None]
     for (ax, ay, a_half), (bx, by, b_half) in itertools.pairwise(points):
@@ -349,13 +350,30 @@ def _nearest(
         nearer = here < distance[window]
         distance[window][nearer] = here[nearer]
         half_width[window][nearer] = (a_half + along * (b_half - a_half))[nearer]
-    return (slice(y0, y1), slice(x0, x1)), distance, half_width
+        lean[window][nearer] = min(abs(dx), abs(dy)) / max(math.hypot(dx, dy), 1e-12)
+    return (slice(y0, y1), slice(x0, x1)), distance, half_width, lean
 
 
-def _share(distance: FloatArray, half_width: FloatArray) -> FloatArray:
-    """Overlap of a pixel, one pixel long across the crack, with the opening."""
-    overlap = np.minimum(distance + 0.5, half_width) - np.maximum(distance - 0.5, -half_width)
-    return np.asarray(np.clip(overlap, 0, 1), dtype=np.float32)
+def _share(distance: FloatArray, half_width: FloatArray, lean: FloatArray) -> FloatArray:
+    """The part of a pixel's square that lies in a straight opening, exact at every angle."""
+    near = np.isfinite(distance)
+    away, half, leans = (values.astype(np.float64) for values in (np.where(near, distance, 0), half_width, lean))
+    part = _part_below(away + half, leans) - _part_below(away - half, leans)
+    return np.asarray(np.where(near, np.clip(part, 0, 1), 0), dtype=np.float32)
+
+
+def _part_below(height: Float64Array, lean: Float64Array) -> Float64Array:
+    """The part of a unit square that lies below a line so far above its middle; the line leans by so much.
+
+    Across the line, the square is as wide as two boxes convolved, one of the angle's cosine, one of its sine.
+    """
+    long, short = np.sqrt(1 - lean**2), np.maximum(lean, 1e-4)
+
+    def area(at: Float64Array) -> Float64Array:  # under a ramp from 0 to 1, as long as the longer box
+        inside = np.clip(at + long / 2, 0, long)
+        return np.asarray(inside**2 / (2 * long) + np.maximum(at - long / 2, 0))
+
+    return np.asarray((area(height + short / 2) - area(height - short / 2)) / short)
 
 
 def _spall(rng: np.random.Generator, crack: DrawnCrack, wall: Wall) -> None:
@@ -406,7 +424,7 @@ def _stroke(rng: np.random.Generator, planes: list[FloatArray]) -> None:
     else:
         width_px, soft_px, strength = rng.uniform(1.5, 5), 0.6, rng.uniform(0.35, 0.9)
     line = DrawnCrack(path_xy, np.full(n_points, width_px), darkness=1.0)
-    box, distance, half_width = _nearest(line, hw, reach_px=2 * soft_px)
+    box, distance, half_width, _ = _nearest(line, hw, reach_px=2 * soft_px)
     alpha = np.clip((half_width - distance) / soft_px + 0.5, 0, 1)
     ragged = np.clip(0.85 + 0.3 * noise(rng, alpha.shape, 2.5), 0, 1) if soft_px < 1 and alpha.size else 1
     blend([plane[box] for plane in planes], (strength * ragged * alpha).astype(np.float32), inks[ink])
