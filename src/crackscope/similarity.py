@@ -68,32 +68,41 @@ def _look(pixels: UInt8Array, grey: npt.NDArray[np.generic]) -> FloatArray:
     must look alike.
     """
     small = cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
-    low, middle, high = np.percentile(lab, [25, 50, 75], axis=0)
-    light = lab[:, 0].reshape(64, 64)
+    lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
+    low, middle, high = np.array([_quantiles(lab[..., channel], (0.25, 0.5, 0.75)) for channel in range(3)]).T
+    light = lab[..., 0].astype(np.float32)
     bands = []
     for _ in range(3):
         blurred = np.asarray(cv2.GaussianBlur(light, (0, 0), 1.5), np.float32)
         bands.append(_typical(light - blurred))
         light = np.asarray(cv2.resize(blurred, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
-    grain = float(np.log1p(_median_of_levels(np.abs(cv2.Laplacian(np.asarray(grey, np.uint8), cv2.CV_16S)))))
+    edges = cv2.convertScaleAbs(cv2.Laplacian(np.asarray(grey, np.uint8), cv2.CV_16S))
+    grain = np.log1p(_quantiles(np.asarray(edges, np.uint8), (0.5,))[0])
     return np.array([*middle, *(high - low), high[0], *bands, grain], np.float32)
 
 
-def _median_of_levels(levels: npt.NDArray[np.generic]) -> float:
-    """The median of small whole numbers, counted: several times as fast as sorting a whole patch.
+def _quantiles(levels: UInt8Array, shares: Sequence[float]) -> npt.NDArray[np.float64]:
+    """As `numpy.quantile`, of grey levels: they are counted, which is several times as fast as sorting them.
 
     Example:
-        >>> _median_of_levels(np.array([[3, 1], [2, 9]])), _median_of_levels(np.array([[0, 5, 5]]))
-        (2.5, 5.0)
+        >>> _quantiles(np.array([[3, 1], [2, 9]], np.uint8), (0.5, 1)).tolist()
+        [2.5, 9.0]
     """
-    up_to = np.cumsum(np.bincount(levels.ravel()))
-    low, high = np.searchsorted(up_to, [(levels.size + 1) // 2, levels.size // 2 + 1])
-    return float(low + high) / 2
+    counts = cv2.calcHist([np.ascontiguousarray(levels)], [0], None, [256], [0, 256])
+    up_to = np.cumsum(counts.ravel().astype(np.int64))
+    places = (levels.size - 1) * np.asarray(shares, np.float64)
+    before = np.floor(places)
+    low, high = np.searchsorted(up_to, [before, np.minimum(before + 1, levels.size - 1)], side="right")
+    found: npt.NDArray[np.float64] = low + (places - before) * (high - low)
+    return found
 
 
-def _typical(detail: npt.NDArray[np.generic]) -> float:
-    return float(np.log1p(np.median(np.abs(detail))))
+def _typical(detail: FloatArray) -> float:
+    """Logarithm of the median deviation."""
+    deviations = np.abs(detail).ravel()
+    middle = deviations.size // 2  # of an even number of values, as all maps here have
+    low, high = np.partition(deviations, (middle - 1, middle))[middle - 1 : middle + 1]
+    return float(np.log1p((low + high) / 2))
 
 
 def duplicate_pairs(rows: Rows, *, threads: int | None = None) -> IntArray:
