@@ -352,15 +352,31 @@ def val_loss_of(trainer: Trainer, material: Memory) -> float:
 
 
 @pytest.mark.parametrize("phase", ["frozen", "finetuning"])
+@pytest.mark.parametrize("average", [0.0, 0.7])
 @pytest.mark.parametrize("rate", [0.02, 3.0])
-def test_the_best_weights_by_validation_are_brought_back(tmp_path: Path, phase: str, rate: float) -> None:
-    recipe = made_recipe(**{phase: {"epochs": 8, "learning_rate": rate}})
+def test_the_best_weights_by_validation_are_brought_back(
+    tmp_path: Path, phase: str, average: float, rate: float
+) -> None:
+    recipe = made_recipe(**{phase: {"epochs": 8, "learning_rate": rate, "average": average}})
     world = World(tmp_path, recipe)
     trainer = world.run()
     losses = [epoch.val_loss for epoch in trainer.history]
-    if rate > 1:
+    if rate > 1 and not average:
         assert losses[-1] > min(losses)
     assert val_loss_of(trainer, world.materials[phase]) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_an_average_is_what_is_judged_and_kept(tmp_path: Path) -> None:
+    plain, averaged = (
+        World(tmp_path / str(average), made_recipe(frozen={"epochs": 1, "learning_rate": 0.05, "average": average}))
+        for average in (0.0, 0.9)
+    )
+    for world in (plain, averaged):
+        world.checkpoint.parent.mkdir()
+    trained = [world.run() for world in (plain, averaged)]
+    assert trained[0].history[0].train_loss == trained[1].history[0].train_loss  # the steps are the same
+    assert not same(weights(trained[0]), weights(trained[1]))
+    assert val_loss_of(trained[1], averaged.materials["frozen"]) == pytest.approx(trained[1].history[0].val_loss)
 
 
 def test_a_second_phase_that_only_spoils_leaves_the_first_ones_weights(tmp_path: Path) -> None:
@@ -447,6 +463,7 @@ KINDS = {
     "both": {"frozen": FROZEN, "finetuning": {**FINETUNING, "optimiser": "rmsprop", "frozen_layers": 1}},
     "anew": {"finetuning": {**FINETUNING, "batch_norm": "training", "schedule": "cosine", "optimiser": "adamw"}},
     "bf16": {"finetuning": {**FINETUNING, "precision": "bf16"}},
+    "averaged": {"frozen": {**FROZEN, "average": 0.6}, "finetuning": {**FINETUNING, "average": 0.9}},
 }
 
 

@@ -84,7 +84,10 @@ def test_backbone_patch_and_batch(name: str, backbone: str, patch_px: int, batch
     assert (recipe.backbone, recipe.patch_px, recipe.batch_size) == (backbone, patch_px, batch_size)
 
 
-PHASE = {"schedule": "constant", "early_stop": 0, "reduce_on_plateau": None, "optimiser": "adam"}
+PHASE = {
+    **{"schedule": "constant", "early_stop": 0, "reduce_on_plateau": None, "optimiser": "adam"},
+    "average": 0.0,
+}
 BLOCKS = {"from_block": 0, "frozen_layers": 0, "batch_norm": "inference", "precision": "fp32"}
 
 
@@ -101,9 +104,9 @@ BLOCKS = {"from_block": 0, "frozen_layers": 0, "batch_norm": "inference", "preci
         ),
         (
             "mobilenetv2-augmented",
-            {"epochs": 10, "learning_rate": 1e-4, "early_stop": 2},
+            {"epochs": 10, "learning_rate": 3e-4, "schedule": "cosine", "average": 0.999, "early_stop": 2},
             {
-                **{"epochs": 10, "optimiser": "rmsprop", "learning_rate": 1e-5, "early_stop": 2},
+                **{"epochs": 10, "optimiser": "rmsprop", "learning_rate": 1e-5, "average": 0.999, "early_stop": 2},
                 **{"from_block": 11, "frozen_layers": 2},
             },
         ),
@@ -115,9 +118,9 @@ BLOCKS = {"from_block": 0, "frozen_layers": 0, "batch_norm": "inference", "preci
         ),
         (
             "mobilenetv2-top10",
-            {"epochs": 15, "learning_rate": 1e-5, "early_stop": 3},
+            {"epochs": 15, "learning_rate": 3e-4, "schedule": "cosine", "average": 0.998},
             {
-                **{"epochs": 10, "optimiser": "rmsprop", "learning_rate": 1e-5, "early_stop": 3},
+                **{"epochs": 10, "learning_rate": 3e-4, "schedule": "cosine", "average": 0.998, "early_stop": 3},
                 **{"from_block": 16, "frozen_layers": 1, "precision": "bf16"},
             },
         ),

@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from crackscope.cache import Progress
 from crackscope.drawing import draw_dataset
-from crackscope.images import decode_photo
 from crackscope.inputs import list_images
 from crackscope.judging import evaluate
 from crackscope.output import new_folder
@@ -66,11 +62,7 @@ def run_demo(
         tell("4/5  evaluating on walls that were in neither training nor validation")
         model = load(part / "run" / "model.onnx")
         evaluation = evaluate(index, model, split=part / "split.csv", seed=seed, progress=progress)
-
-        def read_image(path: str) -> npt.NDArray[np.uint8]:
-            return decode_photo(index.files.read(path)).pixels
-
-        write_evaluation(evaluation, part / "evaluation", read_image=read_image)
+        write_evaluation(evaluation, part / "evaluation", read_image=index.read_pixels)
         write_test_batch(index, evaluation, part / "predictions.png")
         figure = evaluation.metrics["accuracy"]
         tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")

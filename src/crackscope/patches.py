@@ -20,11 +20,16 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import numpy.typing as npt
+
 from crackscope.archives import Files, open_files
 from crackscope.errors import DataError, did_you_mean
-from crackscope.images import IMAGE_SUFFIXES
+from crackscope.images import IMAGE_SUFFIXES, decode_photo
 
-__all__ = ["LABELS", "PARTS", "Patch", "PatchIndex", "content_digest", "read_patches"]
+__all__ = ["LABELS", "PARTS", "Patch", "PatchIndex", "content_digest", "label_of_word", "read_patches"]
+
+UInt8Array = npt.NDArray[np.uint8]
 
 LABELS = ("uncracked", "crack")
 """Labels in the order of their index inside arrays: 0 is ``uncracked``, 1 is ``crack``."""
@@ -110,6 +115,14 @@ class PatchIndex:
         """The same data reduced to some of its patches."""
         return replace(self, patches=tuple(patches))
 
+    def read_pixels(self, path: str) -> UInt8Array:
+        """RGB pixels of one patch, shape (H, W, 3).
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        return decode_photo(self.files.read(path), path=path).pixels
+
     def require_both_labels(self, purpose: str) -> None:
         """Refuse an index in which one label is missing.
 
@@ -128,6 +141,11 @@ class PatchIndex:
 def content_digest(content: bytes) -> bytes:
     """SHA-256 of a file's bytes, 32 bytes: what tells two files apart everywhere in this package."""
     return hashlib.sha256(content).digest()
+
+
+def label_of_word(word: str) -> str | None:
+    """The label that a word stands for, such as ``CD``, ``Positive`` or ``no crack``; None where it stands for none."""
+    return _LABEL_OF_FOLDER.get(_plain(word))
 
 
 def read_patches(data: str | Path) -> PatchIndex:

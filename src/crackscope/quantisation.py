@@ -44,7 +44,6 @@ from crackscope.card import Calibration, Card
 from crackscope.errors import BundleError, DataError, SplitError, did_you_mean
 from crackscope.evaluation import Evaluation, metrics_document
 from crackscope.graphs import CARD_KEY, backbone_graph, graph_digest, make_model
-from crackscope.images import decode_photo
 from crackscope.judging import evaluate
 from crackscope.metrics import Estimate
 from crackscope.output import new_file, require_free
@@ -459,7 +458,7 @@ def _read_some(index: PatchIndex, part: str, n: int, card: Card, *, seed: int) -
         if len(found) == n:
             break
         try:
-            pixels = decode_photo(index.files.read(path), path=path).pixels
+            pixels = index.read_pixels(path)
         except (OSError, DataError):
             continue
         if unit_of((pixels.shape[0], pixels.shape[1]), card) == "patch":

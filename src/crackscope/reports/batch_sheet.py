@@ -14,7 +14,6 @@ from PIL import Image
 
 from crackscope.errors import DataError
 from crackscope.evaluation import Evaluation
-from crackscope.images import decode_photo
 from crackscope.output import new_file
 from crackscope.patches import LABELS, PatchIndex
 from crackscope.reports.contact_sheet import ALERT, contact_sheet, fit_square
@@ -67,7 +66,7 @@ def draw_test_batch(index: PatchIndex, evaluation: Evaluation, *, n: int = 16, s
     chosen = np.random.default_rng(seed).choice(evaluation.n_patches, n, replace=False)
     items, n_right = [], 0
     for row in chosen.tolist():
-        pixels = fit_square(decode_photo(index.files.read(evaluation.paths[row])).pixels, _SIDE_PX)
+        pixels = fit_square(index.read_pixels(evaluation.paths[row]), _SIDE_PX)
         truth, said = int(evaluation.labels[row]), int(evaluation.predictions[row])
         caption = f"true {LABELS[truth]} · says {LABELS[said]} {_short(float(evaluation.probabilities[row]))}"
         n_right += truth == said

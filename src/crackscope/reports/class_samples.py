@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 
 from crackscope.errors import ImageError
-from crackscope.images import decode_photo
 from crackscope.output import new_file
 from crackscope.patches import LABELS, PatchIndex
 from crackscope.reports.contact_sheet import class_samples
@@ -30,7 +29,7 @@ def write_class_samples(index: PatchIndex, out: Path, *, overwrite: bool = False
         for i in range(min(_N_SHOWN, len(members))):
             patch = members[i * len(members) // _N_SHOWN if len(members) > _N_SHOWN else i]
             try:
-                images.append(decode_photo(index.files.read(patch.path)).pixels)
+                images.append(index.read_pixels(patch.path))
             except (OSError, KeyError, ImageError):
                 continue
         shown[label] = images

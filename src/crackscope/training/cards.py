@@ -14,7 +14,6 @@ from crackscope.calibration import fit_calibration
 from crackscope.card import BackboneCard, Card
 from crackscope.errors import ImageError
 from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
-from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex
 from crackscope.provenance import count_seen, describe_training_data
 from crackscope.splits import Split, is_group
@@ -103,7 +102,7 @@ def _longest_side(index: PatchIndex) -> int:
     longest = 16  # the least that a card allows; smaller patches are refused anyway
     for patch in index.patches[:: max(1, len(index) // 64)]:
         try:
-            longest = max(longest, *decode_photo(index.files.read(patch.path)).pixels.shape[:2])
+            longest = max(longest, *index.read_pixels(patch.path).shape[:2])
         except (OSError, ImageError):
             continue
     return longest

@@ -14,12 +14,11 @@ from crackscope.cache import Progress
 from crackscope.card import BackboneCard
 from crackscope.errors import BundleError
 from crackscope.evaluation import Evaluation
-from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex
 from crackscope.preprocessing import resize_patch
 from crackscope.streaming import chunked, ordered_map
 from crackscope.training.backbones import FeatureMap
-from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
 from crackscope.training.translation import trunk_graph
 
 __all__ = ["Agreement", "check_bundle", "export_backbone", "torch_features", "torch_logits"]
@@ -74,21 +73,26 @@ def torch_logits(
         head: The head.
         card: Of the backbone, for its pixels.
         patch_px: Shorter side after the resize.
-        threads: For reading; torch has its own number.
+        threads: Thread budget; all cores where left out.
         progress: Called as work goes on.
     """
     scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
 
-    def load(paths: list[str]) -> list[npt.NDArray[np.uint8]]:
-        return [resize_patch(decode_photo(index.files.read(path)).pixels, patch_px=patch_px) for path in paths]
-
-    found: list[float] = []
-    with torch.inference_mode(), fast_convolutions(backbone):
-        for images in ordered_map(load, chunked(index.paths, _BATCH), threads=threads):
-            same = len({pixels.shape for pixels in images}) == 1
+    def logits(paths: list[str]) -> list[float]:
+        torch.set_num_threads(1)  # of this thread: several batches on a core each are faster than one on several
+        images = [resize_patch(index.read_pixels(path), patch_px=patch_px) for path in paths]
+        same = len({pixels.shape for pixels in images}) == 1
+        found: list[float] = []
+        with torch.inference_mode():
             for batch in [images] if same else [[pixels] for pixels in images]:
                 planes = to_planes(torch.from_numpy(np.stack(batch)), scale, shift)
                 found += plane_logits(backbone, head, planes).tolist()
+        return found
+
+    found: list[float] = []
+    with fast_convolutions(backbone), own_threads():
+        for part in ordered_map(logits, chunked(index.paths, _BATCH), threads=threads):
+            found += part
             if progress:
                 progress(len(found), len(index))
     return np.array(found)

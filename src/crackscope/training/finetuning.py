@@ -22,9 +22,10 @@ from crackscope.cache import Progress
 from crackscope.errors import RecipeError
 from crackscope.history import Epoch
 from crackscope.output import new_file
+from crackscope.training.averaging import WeightAverage
 from crackscope.training.backbones import FeatureMap
 from crackscope.training.material import Material, n_batches
-from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits
+from crackscope.training.network import HeadLayers, fast_convolutions, own_threads, plane_logits
 from crackscope.training.recipes import Finetuning, Phase, Recipe
 
 __all__ = ["Trainer", "has_bf16", "learning_rate", "stops"]
@@ -84,6 +85,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._at = _Progress()
         self._best: State | None = None
+        self._average: WeightAverage | None = None
         self._loaded: State | None = None
         self.seconds_before = 0.0
         self._saved_at = time.monotonic()
@@ -125,10 +127,13 @@ class Trainer:
             name, phase = phases[number]
             learning = self._learning(name)
             optimiser = _optimiser(phase, [p for p in learning.parameters() if p.requires_grad])
+            self._average = WeightAverage(learning, phase.average) if phase.average else None
             generator = None
             if loaded is not None:
                 learning.load_state_dict(loaded["learning"])
                 optimiser.load_state_dict(loaded["optimiser"])
+                if self._average:
+                    self._average.load_state_dict(loaded["average"])
                 self._best, generator = loaded["best"], loaded["generator"].cpu()
                 loaded = None
             elif self._best is not None:  # the frozen phase's best weights, as the state to beat
@@ -137,7 +142,7 @@ class Trainer:
                 material = self.material(name)  # before the generator: making it may draw numbers
                 if generator is not None:
                     torch.set_rng_state(generator)
-                with _threads(1 if name == "frozen" else torch.get_num_threads()):
+                with own_threads(1 if name == "frozen" else torch.get_num_threads()):
                     self._run_phase(name, phase, learning, optimiser, material)
             if self._best is not None:
                 learning.load_state_dict(self._best)
@@ -205,6 +210,8 @@ class Trainer:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        if self._average:
+            self._average.update()
         right = ((logits > 0) == (targets > 0.5)).sum()
         new = (float(loss.detach()) * len(targets), float(right), float(len(targets)))
         at.sums = [before + own for before, own in zip(at.sums, new, strict=True)]
@@ -223,7 +230,10 @@ class Trainer:
     ) -> None:
         at = self._at
         loss, right, seen = at.sums
-        val_loss, val_accuracy = self._validate(material, maps=name == "finetuning")
+        with self._average.applied() if self._average else nullcontext():
+            val_loss, val_accuracy = self._validate(material, maps=name == "finetuning")
+            if val_loss < at.best_loss:
+                at.best_loss, self._best = val_loss, _copied(learning)
         if not np.isfinite([loss, val_loss]).all():
             raise RecipeError(
                 f"epoch {len(at.history) + 1} of '{self.recipe.name}': the loss is no number. "
@@ -242,8 +252,6 @@ class Trainer:
         )
         at.history.append(done)
         at.epoch, at.step, at.sums = at.epoch + 1, 0, [0.0, 0.0, 0.0]
-        if val_loss < at.best_loss:
-            at.best_loss, self._best = val_loss, _copied(learning)
         if self.on_epoch:
             self.on_epoch(done)
         self._save(learning, optimiser)
@@ -300,6 +308,7 @@ class Trainer:
             "learning": learning.state_dict(),
             "optimiser": optimiser.state_dict(),
             "best": self._best,
+            "average": self._average.state_dict() if self._average else None,
             "generator": torch.get_rng_state(),
         }
         with new_file(self.checkpoint, overwrite=True) as part:
@@ -371,17 +380,6 @@ def _cpu_flags() -> str:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-@contextmanager
-def _threads(n_threads: int) -> Iterator[None]:
-    """A head's matrices are so small that a second thread costs more than it does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _copied(module: nn.Module) -> State:

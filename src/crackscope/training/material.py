@@ -22,7 +22,6 @@ from crackscope.cache import MappedRows, Progress, RowCache, cache_folder, compu
 from crackscope.errors import OutputError
 from crackscope.features import extract_features
 from crackscope.graphs import make_model
-from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex
 from crackscope.prediction import open_session
 from crackscope.preprocessing import RESIZE_RULE, require_patch, resize_patch
@@ -229,7 +228,7 @@ class Material:
         index = self.parts[part]
 
         def load(places: list[int]) -> tuple[AnyArray, list[int]]:
-            images = [decode_photo(index.files.read(index.patches[i].path)).pixels for i in places]
+            images = [index.read_pixels(index.patches[i].path) for i in places]
             return self.reader.rows(images, view), places
 
         cut = (places.tolist() for places in _cut(order, batch_size))

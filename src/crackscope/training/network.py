@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
 
-__all__ = ["HeadLayers", "fast_convolutions", "keep_memory", "plane_logits", "to_planes"]
+__all__ = ["HeadLayers", "fast_convolutions", "keep_memory", "own_threads", "plane_logits", "to_planes"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -139,6 +139,17 @@ class _Folded:
         if isinstance(self.activation, nn.ReLU6):
             return nn.functional.hardtanh(found, 0.0, 6.0, inplace=True)
         return found if self.activation is None else self.activation(found)
+
+
+@contextlib.contextmanager
+def own_threads(n_threads: int | None = None) -> Iterator[None]:
+    """Torch computes on so many threads inside, and on as many as before afterwards, whatever was set meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

@@ -70,6 +70,7 @@ class Phase(_Settings):
         schedule: ``constant``, or ``cosine``: it falls to zero along half a wave, an epoch at a time.
         early_stop: Epochs without a better loss on ``val`` after which it ends; 0 is never.
         reduce_on_plateau: Whether and how the learning rate falls.
+        average: Decay of a running average of the weights, which is then judged and kept; 0 keeps those of a step.
     """
 
     epochs: int = Field(ge=1, le=10_000)
@@ -78,6 +79,7 @@ class Phase(_Settings):
     schedule: Literal["constant", "cosine"] = "constant"
     early_stop: int = Field(default=0, ge=0)
     reduce_on_plateau: Plateau | None = None
+    average: Share = 0.0
 
 
 class Finetuning(Phase):

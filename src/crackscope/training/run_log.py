@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from crackscope.evaluation import Evaluation, metrics_document
 from crackscope.history import Epoch, write_history
-from crackscope.images import decode_photo
 from crackscope.output import new_file, write_text
 from crackscope.patches import PatchIndex
 from crackscope.reports.augmented_views import write_augmented_views
@@ -70,7 +69,7 @@ class RunRecord:
         training = [patch for patch in index.patches if patch.part == "train"]
         chosen = np.random.default_rng(0).permutation(len(training))[:_N_SAMPLES]
         sample = [training[i] for i in chosen.tolist()]
-        pixels = [square(decode_photo(index.files.read(patch.path)).pixels) for patch in sample]
+        pixels = [square(index.read_pixels(patch.path)) for patch in sample]
         self._log.sample_patches(pixels, [patch.label for patch in sample])
         if self.recipe.augmentation is not None:
             first = pixels[:_N_VIEWED]
@@ -94,14 +93,10 @@ class RunRecord:
 
     def evaluation(self, epochs: Sequence[Epoch], evaluation: Evaluation, index: PatchIndex) -> None:
         """Write curves, figures and pictures of what the model says of the judged patches."""
-
-        def read_image(path: str) -> UInt8Array:
-            return decode_photo(index.files.read(path)).pixels
-
         title = f"{self.folder.name}: {self.recipe.name}, {evaluation.dataset}"
         _write_bytes(self.folder / "history.png", png_bytes(draw_history(epochs, title=title)))
         write_history(epochs, self.folder / "history.csv")
-        write_evaluation(evaluation, self.folder / "evaluation", read_image=read_image, overwrite=True)
+        write_evaluation(evaluation, self.folder / "evaluation", read_image=index.read_pixels, overwrite=True)
         write_text(
             self.folder / "metrics.json", json.dumps(metrics_document(evaluation), indent=2) + "\n", overwrite=True
         )
