@@ -61,10 +61,15 @@ def test_the_module_has_it_inside_and_its_own_weights_afterwards() -> None:
     average = WeightAverage(learning, 0.9)
     stepped(learning, average, 5)
     own = {name: value.clone() for name, value in learning.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt), average.applied():
-        assert torch.equal(learning[0].weight, average.average["0.weight"])
-        assert not torch.equal(learning[0].weight, own["0.weight"])
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with average.applied():
+            assert torch.equal(learning[0].weight, average.average["0.weight"])
+            assert not torch.equal(learning[0].weight, own["0.weight"])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert all(torch.equal(value, own[name]) for name, value in learning.state_dict().items())
 
 

@@ -25,7 +25,7 @@ from PIL import ExifTags, Image
 
 from crackscope.drawing import draw_patch
 from crackscope.errors import ImageError
-from crackscope.images import Photo, decode_photo, read_photo
+from crackscope.images import Photo, decode_photo, image_size, read_photo
 
 pillow_heif.register_heif_opener()
 
@@ -663,3 +663,15 @@ def test_threads_agree_and_leave_the_filters_alone() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, [names[i::4] for i in range(4)]))
     assert filters == list(warnings.filters)
+
+
+def test_a_size_is_read_from_the_header_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    for ending in (".jpg", ".png", ".bmp", ".webp", ".tiff"):
+        content = cv2.imencode(ending, pixels)[1].tobytes()
+        assert image_size(content) == (30, 50)
+        if ending in (".jpg", ".png"):
+            assert image_size(content[: len(content) // 2 + 200]) == (30, 50)
+    for content in (b"", b"%PDF-1.7", b"\xff\xd8\xff"):
+        with pytest.raises(ImageError):
+            image_size(content)

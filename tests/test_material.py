@@ -426,11 +426,12 @@ def test_what_cannot_be_read_or_is_no_patch_is_told_by_its_place() -> None:
     index.files.contents["3.png"] = b"%PDF-1.7"
     index.files.contents["0.png"] = index.files.contents["0.png"][:50]
     for _ in range(2):  # the second time from the cache
-        refused = readable(index, threads=2, progress=None)
+        digests, refused = readable(index, threads=2, progress=None)
         assert sorted(refused) == [0, 1, 2, 3, 4, 6]
         assert "too small" in refused[1]
         assert "a photo, not a patch" in refused[4]
         assert "a PDF" in refused[3]
+        assert [len(digest) for digest in digests] == [0, 32, 32, 0, 32, 32, 32, 32]
 
 
 def test_the_second_of_two_equal_files_that_are_no_patch_is_told_too() -> None:
@@ -439,7 +440,7 @@ def test_the_second_of_two_equal_files_that_are_no_patch_is_told_too() -> None:
     for name in ("1.png", "2.png"):
         index.files.contents[name] = index.files.contents["0.png"]
     for threads in (1, 3):
-        assert sorted(readable(index, threads=threads, progress=None)) == [0, 1, 2]
+        assert sorted(readable(index, threads=threads, progress=None)[1]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("on_disk", [True, False])

@@ -26,7 +26,7 @@ from PIL import ExifTags, Image
 
 from crackscope.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_MEGAPIXELS", "Photo", "decode_photo", "read_photo"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_MEGAPIXELS", "Photo", "decode_photo", "image_size", "read_photo"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -118,6 +118,19 @@ def decode_photo(content: bytes, *, path: str = "", max_megapixels: float = MAX_
         exif = _exif(image)
         orientation, taken_at, place = exif.get(ExifTags.Base.Orientation), _taken_at(exif), _place(exif)
     return Photo(_apply_orientation(pixels, orientation), path, taken_at, *place)
+
+
+def image_size(content: bytes) -> tuple[int, int]:
+    """(height, width) in pixels by the header alone, as the pixels lie in the file; nothing says that they are there.
+
+    Args:
+        content: The file's bytes.
+
+    Raises:
+        ImageError: If the header is damaged, or of no image.
+    """
+    width, height = _plain_jpeg_size(content) or _open(content).size
+    return height, width
 
 
 def _require_within(size_wh: tuple[int, int], max_megapixels: float) -> None:

@@ -19,12 +19,14 @@ import torch
 
 from crackscope.bundle import Backbone, graph_digest
 from crackscope.cache import MappedRows, Progress, RowCache, cache_folder, compute_rows, rows_of
-from crackscope.errors import OutputError
+from crackscope.errors import ImageError, OutputError, reason_of
 from crackscope.features import extract_features
 from crackscope.graphs import make_model
+from crackscope.images import image_size
 from crackscope.patches import PatchIndex
 from crackscope.prediction import open_session
 from crackscope.preprocessing import RESIZE_RULE, require_patch, resize_patch
+from crackscope.similarity import fingerprints
 from crackscope.streaming import ordered_map
 from crackscope.training.augmentation import Augmentation, square, view_of
 from crackscope.training.network import to_planes
@@ -104,17 +106,22 @@ class Reader:
         return graph_digest(self.trunk.graph)
 
 
-def readable(index: PatchIndex, *, threads: int | None, progress: Progress | None) -> dict[int, str]:
-    """Reason for each patch that cannot be read or is no patch, by its place in the index."""
+def readable(
+    index: PatchIndex, *, threads: int | None, progress: Progress | None
+) -> tuple[tuple[bytes, ...], dict[int, str]]:
+    """SHA-256 of each patch's file, and the reason for each that cannot be read or is no patch, by its place.
 
-    def sizes(images: Sequence[UInt8Array]) -> AnyArray:
-        for pixels in images:
-            require_patch((pixels.shape[0], pixels.shape[1]))
-        return np.array([pixels.shape[:2] for pixels in images], np.int32)
-
-    return compute_rows(
-        index, RowCache("size-1", width=2, dtype="<i4"), sizes, threads=threads, progress=progress
-    ).refused
+    Each is decoded once, for its fingerprint, which the look for leaks has asked for before; its size is in its header.
+    """
+    rows = fingerprints(index, threads=threads, progress=progress)
+    refused = dict(rows.refused)
+    for i, patch in enumerate(index.patches):
+        if i not in refused:
+            try:
+                require_patch(image_size(index.files.read(patch.path)))
+            except (OSError, KeyError, ValueError, ImageError) as error:
+                refused[i] = reason_of(error)
+    return rows.digests, dict(sorted(refused.items()))
 
 
 class Material:

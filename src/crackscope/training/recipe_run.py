@@ -33,7 +33,6 @@ from crackscope.judging import judge
 from crackscope.output import new_file
 from crackscope.patches import PatchIndex
 from crackscope.prediction import Classifier
-from crackscope.similarity import fingerprints
 from crackscope.splits import Split, write_split
 from crackscope.streaming import default_threads
 from crackscope.training.backbones import FeatureMap, load_backbone
@@ -185,12 +184,12 @@ def run_recipe(
 def _usable(index: PatchIndex, setting: _Setting) -> tuple[PatchIndex, list[bytes], tuple[tuple[str, str], ...]]:
     """Patches of ``train`` and ``val`` that can be read, the SHA-256 of each, and the others with the reason."""
     wanted = index.select([patch for patch in index.patches if patch.part in ("train", "val")])
-    refused = readable(wanted, threads=setting.threads, progress=setting.progress)
-    used = wanted.select([patch for i, patch in enumerate(wanted.patches) if i not in refused])
+    digests, refused = readable(wanted, threads=setting.threads, progress=setting.progress)
+    left = [i for i in range(len(wanted)) if i not in refused]
+    used = wanted.select([wanted.patches[i] for i in left])
     for part in ("train", "val"):
         used.select([patch for patch in used.patches if patch.part == part]).require_both_labels(f"part {part}")
-    digests = fingerprints(used, threads=setting.threads).digests
-    return used, list(digests), tuple((wanted.patches[i].path, why) for i, why in refused.items())
+    return used, [digests[i] for i in left], tuple((wanted.patches[i].path, why) for i, why in refused.items())
 
 
 def _build(recipe: Recipe) -> _Network:
