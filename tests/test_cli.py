@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crackscope.cli import app, main
-from crackscope.drawing import draw_patch
+from crackscope.drawing import draw_patch, draw_photo
 from crackscope.patches import read_patches
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -367,12 +368,16 @@ def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path:
 def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
     import cv2
 
-    cv2.imwrite(str(tmp_path / "photo.jpg"), draw_patch(0, side_px=600).pixels)
-    result = run("predict", tmp_path / "photo.jpg", "--model", bundle_file, "--out", tmp_path / "p.csv")
-    assert result.code == 3
+    from crackscope.images import read_photo
+    from crackscope.scanning import scan
+
+    cv2.imwrite(str(tmp_path / "photo.png"), draw_patch(0, side_px=600).pixels)
+    result = run("predict", tmp_path / "photo.png", "--model", bundle_file, "--out", tmp_path / "p.csv")
+    assert result.code == 0
     (row,) = rows_of(tmp_path / "p.csv")
-    assert (row["unit"], row["label"]) == ("photo", "")
-    assert "600×600 px is a photo" in row["error"]
+    assert (row["unit"], row["error"]) == ("photo", "")
+    found = scan(read_photo(tmp_path / "photo.png"), bundle_file)
+    assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, abs=1e-6)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
@@ -394,6 +399,251 @@ def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_pa
     document = json.loads(again.stdout)
     assert document["n_resumed"] > 0
     assert document["n_files"] == 60 * len(read_patches(drawn))
+
+
+# Scan
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    import cv2
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f"wall {i}.png"), draw_photo(i, photo_hw=(150, 300)).pixels)
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "scan"
+    result = run("scan", photos, "--model", bundle_file, "--out", out)
+    assert result.code == 0
+    first, second = result.out.splitlines()
+    rows = rows_of(out / "photos.csv")
+    counts = Counter(row["verdict"] for row in rows)
+    assert first == "3 photos: " + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
+    assert second == f"report: {out / 'report.html'}"
+    assert result.err == ""
+    assert names(out) == ["maps", "overlays", "photos.csv", "regions.json", "report.html"]
+    assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
+
+
+def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--json")
+    assert result.code == 0
+    document = result.json
+    assert list(document) == (
+        ["status", "out", "model", "n_photos", "n_refused", "n_resumed", "verdicts", "first_error"]
+    )
+    assert (document["status"], document["out"]) == ("done", str(tmp_path / "scan"))
+    assert document["model"].startswith("tiny@")
+    assert (document["n_photos"], document["n_refused"], document["n_resumed"]) == (3, 0, 0)
+    assert sum(document["verdicts"].values()) == 3
+    assert document["first_error"] is None
+
+
+def test_scan_with_nothing_said_takes_the_default_model_and_the_folder_scan(
+    run: Any, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crackscope.bundle import read_bundle
+
+    monkeypatch.chdir(photos)
+    assert run("scan", "wall 0.png").out.endswith(f"report: {Path('scan') / 'report.html'}\n")
+    (row,) = rows_of(Path("scan/photos.csv"))
+    assert (row["path"], row["width_px"], row["height_px"]) == ("wall 0.png", "300", "150")
+    assert json.loads(Path("scan/regions.json").read_text())["model"].startswith(f"{read_bundle().card.name}@")
+
+
+def test_help_of_scan_and_predict_tells_the_rules_of_the_default_model(run: Any) -> None:
+    from crackscope.bundle import read_bundle
+    from crackscope.preprocessing import MAX_ASPECT
+    from crackscope.scanning import MAX_ENLARGEMENT, SMALL_PX
+
+    card = read_bundle().card
+    told = " ".join(run("scan", "--help").out.split())
+    assert f"({card.patch_px / card.source_px:g} for the default model)" in told
+    assert f"until its shorter side has {SMALL_PX:,} px" in told
+    assert MAX_ENLARGEMENT == 2
+    told = " ".join(run("predict", "--help").out.split())
+    assert f"({2 * card.source_px} px for the default model)" in told
+    assert f"at most {MAX_ASPECT} times the shorter" in told
+
+
+def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    (photos / "paper.jpg").write_bytes(b"%PDF-1.7")
+    (photos / "zero.jpg").write_bytes(b"")
+    command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan")
+    result = run(*command)
+    assert result.code == 3
+    assert result.out.splitlines()[0].endswith(", 2 refused")
+    assert result.err.startswith(f"{photos / 'paper.jpg'}: not an image that can be read: it begins like a PDF")
+    assert result.err.endswith("(and 1 more, see photos.csv)\n")
+    assert len(result.err.splitlines()) == 1
+    rows = rows_of(tmp_path / "scan" / "photos.csv")
+    assert [bool(row["error"]) for row in rows] == [False, False, False, True, True]
+    document = run(*command, "--overwrite", "--json")
+    assert (document.code, document.json["status"], document.json["n_refused"]) == (3, "refused", 2)
+    assert document.json["first_error"] == [str(photos / "paper.jpg"), rows[3]["error"]]
+    alone = run("scan", photos / "zero.jpg", "--model", bundle_file, "--out", tmp_path / "alone")
+    assert (alone.code, alone.err) == (3, f"{photos / 'zero.jpg'}: the file is empty\n")
+    assert alone.out.startswith("1 photo: nothing scanned, 1 refused\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *((["--scale", value], "neither auto nor a number above 0") for value in ("0", "big", "nan", "inf", "")),
+        (["--scale=-1"], "neither auto nor a number above 0"),
+        (["--mm-per-px", "0"], "must lie above 0"),
+        (["--mm-per-px=-0.5"], "must lie above 0"),
+        (["--mm-per-px", "wide"], "--mm-per-px"),
+        (["--scale", "1", "--mm-per-px", "0.5"], "not both"),
+        (["--threads", "0"], "--threads"),
+        (["--max-megapixels", "0"], "--max-megapixels"),
+    ],
+)
+def test_a_wrong_option_of_scan_is_wrong_usage(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", *options, "--json")
+    assert (result.code, result.json["status"]) == (2, "usage")
+    assert words in result.json["error"] or words in " ".join(result.err.split())
+    assert "Traceback" not in result.err
+    assert names(tmp_path) == ["photos"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0.5"])
+def test_millimetres_that_lead_nowhere_are_refused_before_any_work(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, value: str
+) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--mm-per-px", value)
+    assert result.code in (1, 2)
+    if value == "0.5":
+        assert_one_line(result, "does not know at how many mm per pixel it was trained", "Give a scale instead")
+    assert "Traceback" not in result.err
+    assert names(tmp_path) == ["photos"]
+
+
+def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    for scale, expected in (("0.5", 0.5), ("auto", 2.0)):
+        out = tmp_path / scale
+        assert run("scan", photos, "--model", bundle_file, "--out", out, "--scale", scale).code == 0
+        assert {float(row["scale"]) for row in rows_of(out / "photos.csv")} == {expected}
+
+
+def test_a_scan_does_not_replace_what_exists_unasked_nor_what_it_did_not_write(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scan"
+    command = ("scan", photos, "--model", bundle_file, "--out", out)
+    assert run(*command).code == 0
+    before = (out / "photos.csv").read_bytes()
+    assert_one_line(run(*command), f"{out} exists", "--overwrite")
+    assert run(*command, "--overwrite").code == 0
+    assert (out / "photos.csv").read_bytes() == before
+    (out / "notes.txt").write_text("precious")
+    assert_one_line(run(*command, "--overwrite"), "'notes.txt'", "does not replace it")
+    assert (out / "notes.txt").read_text() == "precious"
+    assert_one_line(run(*command[:-1], photos, "--overwrite"), "'wall 0.png'", "does not replace it")
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+def test_nothing_to_scan_is_one_line(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("scan", tmp_path / "empty", "--model", bundle_file, "--out", tmp_path / "scan")
+    assert_one_line(result, "no images found")
+    assert_one_line(run("scan", tmp_path / "x", "--model", tmp_path / "no.onnx"), "no.onnx", "No such file")
+    assert run("scan").code == 2
+    assert names(tmp_path) == ["empty"]
+
+
+def test_a_scan_with_a_full_disk_is_one_line_and_goes_on(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--threads", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("crackscope.reports.scan_run.write_scan_report", refuse)
+        assert_one_line(run(*command), "no space left on the disk", "scan")
+    assert not (tmp_path / "scan").exists()
+    result = run(*command, "--json")
+    assert (result.code, result.json["n_resumed"]) == (0, 3)
+    assert result.err == "3 photos had been done before\n"
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
+def test_ctrl_c_of_a_scan_says_so_and_loses_nothing(photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    out, many = tmp_path / "scan", [str(photos)] * 40
+    command = [sys.executable, "-m", "crackscope", "scan", *many, "--model", str(bundle_file), "--out", str(out)]
+    child = subprocess.Popen([*command, "--json"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    journal = tmp_path / ".scan.part" / ".photos.journal"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 5):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    told, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert json.loads(told)["status"] == "interrupted"
+    assert "Run the same command again" in err
+    assert "Traceback" not in err
+    assert not out.exists()
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(again.stdout)
+    assert document["n_resumed"] > 0
+    assert document["n_photos"] == 120
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+def test_predict_says_of_a_photo_what_scan_says(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(photos / "patch.png"), draw_patch(5, side_px=96).pixels)
+    (photos / "paper.png").write_bytes(b"%PDF-1.7")
+    command = ("predict", photos, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
+    predicted = run(*command)
+    assert (predicted.code, predicted.json["n_files"], predicted.json["n_refused"]) == (3, 5, 1)
+    assert run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan").code == 3
+    scanned = {row["path"]: row for row in rows_of(tmp_path / "scan" / "photos.csv")}
+    rows = rows_of(tmp_path / "p.csv")
+    assert [row["unit"] for row in rows] == ["", "patch", "photo", "photo", "photo"]
+    for row in rows[2:]:
+        same = scanned[row["path"]]
+        assert row["label"] == same["verdict"]
+        assert float(row["crack_probability"]) == pytest.approx(float(same["crack_probability"]), rel=1e-5)
+        assert float(row["threshold"]) == 0.5
+    assert sum(predicted.json["labels"].values()) == 4
+    alone = run(*command[:1], photos / "wall 1.png", *command[2:], "--overwrite")
+    assert alone.code == 0
+    assert rows_of(tmp_path / "p.csv") == [rows[3]]  # neither the order nor the company changes a photo's row
+
+
+def test_predict_refuses_of_photos_what_scan_refuses(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    place = tmp_path / "photos"
+    place.mkdir()
+    cv2.imwrite(str(place / "strip.png"), np.zeros((3, 700, 3), np.uint8))
+    cv2.imwrite(str(place / "large.png"), np.zeros((300, 400, 3), np.uint8))
+    for command, out, table in (("predict", "p.csv", "p.csv"), ("scan", "scan", "scan/photos.csv")):
+        found = run(
+            *(command, place, "--model", bundle_file, "--out", tmp_path / out, "--max-megapixels", 0.1, "--json")
+        )
+        assert (found.code, found.json["n_refused"]) == (3, 2)
+        errors = {Path(row["path"]).name: row["error"] for row in rows_of(tmp_path / table)}
+        assert "700×3 px is too small" in errors["strip.png"]
+        assert "above the limit of 0.1" in errors["large.png"]
+
+
+# Pipes
 
 
 def test_a_closed_pipe_is_no_error(bundle_file: Path) -> None:

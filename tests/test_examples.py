@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crackscope.training.runs import RECIPE_FILES
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "examples" / "metu.ipynb"
+SCAN_NOTEBOOK = ROOT / "examples" / "scan.ipynb"
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 CELL_SECONDS = 1800  # for a machine that is busy with other things
 
@@ -25,9 +27,10 @@ CELL_SECONDS = 1800  # for a machine that is busy with other things
 # The notebook as it is committed
 
 
-def test_the_notebook_is_committed_without_outputs_and_for_any_machine() -> None:
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("file", [NOTEBOOK, SCAN_NOTEBOOK], ids=lambda file: str(file.name))
+def test_a_notebook_is_committed_without_outputs_and_for_any_machine(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    notebook = nbformat.read(file, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -46,18 +49,21 @@ def test_the_notebook_is_committed_without_outputs_and_for_any_machine() -> None
 # The notebook as it runs
 
 
-def executed(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Any:
-    """The notebook after its run in a folder, with its settings changed as papermill would; a failing cell raises."""
-    pytest.importorskip("torch", reason="the extra `train` is not installed")
+def executed(
+    folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch, *, file: Path = NOTEBOOK, **environment: str
+) -> Any:
+    """A notebook after its run in a folder, with its settings changed as papermill would; a failing cell raises."""
+    if file == NOTEBOOK:
+        pytest.importorskip("torch", reason="the extra `train` is not installed")
     from nbclient import NotebookClient
 
-    for name in ("CRACKSCOPE_METU", "CRACKSCOPE_BACKBONE"):
+    for name in ("CRACKSCOPE_METU", "CRACKSCOPE_BACKBONE", "CRACKSCOPE_PHOTOS", "CRACKSCOPE_MASKS"):
         monkeypatch.delenv(name, raising=False)
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
     own = {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     for name, value in {**offline, **own, **environment}.items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(file, as_version=4)
     after = next(i for i, cell in enumerate(notebook.cells) if cell.metadata.get("tags") == ["parameters"]) + 1
     notebook.cells.insert(after, nbformat.v4.new_code_cell(settings))
     client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(folder)}})
@@ -78,6 +84,32 @@ def accuracy(text: str) -> float:
     found = re.search(r"accuracy on \d+ test patches: (\d\.\d{4}) \[", text)
     assert found
     return float(found[1])
+
+
+@pytest.mark.slow
+def test_the_notebook_on_photos_runs_on_drawn_walls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = executed(tmp_path, "N_WALLS = 2", monkeypatch, file=SCAN_NOTEBOOK)
+    text = printed(notebook)
+    assert n_pictures(notebook) == 2  # the overlay is a JPEG
+    for line in ("so walls are drawn", "2 photos", "a map of", "scale 0.833", "refused: 0", "wall-1.jpg,", "auroc: "):
+        assert line in text
+    assert (tmp_path / "runs" / "scan-notebook" / "scan" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_notebook_on_photos_runs_on_real_ones(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(real_data / "photos_with_masks.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    places = {
+        "CRACKSCOPE_PHOTOS": str(tmp_path / "photos" / "images"),
+        "CRACKSCOPE_MASKS": str(tmp_path / "photos" / "masks"),
+    }
+    text = printed(executed(tmp_path, "", monkeypatch, file=SCAN_NOTEBOOK, **places))
+    found = re.search(r"auroc: (0\.\d{3}) \[", text)
+    assert found
+    assert float(found[1]) > 0.95
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crackscope.errors import OutputError
-from crackscope.output import explain, new_file, new_folder, require_free, write_text
+from crackscope.output import explain, new_file, new_folder, require_free, resumable_folder, write_text
 
 OURS = {"old", "new", "one", "two", "half", "deep", "photo"}
 
@@ -303,3 +303,108 @@ def test_a_folder_that_holds_anything_else_is_never_replaced(tmp_path: Path) -> 
     ):
         pass
     assert names(folder) == ["old", "thesis"]
+
+
+# Folders that are taken up again
+
+
+def fill_and_raise(folder: Path, error: type[BaseException] | BaseException, **files: str) -> None:
+    fill(folder, **files)
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Killed, SystemExit])
+def test_what_an_interrupted_run_has_written_is_there_for_the_next(tmp_path: Path, error: type[BaseException]) -> None:
+    out = tmp_path / "deep" / "run"
+    with pytest.raises(error), resumable_folder(out, ours=OURS) as part:
+        fill_and_raise(part, error, one="1")
+    assert not out.exists()
+    assert [name.startswith(".") for name in names(out.parent)] == [True]  # hidden from a listing of images
+    with resumable_folder(out, ours=OURS) as part:
+        assert names(part) == ["one"]
+        fill(part, two="2")
+        assert not out.exists()
+    assert (names(out), names(out.parent)) == (["one", "two"], ["run"])
+
+
+def test_runs_beside_each_other_are_taken_up_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with pytest.raises(Killed), resumable_folder(tmp_path / name, ours=OURS) as part:
+            fill_and_raise(part, Killed, **{name: "mine"})
+    for name in ("one", "two"):
+        with resumable_folder(tmp_path / name, ours=OURS):
+            pass
+        assert names(tmp_path / name) == [name]
+
+
+def test_a_folder_to_be_taken_up_is_refused_where_a_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "run", old="old")
+    fill(tmp_path / "walk", old="old", thesis="precious")
+    (tmp_path / "file").write_text("mine")
+    fill(tmp_path / "here" / "data", photo="precious")
+    monkeypatch.chdir(tmp_path / "here" / "data")
+    before = sorted(tmp_path.rglob("*"))
+    for out, overwrite, reason in (
+        *((tmp_path / "run", False, "exists"), (tmp_path / "file", True, "is not a folder")),
+        *((tmp_path / "walk", True, "holds 'thesis'"), (tmp_path / "here", True, "holds the current folder")),
+        *((Path(), True, "holds the current folder"), (tmp_path / "file" / "x", False, "a file lies where a folder")),
+        (tmp_path / ("n" * 300), False, "the name is too long"),
+    ):
+        with pytest.raises(OutputError, match=reason), resumable_folder(out, ours=OURS, overwrite=overwrite):
+            pytest.fail("the block must not run")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_old_folder_stands_until_the_one_that_is_taken_up_is_whole(tmp_path: Path) -> None:
+    out = fill(tmp_path / "run", old="old")
+    with pytest.raises(Killed), resumable_folder(out, ours=OURS, overwrite=True) as part:
+        fill_and_raise(part, Killed, one="1")
+    assert names(out) == ["old"]
+    with resumable_folder(out, ours=OURS, overwrite=True) as part:
+        fill(part, two="2")
+    assert (names(out), names(tmp_path)) == (["one", "two"], ["run"])
+
+
+@pytest.mark.parametrize(("overwrite", "reason"), [(False, "exists"), (True, "holds 'thesis'")])
+def test_what_comes_to_lie_there_meanwhile_is_not_replaced(tmp_path: Path, overwrite: bool, reason: str) -> None:
+    out = tmp_path / "run"
+    meanwhile = {"old": "of another run"} | ({"thesis": "precious"} if overwrite else {})
+    with pytest.raises(OutputError, match=reason), resumable_folder(out, ours=OURS, overwrite=overwrite) as part:
+        assert fill(part, one="1") != fill(out, **meanwhile)
+    assert names(out) == sorted(meanwhile)
+    for path in out.iterdir():
+        path.unlink()
+    out.rmdir()
+    with resumable_folder(out, ours=OURS):
+        pass
+    assert names(out) == ["one"]
+
+
+@posix
+def test_a_link_is_replaced_by_what_is_taken_up(tmp_path: Path) -> None:
+    real = fill(tmp_path / "real", old="old")
+    (tmp_path / "run").symlink_to(real)
+    with resumable_folder(tmp_path / "run", ours=OURS, overwrite=True) as part:
+        fill(part, new="new")
+    assert (names(real), names(tmp_path / "run"), names(tmp_path)) == (["old"], ["new"], ["real", "run"])
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "no space left on the disk"), (errno.EROFS, "not allowed to write there")]
+)
+def test_a_disk_that_refuses_costs_nothing_that_was_written(tmp_path: Path, code: int, said: str) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(OutputError, match=said) as caught, resumable_folder(out, ours=OURS) as part:
+        fill_and_raise(part, raising(code), one="1")
+    assert "\n" not in str(caught.value)
+    with resumable_folder(out, ours=OURS) as part:
+        assert names(part) == ["one"]
+
+
+def test_a_relative_folder_lies_in_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Killed), resumable_folder(Path("run"), ours=OURS) as part:
+        fill_and_raise(part, Killed, one="1")
+    with resumable_folder(tmp_path / "run", ours=OURS):
+        pass
+    assert names(tmp_path / "run") == ["one"]

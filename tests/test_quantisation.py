@@ -26,6 +26,7 @@ from crackscope.errors import BundleError, DataError, OutputError, SplitError
 from crackscope.graphs import OUTPUTS
 from crackscope.prediction import Classifier, open_session
 from crackscope.quantisation import export, match_temperature, quantise
+from crackscope.scanning import Scanner
 from crackscope.splits import split, write_split
 
 
@@ -174,6 +175,15 @@ def test_an_int8_bundle_serves_as_a_backbone(rounded: Bundle, drawn: Path, split
     assert trained.card.precision == "int8"
     pixels = np.zeros((1, 64, 64, 3), np.uint8)
     np.testing.assert_array_equal(run(trained, pixels, "features")[0], run(rounded, pixels, "features")[0])
+
+
+def test_an_int8_bundle_scans_with_the_same_receptive_field(rounded: Bundle, exact: Bundle) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+    coarse = Scanner(rounded, threads=1)
+    assert coarse.field == Scanner(exact, threads=1).field
+    whole = coarse.logit_map(pixels)
+    for window_px in (32, 96, 256):
+        np.testing.assert_allclose(coarse.logit_map(pixels, window_px=window_px), whole, atol=1e-3)
 
 
 def test_the_temperature_follows_stretched_logits(backbone_file: Path, patches: list[Any], tmp_path: Path) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import crackscope
+from crackscope.labelled_photos import LabelledPhoto, photos_by_grid
+from crackscope.photo_evaluation import scan_labelled
+from crackscope.preprocessing import resize_photo
+from crackscope.scanning import Scanner, scale_of
 from crackscope.splits import apply_split, split, write_split
 
 pytestmark = pytest.mark.slow
@@ -119,3 +126,59 @@ def test_one_image_four_ways(real_data: Path, tmp_path: Path) -> None:
     assert len(at_once) == 32
     for other in (alone, together, plain, at_once):
         np.testing.assert_allclose(other, from_files, atol=1e-4)
+
+
+# Whole photos
+
+
+@pytest.fixture(scope="module")
+def deck(real_data: Path) -> LabelledPhoto:
+    """A photo of a deck, 4608×3584 px, laid together from its tiles."""
+    index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    photos = photos_by_grid(index, real_data / "sdnet2018_grid.csv")
+    assert len(photos) == 24
+    return next(photo for photo in photos if photo.name.startswith("D-"))
+
+
+def test_the_map_of_a_real_photo_does_not_depend_on_windows_or_threads(deck: LabelledPhoto) -> None:
+    scanner = Scanner()
+    pixels = resize_photo(deck.load()[0], scale_of(scanner.card, (3584, 4608)))
+    whole = scanner.logit_map(pixels)
+    assert whole.shape == (70, 90)
+    for window_px in (256, 512, 1024, 4096):
+        assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() <= 1e-3
+    assert np.abs(Scanner(threads=1).logit_map(pixels) - whole).max() <= 1e-3
+
+
+def test_the_halo_is_the_smallest_that_gives_the_unbroken_map(deck: LabelledPhoto) -> None:
+    scanner = Scanner()
+    pixels = resize_photo(deck.load()[0], scale_of(scanner.card, (3584, 4608)))[:1536, :1536]
+    whole = scanner.logit_map(pixels, window_px=1536)
+    assert scanner.field.halo_px == 256
+    # What a cell sees is cut short by a stride: then the halo is, too.
+    less = replace(scanner.field, before_px=scanner.field.before_px - 32, after_px=scanner.field.after_px - 32)
+    assert less.halo_px == 224
+    scanner.field = less
+    assert np.abs(scanner.logit_map(pixels, window_px=256) - whole).max() > 1e-3
+
+
+def test_tiles_read_from_a_real_photo_agree_with_patches(real_data: Path, deck: LabelledPhoto) -> None:
+    scanner, model = Scanner(), crackscope.load()
+    ((scanned,), refused) = scan_labelled([deck], scanner)
+    assert not refused
+    index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
+    alone = model.probabilities([index.read_pixels(path) for path in deck.tiles]) >= model.card.patch.threshold
+    inside = scanned.probabilities >= scanner.calibration.threshold
+    assert (alone != inside).mean() <= 0.08
+    assert scanner.card.photo is not None
+    assert scanner.card.verdict is not None
+
+
+def test_photos_with_masks_are_told_apart(real_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(real_data / "photos_with_masks.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    photos = tmp_path / "photos"
+    found = crackscope.evaluate_photos(photos / "images", masks=photos / "masks", n_resamples=50)
+    assert found.tiles.metrics["auroc"].value >= 0.95
+    assert found.tiles.metrics["average_precision"].value >= 0.9
+    assert found.figures.pointing_accuracy.value >= 0.95

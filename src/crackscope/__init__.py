@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crackscope.bundle import Bundle, read_bundle
     from crackscope.comparison import Comparison, compare
+    from crackscope.crack_map import CrackMap, Region
     from crackscope.drawing import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
     from crackscope.evaluation import Evaluation
     from crackscope.images import Photo, read_photo
-    from crackscope.judging import evaluate
+    from crackscope.judging import evaluate, evaluate_photos
     from crackscope.leaks import check_split
     from crackscope.patches import PatchIndex, read_patches
-    from crackscope.prediction import Classifier, Prediction, PredictionRow, load, predict
+    from crackscope.prediction import Classifier, Prediction, PredictionRow, load
     from crackscope.quantisation import Export, export
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
+    from crackscope.rows import predict
+    from crackscope.scanning import scan
     from crackscope.splits import Split, apply_split, read_split, split, write_split
     from crackscope.training.recipes import Recipe, read_recipe, recipe_names
     from crackscope.training.runs import Run, train
@@ -29,6 +32,7 @@ _HOMES = {
     "Bundle": "bundle",
     "Classifier": "prediction",
     "Comparison": "comparison",
+    "CrackMap": "crack_map",
     "CrackscopeError": "errors",
     "Evaluation": "evaluation",
     "Export": "quantisation",
@@ -37,6 +41,7 @@ _HOMES = {
     "Prediction": "prediction",
     "PredictionRow": "prediction",
     "Recipe": "training.recipes",
+    "Region": "crack_map",
     "Run": "training.runs",
     "Split": "splits",
     "apply_split": "splits",
@@ -46,15 +51,17 @@ _HOMES = {
     "draw_patch": "drawing",
     "draw_photo": "drawing",
     "evaluate": "judging",
+    "evaluate_photos": "judging",
     "export": "quantisation",
     "load": "prediction",
-    "predict": "prediction",
+    "predict": "rows",
     "read_bundle": "bundle",
     "read_patches": "patches",
     "read_photo": "images",
     "read_recipe": "training.recipes",
     "read_split": "splits",
     "recipe_names": "training.recipes",
+    "scan": "scanning",
     "split": "splits",
     "train": "training.runs",
     "write_comparison": "reports.comparison_report",
@@ -66,6 +73,7 @@ __all__ = [
     "Bundle",
     "Classifier",
     "Comparison",
+    "CrackMap",
     "CrackscopeError",
     "Evaluation",
     "Export",
@@ -74,6 +82,7 @@ __all__ = [
     "Prediction",
     "PredictionRow",
     "Recipe",
+    "Region",
     "Run",
     "Split",
     "apply_split",
@@ -83,6 +92,7 @@ __all__ = [
     "draw_patch",
     "draw_photo",
     "evaluate",
+    "evaluate_photos",
     "export",
     "load",
     "predict",
@@ -92,6 +102,7 @@ __all__ = [
     "read_recipe",
     "read_split",
     "recipe_names",
+    "scan",
     "split",
     "train",
     "write_comparison",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crackscope.preprocessing import RESIZE_RULE
 
-__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "TrainingData"]
+__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "TrainingData", "Verdict"]
+
+FloatArray = npt.NDArray[np.float64]
 
 CARD_VERSION: Final = 1
 
@@ -74,10 +78,11 @@ class Calibration(_Part):
     """From logits to probabilities and labels, for one unit.
 
     Attributes:
-        temperature: ``probability = sigmoid(logit / temperature)``.
+        temperature: ``probability = sigmoid((logit + shift) / temperature)``.
         threshold: Probability from which we say ``crack``.
         unsure_low: From here to `unsure_high` we say ``unsure``.
         unsure_high: Upper end of the band.
+        shift: Added to the logit; that of patches is in the head's bias, so theirs is 0.
         fitted_on: Data and part it was fitted on.
     """
 
@@ -85,6 +90,7 @@ class Calibration(_Part):
     threshold: float = Field(ge=0, le=1)
     unsure_low: float = Field(ge=0, le=1)
     unsure_high: float = Field(ge=0, le=1)
+    shift: float = 0.0
     fitted_on: str = ""
 
     @model_validator(mode="after")
@@ -92,6 +98,56 @@ class Calibration(_Part):
         if self.unsure_low > self.unsure_high:
             raise ValueError(f"unsure_low {self.unsure_low:g} lies above unsure_high {self.unsure_high:g}")
         return self
+
+    def probability(self, logits: FloatArray) -> FloatArray:
+        """Calibrated probabilities of logits, of any shape."""
+        found: FloatArray = 0.5 + 0.5 * np.tanh((logits + self.shift) / (2 * self.temperature))  # the sigmoid
+        return found
+
+    def label(self, probability: float) -> str:
+        """``unsure`` inside the band, else ``crack`` from the threshold on, else ``uncracked``."""
+        if self.unsure_low <= probability < self.unsure_high:
+            return "unsure"
+        return "crack" if probability >= self.threshold else "uncracked"
+
+
+class Verdict(_Part):
+    """What a whole photo is called, from the greatest probability of any of its footprints, and how often that errs.
+
+    Measured on square stretches of photos that were laid together from labelled tiles. A larger photo has more places
+    to err in.
+
+    Attributes:
+        threshold: From here on the photo is called ``crack``.
+        unsure_low: From here to the threshold ``unsure``, below ``uncracked``.
+        stretch_px: Side of a stretch, in photo pixels.
+        n_clean: Stretches without a cracked tile.
+        false_alarm_rate: Share of these called crack.
+        n_cracked: Stretches with at least one.
+        missed_rate: Share of these called uncracked.
+        fitted_on: Data and part.
+    """
+
+    threshold: float = Field(ge=0, le=1)
+    unsure_low: float = Field(ge=0, le=1)
+    stretch_px: int = Field(ge=1)
+    n_clean: int = Field(ge=0)
+    false_alarm_rate: float = Field(ge=0, le=1)
+    n_cracked: int = Field(ge=0)
+    missed_rate: float = Field(ge=0, le=1)
+    fitted_on: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Verdict:
+        if self.unsure_low > self.threshold:
+            raise ValueError(f"unsure_low {self.unsure_low:g} lies above threshold {self.threshold:g}")
+        return self
+
+    def label(self, peak_probability: float) -> str:
+        """``crack``, ``unsure`` or ``uncracked``."""
+        if peak_probability >= self.threshold:
+            return "crack"
+        return "unsure" if peak_probability >= self.unsure_low else "uncracked"
 
 
 class Card(_Part):
@@ -107,6 +163,7 @@ class Card(_Part):
         map: Whether the map explains the logit exactly or approximately.
         patch: Calibration for patches.
         photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
+        verdict: What a whole photo is called; None until it was fitted.
         split: How the data was divided: ``by``, ``sha256``, ``leaky``.
         figures: Measured figures by name of the data, each with value, low, high.
         precision: Numbers that the graph computes with; ``int8`` of one that `crackscope export` rounded.
@@ -125,6 +182,7 @@ class Card(_Part):
     map: Literal["exact", "approximate"] = "exact"
     patch: Calibration
     photo: Calibration | None = None
+    verdict: Verdict | None = None
     backbone: BackboneCard
     training_data: tuple[TrainingData, ...] = ()
     recipe: dict[str, Any] = {}

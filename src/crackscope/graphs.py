@@ -233,9 +233,13 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
         nodes += _mean_nodes("logit_map", "logits", prefix=_HEAD)
     nodes += [
         helper.make_node("Mul", ["logits", f"{_HEAD}sharpness"], [f"{_HEAD}calibrated"], f"{_HEAD}calibrate"),
-        helper.make_node("Sigmoid", [f"{_HEAD}calibrated"], ["probability"], f"{_HEAD}probability"),
+        helper.make_node("Sigmoid", [f"{_HEAD}calibrated"], [f"{_HEAD}sigmoid"], f"{_HEAD}sigmoid"),
+        # ONNX Runtime's sigmoid on a processor can be the next number above 1.
+        helper.make_node("Clip", [f"{_HEAD}sigmoid", f"{_HEAD}least", f"{_HEAD}most"], ["probability"], f"{_HEAD}clip"),
     ]
-    constants = []
+    constants = [
+        _constant(f"{_HEAD}{name}", np.array(value, np.float32)) for name, value in (("least", 0), ("most", 1))
+    ]
     for (weight, bias), name in zip(head.layers, _layer_names(head), strict=True):
         constants += [
             _constant(f"{_HEAD}{name}weight", weight.astype(np.float32).reshape(*weight.shape, 1, 1)),

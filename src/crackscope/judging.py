@@ -1,6 +1,7 @@
-"""Judge a model on labelled patches: the split is checked, and what the model was trained on is not taken for new.
+"""Judge a model on labelled patches, or photos: the split is checked, what was trained on is not taken for new.
 
-This is `crackscope.evaluate`; `crackscope.evaluation` holds the figures that come of it.
+This is `crackscope.evaluate` and `evaluate_photos`; `crackscope.evaluation` and `crackscope.photo_evaluation` hold the
+figures that come of it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import numpy as np
 
 from crackscope.bundle import Bundle
 from crackscope.cache import Progress
-from crackscope.errors import SplitError
+from crackscope.errors import DataError, SplitError
 from crackscope.evaluation import Evaluation, evaluate_predictions
+from crackscope.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.leaks import check_split
 from crackscope.patches import Patch, PatchIndex, read_patches
+from crackscope.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
 from crackscope.prediction import Classifier, load
 from crackscope.provenance import count_seen
+from crackscope.scanning import Scanner, scanner_of
 from crackscope.similarity import fingerprints
 from crackscope.splits import Split, apply_split, is_group, split_of
 
-__all__ = ["evaluate", "judge", "part_to_judge"]
+__all__ = ["evaluate", "evaluate_photos", "judge", "part_to_judge"]
 
 
 def evaluate(
@@ -61,12 +65,7 @@ def evaluate(
     part = part or part_to_judge(index, split)
     n_leaks = 0
     if part is not None:
-        parts = apply_split(index, split_of(index, split))
-        leaks = check_split(parts, threads=threads, progress=progress)
-        if len(leaks) and not allow_leakage:
-            raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
-        n_leaks = len(leaks)
-        index = apply_split(index, split_of(index, split), part=part)
+        index, n_leaks = _part_of(index, split, part, allow_leakage, threads, progress)
     return judge(
         index,
         model,
@@ -78,6 +77,84 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def evaluate_photos(
+    data: str | Path,
+    model: Scanner | Classifier | Bundle | str | Path | None = None,
+    *,
+    tiles: str | Path | None = None,
+    masks: str | Path | None = None,
+    split: str | Path | Split | None = None,
+    part: str | None = None,
+    scale: float | None = None,
+    mm_per_px: float | None = None,
+    allow_leakage: bool = False,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> PhotoEvaluation:
+    """Scan photos whose tiles are labelled, and measure what the maps say of each tile.
+
+    Args:
+        data: Tiles that are laid together, or whole photos; see `crackscope.labelled_photos`.
+        model: As in `crackscope.scan`.
+        tiles: The grid, a CSV with ``photo,row,col,label``; or else
+        masks: Folder or archive of pixel masks.
+        split: Of the tiles, by photo, or its file.
+        part: ``train``, ``val`` or ``test``; ``test`` where there is a split.
+        scale: Of all photos; see `crackscope.scanning`.
+        mm_per_px: Of all photos, in place of a scale.
+        allow_leakage: Judge on a leaking split; every figure is marked.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+        threads: Thread budget.
+        progress: Called with (done, total).
+
+    Raises:
+        DataError: If not one of tiles and masks is given, or no photo can be read.
+        SplitError: If the split leaks, or does not fit the data.
+    """
+    if (tiles is None) == (masks is None):
+        raise DataError("tiles (a grid) and masks (a folder): give one of them.")
+    scanner = model if isinstance(model, Scanner) else scanner_of(model, threads=threads)
+    name, n_leaks = Path(data).stem if Path(data).is_file() else Path(data).resolve().name, 0
+    if masks is not None:
+        photos = photos_by_masks(data, masks, tile_px=scanner.card.source_px)
+    elif split is not None or part is not None:
+        index, n_leaks = _part_of(read_patches(data), split, part or "test", allow_leakage, threads)
+        photos = photos_by_grid(index, str(tiles))
+    else:
+        photos = photos_by_grid(data, str(tiles))
+    scanned, refused = scan_labelled(photos, scanner, scale=scale, mm_per_px=mm_per_px, progress=progress)
+    return measure_photos(
+        scanned,
+        scanner,
+        dataset=name,
+        part=(part or "test") if split is not None else part,
+        split=Path(split).name if isinstance(split, (str, Path)) else None,
+        refused=refused,
+        n_leaks=n_leaks,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def _part_of(
+    index: PatchIndex,
+    split: str | Path | Split | None,
+    part: str,
+    allow_leakage: bool,
+    threads: int | None,
+    progress: Progress | None = None,
+) -> tuple[PatchIndex, int]:
+    """One part of a split, and the leaks of the whole."""
+    known = split_of(index, split)
+    leaks = check_split(apply_split(index, known), threads=threads, progress=progress)
+    if len(leaks) and not allow_leakage:
+        raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
+    return apply_split(index, known, part=part), len(leaks)
 
 
 def judge(

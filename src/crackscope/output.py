@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crackscope.errors import OutputError
 
-__all__ = ["explain", "new_file", "new_folder", "require_free", "require_free_folder", "write_text"]
+__all__ = ["explain", "new_file", "new_folder", "require_free", "require_free_folder", "resumable_folder", "write_text"]
 
 
 def require_free(out: Path, *, overwrite: bool) -> None:
@@ -94,6 +94,24 @@ def new_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> 
             _exchange(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def resumable_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> Iterator[Path]:
+    """As `new_folder`, but what the block has written stays beside `out` when it is interrupted, for the next run.
+
+    The folder always has the same name, so the next run finds it; what must not be taken over, the caller removes.
+
+    Raises:
+        OutputError: As `new_folder`.
+    """
+    require_free_folder(out, ours=ours, overwrite=overwrite)
+    part = out.absolute().parent / f".{out.name}.part"
+    with _explained(out):
+        part.mkdir(parents=True, exist_ok=True)
+        yield part
+        require_free_folder(out, ours=ours, overwrite=overwrite)  # another run may have ended meanwhile
+        _exchange(part, out)
 
 
 def write_text(out: Path, text: str, *, overwrite: bool = False) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.bundle import Bundle, read_bundle
-from crackscope.card import Calibration, Card
+from crackscope.card import Card
 from crackscope.errors import BundleError, DataError, ImageError, reason_of
 from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo
-from crackscope.inputs import ImageFile, list_images
+from crackscope.inputs import ImageFile
 from crackscope.preprocessing import MAX_ASPECT, MIN_PX, resize_patch
 from crackscope.streaming import chunked, default_threads, ordered_map
 
@@ -26,10 +26,10 @@ __all__ = [
     "Classifier",
     "Prediction",
     "PredictionRow",
-    "label_of",
+    "bytes_of",
     "load",
     "open_session",
-    "predict",
+    "require_rgb",
     "run_patches",
     "unit_of",
 ]
@@ -43,11 +43,11 @@ _MAX_PATCH = 2.0  # times source_px
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one patch.
+    """What the model says of one patch, or of a photo.
 
     Attributes:
         label: ``crack``, ``uncracked`` or ``unsure``.
-        crack_probability: Calibrated, in [0, 1].
+        crack_probability: Calibrated, in [0, 1]; of a photo, the greatest of any patch's footprint inside it.
         threshold: The one the label was decided with.
     """
 
@@ -79,30 +79,6 @@ def load(model: str | Path | Bundle | None = None, *, threads: int | None = None
     return Classifier(bundle, threads=threads)
 
 
-def predict(
-    paths: str | Path | Sequence[str | Path],
-    model: Classifier | Bundle | str | Path | None = None,
-    *,
-    max_megapixels: float = MAX_MEGAPIXELS,
-) -> Iterator[PredictionRow]:
-    """Predict files, folders, globs, CSV lists and archives, a row an image.
-
-    Args:
-        paths: One or several, see `crackscope.inputs.list_images`.
-        model: From `load`, or what it takes; the default bundle where left out.
-        max_megapixels: A larger image is refused.
-
-    Returns:
-        Rows as they come, in the order of the inputs; what cannot be read is a row with its reason.
-
-    Raises:
-        DataError: If a folder or archive holds no image.
-    """
-    images = list_images([paths] if isinstance(paths, (str, Path)) else paths)
-    classifier = model if isinstance(model, Classifier) else load(model)
-    return classifier.predict_files(images, max_megapixels=max_megapixels)
-
-
 class Classifier:
     """A loaded bundle. Safe to use from several threads.
 
@@ -112,6 +88,7 @@ class Classifier:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.bundle = bundle
         self.card: Card = bundle.card
         self.sha256 = bundle.sha256
         self.name = f"{bundle.card.name}@{bundle.sha256[:12]}"
@@ -156,7 +133,7 @@ class Classifier:
         """
         arrays = [patch.pixels if isinstance(patch, Photo) else patch for patch in patches]
         for pixels in arrays:
-            _require_rgb(pixels)
+            require_rgb(pixels)
             _require_patch(pixels, self.card)
         chunks = chunked(arrays, _FILES_A_TURN)
         threads = min(self.threads, max(1, len(arrays) // _FILES_A_TURN))
@@ -168,12 +145,15 @@ class Classifier:
         files: Iterable[ImageFile],
         *,
         max_megapixels: float = MAX_MEGAPIXELS,
+        on_photo: Callable[[Photo], Prediction] | None = None,
     ) -> Iterator[PredictionRow]:
         """Predict a stream of files, in order, a few at a time.
 
         Args:
             files: Pairs of a path, for the row, and a function that reads the bytes.
             max_megapixels: A larger image is refused.
+            on_photo: Says what a photo is (`crackscope.rows.photo_reader`), on several threads at once; photos are
+                refused where left out.
 
         Yields:
             A row a file. What cannot be read, or is no patch, is a row with its reason.
@@ -183,27 +163,34 @@ class Classifier:
         """
 
         def work(chunk: list[ImageFile]) -> list[PredictionRow]:
-            return self._predict_chunk(chunk, max_megapixels)
+            return self._predict_chunk(chunk, max_megapixels, on_photo)
 
         for rows in ordered_map(work, chunked(files, _FILES_A_TURN), threads=self.threads):
             yield from rows
 
-    def _predict_chunk(self, chunk: Sequence[ImageFile], max_megapixels: float) -> list[PredictionRow]:
+    def _predict_chunk(
+        self, chunk: Sequence[ImageFile], max_megapixels: float, on_photo: Callable[[Photo], Prediction] | None
+    ) -> list[PredictionRow]:
         rows: dict[int, PredictionRow] = {}
         patches: dict[int, UInt8Array] = {}
         for i, (path, read) in enumerate(chunk):
             unit = None
             try:
-                pixels = decode_photo(_bytes_of(read), path=path, max_megapixels=max_megapixels).pixels
-                unit = unit_of((pixels.shape[0], pixels.shape[1]), self.card)
-                _require_patch(pixels, self.card)
-                patches[i] = pixels
+                photo = decode_photo(bytes_of(read), path=path, max_megapixels=max_megapixels)
+                unit = unit_of((photo.pixels.shape[0], photo.pixels.shape[1]), self.card)
+                if unit == "photo" and on_photo is not None:
+                    rows[i] = self._row(path, unit, on_photo(photo))
+                    continue
+                _require_patch(photo.pixels, self.card)
+                patches[i] = photo.pixels
             except (OSError, DataError) as error:
                 rows[i] = PredictionRow(path, unit, None, None, None, self.name, reason_of(error))
         for i, value in zip(patches, self._run(list(patches.values())), strict=True):
-            said = self._prediction(value)
-            rows[i] = PredictionRow(chunk[i][0], "patch", said.label, said.crack_probability, said.threshold, self.name)
+            rows[i] = self._row(chunk[i][0], "patch", self._prediction(value))
         return [rows[i] for i in range(len(chunk))]
+
+    def _row(self, path: str, unit: str, said: Prediction) -> PredictionRow:
+        return PredictionRow(path, unit, said.label, said.crack_probability, said.threshold, self.name)
 
     def _run(self, patches: Sequence[UInt8Array]) -> FloatArray:
         if not patches:
@@ -215,14 +202,7 @@ class Classifier:
 
     def _prediction(self, probability: np.floating[Any] | float) -> Prediction:
         value = float(probability)
-        return Prediction(label_of(value, self.card.patch), value, self.card.patch.threshold)
-
-
-def label_of(probability: float, calibration: Calibration) -> str:
-    """``unsure`` inside the calibration's band, else ``crack`` from its threshold on, else ``uncracked``."""
-    if calibration.unsure_low <= probability < calibration.unsure_high:
-        return "unsure"
-    return "crack" if probability >= calibration.threshold else "uncracked"
+        return Prediction(self.card.patch.label(value), value, self.card.patch.threshold)
 
 
 def unit_of(source_hw: tuple[int, int], card: Card) -> str:
@@ -231,10 +211,15 @@ def unit_of(source_hw: tuple[int, int], card: Card) -> str:
     return "patch" if long <= _MAX_PATCH * card.source_px and long <= MAX_ASPECT * short else "photo"
 
 
-def _require_rgb(pixels: UInt8Array) -> None:
+def require_rgb(pixels: UInt8Array) -> None:
+    """Refuse what is no RGB image.
+
+    Raises:
+        DataError: If it is no array (H, W, 3) of uint8.
+    """
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise DataError(f"a patch must be an array (H, W, 3) of uint8 RGB; found {found}.")
+        raise DataError(f"an image must be an array (H, W, 3) of uint8 RGB; found {found}.")
 
 
 def _require_patch(pixels: UInt8Array, card: Card) -> None:
@@ -244,11 +229,11 @@ def _require_patch(pixels: UInt8Array, card: Card) -> None:
     if unit_of((height, width), card) == "photo":
         raise ImageError(
             f"{width}×{height} px is a photo, not a patch (at most {_MAX_PATCH * card.source_px:.0f} px a side, one "
-            f"side at most {MAX_ASPECT} times the other); scanning photos is not built yet, cut it into patches"
+            f"side at most {MAX_ASPECT} times the other); scan it, or cut it into patches"
         )
 
 
-def _bytes_of(read: Callable[[], bytes]) -> bytes:
+def bytes_of(read: Callable[[], bytes]) -> bytes:
     """What a file holds; whatever its reader raises (a missing member, a damaged stream) is a reason, no crash."""
     try:
         return read()
@@ -262,13 +247,20 @@ def _bytes_of(read: Callable[[], bytes]) -> bytes:
 # Running the graph
 
 
-def open_session(content: bytes, *, threads: int = 1) -> Any:
-    """An ONNX Runtime session of a model's bytes; one thread each, since batches run side by side."""
+def open_session(content: bytes, *, threads: int = 1, plan_memory: bool = True) -> Any:
+    """An ONNX Runtime session of a model's bytes.
+
+    Args:
+        content: Of the model file.
+        threads: For one run; patches run side by side, on one each.
+        plan_memory: One piece for a whole run: a little faster, and up to twice the size, which tells on large images.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = plan_memory
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from crackscope.inputs import ImageFile
 from crackscope.journal import Journal
 from crackscope.output import new_file, require_free
 from crackscope.prediction import Classifier, PredictionRow
+from crackscope.rows import photo_reader
 
 __all__ = ["COLUMNS", "FORMATS", "PredictionSummary", "predict_to_file"]
 
@@ -81,7 +82,7 @@ def predict_to_file(
     task = json.dumps([model.name, max_megapixels, *COLUMNS])
     with Journal(place, task=task, paths=[path for path, _ in images]) as journal:
         n_resumed = journal.n_rows
-        for row in model.predict_files(images[n_resumed:], max_megapixels=max_megapixels):
+        for row in _rows(images[n_resumed:], model, max_megapixels):
             journal.append(asdict(row))
             if progress:
                 progress(journal.n_rows, len(images))
@@ -90,6 +91,10 @@ def predict_to_file(
         summary = _summarise(journal.rows(), n_resumed)
         journal.remove()
     return summary
+
+
+def _rows(images: Sequence[ImageFile], model: Classifier, max_megapixels: float) -> Iterator[PredictionRow]:
+    return model.predict_files(images, max_megapixels=max_megapixels, on_photo=photo_reader(model))
 
 
 def _require_format(place: Path) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from crackscope.errors import ImageError
 
-__all__ = ["MAX_ASPECT", "MIN_PX", "RESIZE_RULE", "patch_hw", "require_patch", "resize_patch"]
+__all__ = ["MAX_ASPECT", "MIN_PX", "RESIZE_RULE", "patch_hw", "require_patch", "resize_patch", "resize_photo"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -29,6 +29,7 @@ MAX_ASPECT = 1.5
 """Longer side over shorter side of a patch, at most; anything longer is a photo, or part of one."""
 
 _LARGEST_PATCH_PX = 2048  # to train on; squashing a photo to patch size would teach that cracks are invisible
+_LARGEST_PHOTO_PX = 300_000_000  # that a photo may be enlarged to
 _MAX_ASPECT = 64
 """A longer strip would take gigabytes: 1×60,000 px becomes 160×9,600,000."""
 
@@ -83,8 +84,33 @@ def resize_patch(pixels: UInt8Array, *, patch_px: int) -> UInt8Array:
         ImageError: If a side is zero, or one is more than 64 times the other.
     """
     height, width = patch_hw((pixels.shape[0], pixels.shape[1]), patch_px=patch_px)
-    if (height, width) == pixels.shape[:2]:
+    return _resized(pixels, (height, width), below_half=2 * patch_px < min(pixels.shape[:2]))
+
+
+def resize_photo(pixels: UInt8Array, scale: float) -> UInt8Array:
+    """Resize a photo by the one rule, so that a patch inside it gets the pixels that it would get alone.
+
+    Args:
+        pixels: Array of shape (H, W, 3), uint8, RGB.
+        scale: Pixels afterwards per pixel before.
+
+    Returns:
+        Array of shape (round(H · scale), round(W · scale), 3), uint8; `pixels` itself where they have that size.
+
+    Raises:
+        ImageError: If it would become larger than `_LARGEST_PHOTO_PX`.
+    """
+    height, width = (max(1, round(min(side * scale, 1e12))) for side in pixels.shape[:2])  # infinity has no round
+    if height * width > max(_LARGEST_PHOTO_PX, pixels.shape[0] * pixels.shape[1]):
+        raise ImageError(
+            f"at scale {scale:g}, {pixels.shape[1]}×{pixels.shape[0]} px become {width}×{height}, which is too large; "
+            "scan it at a smaller scale"
+        )
+    return _resized(pixels, (height, width), below_half=scale < 0.5)
+
+
+def _resized(pixels: UInt8Array, size_hw: tuple[int, int], *, below_half: bool) -> UInt8Array:
+    if size_hw == pixels.shape[:2]:
         return pixels
-    below_half = 2 * patch_px < min(pixels.shape[:2])
     interpolation = cv2.INTER_AREA if below_half else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+    return np.asarray(cv2.resize(pixels, size_hw[::-1], interpolation=interpolation), np.uint8)

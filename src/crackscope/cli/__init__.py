@@ -15,6 +15,7 @@ from crackscope.cli.evaluate import evaluate
 from crackscope.cli.export import export
 from crackscope.cli.predict import predict
 from crackscope.cli.recipes import recipes
+from crackscope.cli.scan import scan
 from crackscope.cli.split import split
 from crackscope.cli.train import train
 from crackscope.errors import CrackscopeError
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, split, train, recipes, evaluate, compare, export, predict, bundle, download):
+for command in (demo, split, train, recipes, evaluate, compare, export, predict, scan, bundle, download):
     app.command()(command)
 
 
@@ -56,7 +57,7 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
         if code == 130:
             fail(
-                "interrupted; nothing is half written. Run the same command again: predict and download go on, "
+                "interrupted; nothing is half written. Run the same command again: predict, scan and download go on, "
                 "and so does train with --resume",
                 code=130,
             )

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from crackscope.cache import Progress
 
-__all__ = ["AsJson", "Overwrite", "Part", "Threads", "emit", "fail", "progress_bar", "say"]
+__all__ = ["AsJson", "Overwrite", "Part", "Threads", "emit", "fail", "progress_bar", "say", "scale_number"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing --out.")]
@@ -64,3 +64,20 @@ def progress_bar(task: str) -> Iterator[Progress]:
             bar.update(bar_task, completed=done, total=total)
 
         yield update
+
+
+def scale_number(scale: str, mm_per_px: float | None) -> float | None:
+    """The number behind ``--scale``; None is ``auto``."""
+    if mm_per_px is not None and mm_per_px <= 0:
+        raise typer.BadParameter(f"{mm_per_px:g} must lie above 0.", param_hint="--mm-per-px")
+    if scale == "auto":
+        return None
+    try:
+        value = float(scale)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"'{scale}' is neither auto nor a number above 0.", param_hint="--scale")
+    if mm_per_px is not None:
+        raise typer.BadParameter("give --scale or --mm-per-px, not both.", param_hint="--scale")
+    return value

@@ -27,8 +27,9 @@ def predict(
     """Say for every image whether it shows a crack: crack, uncracked or unsure, with a calibrated probability.
 
     An image whose longer side is at most twice the model's training patches (512 px for the default model), and at most
-    1.5 times the shorter, is a patch. Anything larger is a photo (column unit), and for now a row with an error: photos
-    are scanned, never squashed, and scanning is not built yet. Interrupted, the same command goes on where it stopped.
+    1.5 times the shorter, is a patch. Anything larger is a photo (column unit): it is scanned, never squashed, and its
+    probability is the greatest of any place in it as large as a patch (`crackscope scan` says where). Interrupted, the
+    same command goes on where it stopped.
 
     Example: `crackscope predict patches/ --out predictions.csv`
     """

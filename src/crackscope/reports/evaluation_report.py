@@ -5,7 +5,6 @@ Nothing in it depends on the clock or on where it was written: the same evaluati
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -13,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import classification_report
@@ -24,8 +21,11 @@ from crackscope.evaluation import Evaluation, least_certain, metrics_document, w
 from crackscope.metrics import N_CALIBRATION_BINS
 from crackscope.output import new_folder, write_text
 from crackscope.patches import LABELS
+from crackscope.photo_evaluation import PhotoEvaluation
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.look import png_bytes
+from crackscope.reports.map_sheet import map_sheet
+from crackscope.reports.page import data_uri, environment, picture_bytes
 from crackscope.reports.plots import PLOTS
 from crackscope.reports.wording import (
     FIGURES,
@@ -33,11 +33,10 @@ from crackscope.reports.wording import (
     interval_text,
     number_text,
     origin_text,
-    percent_text,
     resampling_text,
 )
 
-__all__ = ["FILES", "write_evaluation"]
+__all__ = ["FILES", "PHOTO_FILES", "write_evaluation"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -50,6 +49,9 @@ FILES = (
     "report.html",
 )
 """What `write_evaluation` writes."""
+
+PHOTO_FILES = (*FILES, "maps.png")
+"""What it writes where tiles of photos are judged."""
 
 _HEADLINES = ("recall_crack", "precision_crack", "false_alarm_rate", "accuracy", "auroc", "mcc")
 _N_SHOWN = 24
@@ -86,6 +88,7 @@ def write_evaluation(
     out: Path,
     *,
     read_image: Callable[[str], UInt8Array],
+    photos: PhotoEvaluation | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write figures, tables, plots and the page of an evaluation into a folder.
@@ -98,22 +101,28 @@ def write_evaluation(
         out: The folder; its parents are made as needed.
         read_image: From a path of the evaluation to RGB uint8 pixels (h, w, 3). Called for the patches
             shown, at most 24. One that it refuses with a `CrackscopeError` is shown as an empty tile.
+        photos: Where what is judged are tiles of photos: their figures and maps.
         overwrite: Replace a folder that holds nothing but an older evaluation.
 
     Returns:
-        ``out``, holding the `FILES`.
+        ``out``, holding the `FILES`, or the `PHOTO_FILES`.
 
     Raises:
         OutputError: If ``out`` is taken, holds anything else, or cannot be written.
     """
     out = Path(out)
-    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
-        _write_files(evaluation, part, read_image)
+    with new_folder(out, ours=PHOTO_FILES, overwrite=overwrite) as part:
+        _write_files(evaluation, part, read_image, photos)
     return out
 
 
-def _write_files(evaluation: Evaluation, folder: Path, read_image: Callable[[str], UInt8Array]) -> None:
-    document = metrics_document(evaluation)
+def _write_files(
+    evaluation: Evaluation, folder: Path, read_image: Callable[[str], UInt8Array], photos: PhotoEvaluation | None
+) -> None:
+    document = metrics_document(evaluation) | (photos.figures.document() if photos else {})
+    maps = picture_bytes(map_sheet(photos), ".png") if photos else None
+    if maps:
+        (folder / "maps.png").write_bytes(maps)
     write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     write_text(folder / "classification_report.txt", _classification_text(evaluation))
     write_text(folder / "predictions.csv", _predictions_text(evaluation))
@@ -124,8 +133,8 @@ def _write_files(evaluation: Evaluation, folder: Path, read_image: Callable[[str
     items = [(patch.pixels, patch.caption) for patch in shown]
     title = f"{heading} ({LEAKY})" if evaluation.leaky else heading
     sheet = contact_sheet(items, title=title, alert=evaluation.leaky)
-    (folder / "mistakes.png").write_bytes(_encode(sheet, ".png"))
-    write_text(folder / "report.html", _page(evaluation, plots, heading, shown))
+    (folder / "mistakes.png").write_bytes(picture_bytes(sheet, ".png"))
+    write_text(folder / "report.html", _page(evaluation, plots, heading, shown, photos, maps))
 
 
 def _classification_text(evaluation: Evaluation) -> str:
@@ -195,29 +204,33 @@ def _pixels(path: str, read_image: Callable[[str], UInt8Array]) -> UInt8Array:
         return np.full((2, 2, 3), 200, dtype=np.uint8)  # the file went after it was judged; the figures stand
 
 
-def _page(evaluation: Evaluation, plots: dict[str, bytes], heading: str, shown: list[_Shown]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crackscope", "reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number_text, "interval": interval_text, "percent": percent_text}
-    return environment.get_template("evaluation.html").render(
-        evaluation=evaluation,
-        counts=evaluation.confusion_counts.tolist(),
-        figures=FIGURES,
-        n_bins=N_CALIBRATION_BINS,
-        headlines=_HEADLINES,
-        leaks=_leaks_text(evaluation),
-        sample=resampling_text(evaluation),
-        plots={name: _data_uri(content, "png") for name, content in plots.items()},
-        plot_notes=_PLOT_NOTES,
-        heading=heading,
-        shown=[(patch, _thumbnail(patch.pixels)) for patch in shown],
-        refused=evaluation.refused[:_N_REFUSED_LISTED],
+def _page(
+    evaluation: Evaluation,
+    plots: dict[str, bytes],
+    heading: str,
+    shown: list[_Shown],
+    photos: PhotoEvaluation | None,
+    maps: bytes | None,
+) -> str:
+    return (
+        environment()
+        .get_template("evaluation.html")
+        .render(
+            evaluation=evaluation,
+            counts=evaluation.confusion_counts.tolist(),
+            figures=FIGURES,
+            n_bins=N_CALIBRATION_BINS,
+            headlines=_HEADLINES,
+            leaks=_leaks_text(evaluation),
+            sample=resampling_text(evaluation),
+            plots={name: data_uri(content, "png") for name, content in plots.items()},
+            plot_notes=_PLOT_NOTES,
+            heading=heading,
+            shown=[(patch, _thumbnail(patch.pixels)) for patch in shown],
+            refused=evaluation.refused[:_N_REFUSED_LISTED],
+            photo_figures=photos.figures if photos else None,
+            maps=data_uri(maps, "png") if maps else None,
+        )
     )
 
 
@@ -229,12 +242,4 @@ def _leaks_text(evaluation: Evaluation) -> str:
 
 
 def _thumbnail(pixels: UInt8Array) -> str:
-    return _data_uri(_encode(fit_square(pixels, _THUMBNAIL_PX), ".jpg"), "jpeg")
-
-
-def _encode(pixels: UInt8Array, suffix: str) -> bytes:
-    return cv2.imencode(suffix, np.ascontiguousarray(pixels[..., ::-1]))[1].tobytes()
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return data_uri(picture_bytes(fit_square(pixels, _THUMBNAIL_PX), ".jpg"), "jpeg")

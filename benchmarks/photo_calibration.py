@@ -1,0 +1,167 @@
+"""Fit the default bundle's calibration for photos and its verdict, and measure them on photos it has not seen.
+
+    python benchmarks/photo_calibration.py --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv
+        [--masks FOLDER] [--model BUNDLE] [--out BUNDLE]
+
+SDNET2018's tiles are laid back into photos by GRID.csv; photos in RESERVED.csv (surface,photo) are never read. Split
+by photo, seed 0, 70:15:15, as the default bundle was trained: fitted on val, figures on test. Printed:
+
+- of val's tiles, those that get another label alone than read from the photo's map, each at its calibrated threshold:
+  at the patch calibration, at the photo calibration, and at one fitted on other photos of val (five folds);
+- ECE on the footprint, on val (five folds) and on test;
+- on test, and on the photos of FOLDER (images/ and masks/): AUROC, average precision, recall at one false region a
+  photo and pointing accuracy, at the automatic scale, at others, and for the mean of several.
+
+With --out, the bundle is written with both in its card, and 0.375 mm per pixel: SDNET2018's tiles of 256 px show 60 mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from crackscope.bundle import compose, read_backbone, read_bundle, write_model
+from crackscope.card import Calibration
+from crackscope.graphs import Head
+from crackscope.images import decode_photo
+from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
+from crackscope.metrics import measure
+from crackscope.patches import PatchIndex, read_patches
+from crackscope.photo_calibration import fit_photo_calibration, fit_verdict
+from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.prediction import Classifier
+from crackscope.scanning import Scanner
+from crackscope.splits import apply_split, split
+
+MM_PER_PX = 60 / 160
+FOLDS = 5
+SCALES = (0.3125, 0.46875, 0.9375)
+MASK_SCALES = (0.625, 1.0, 2.0)
+COMBINED = (0.46875, 0.625, 0.9375)
+
+
+def part_of(index: PatchIndex, part: str) -> PatchIndex:
+    return index.select([patch for patch in index.patches if patch.part == part])
+
+
+def labels_alone(photos: list[ScannedPhoto], index: PatchIndex, classifier: Classifier) -> np.ndarray:
+    files = [patch.path for one in photos for patch in one.photo.patches]
+    pixels = (decode_photo(index.files.read(path)).pixels for path in files)
+    probabilities = np.concatenate([classifier.probabilities([one]) for one in pixels])
+    return probabilities >= classifier.card.patch.threshold
+
+
+def said(photos: list[ScannedPhoto], calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = calibration.probability(np.concatenate([one.logits for one in photos]))
+    return probabilities, probabilities >= calibration.threshold
+
+
+def ece(photos: list[ScannedPhoto], probabilities: np.ndarray) -> float:
+    labels = np.concatenate([one.photo.labels for one in photos])
+    names = [one.photo.name for one in photos for _ in one.photo.tiles]
+    return measure(labels, probabilities, photos=names, threshold=0.5, n_resamples=10)["ece"].value
+
+
+def across_folds(photos: list[ScannedPhoto]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels of each tile, by a calibration fitted on the other folds' photos."""
+    order = np.random.default_rng(0).permutation(len(photos))
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for fold in np.array_split(order, FOLDS):
+        calibration = fit_photo_calibration([photos[i] for i in order if i not in fold], fitted_on="other folds")
+        found |= {int(i): said([photos[i]], calibration) for i in fold}
+    return tuple(np.concatenate([found[i][k] for i in range(len(photos))]) for k in (0, 1))  # type: ignore[return-value]
+
+
+def combined(several: list[list[ScannedPhoto]]) -> list[ScannedPhoto]:
+    """Maps of several scales, laid over the finest and averaged."""
+    found = []
+    for ones in zip(*several, strict=True):
+        finest = max(ones, key=lambda one: one.map.logits.size)
+        shape = finest.map.logits.shape
+        maps = []
+        for one in ones:
+            sides = zip(shape, one.map.logits.shape, strict=True)
+            rows, columns = (np.minimum((np.arange(n) + 0.5) * m / n, m - 1).astype(int) for n, m in sides)
+            maps.append(one.map.logits[np.ix_(rows, columns)])
+        both = replace(finest.map, logits=np.mean(maps, axis=0, dtype=np.float32))
+        logits = np.array([both.logit_in(box) for box in one.photo.boxes_xyxy(both.photo_hw)])
+        found.append(replace(finest, map=both, logits=logits))
+    return found
+
+
+def row(name: str, scale: str, scanned: list[ScannedPhoto], scanner: Scanner) -> None:
+    found = measure_photos(scanned, scanner, dataset=name)
+    figures = {key: found.tiles.metrics[key] for key in ("auroc", "average_precision", "f1_crack", "ece")}
+    figures |= {"recall": found.figures.recall_at_one_false_region, "pointing": found.figures.pointing_accuracy}
+    cells = " | ".join(f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in figures.values())
+    print(f"| {name} | {scale} | {found.figures.n_photos} | {found.tiles.n_patches:,} | {cells} |", flush=True)
+
+
+def rescaled(scanner: Scanner, photos: list[LabelledPhoto], scale: float | None = None) -> list[ScannedPhoto]:
+    return scan_labelled(photos, scanner, scale=scale)[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--sdnet2018", "--grid", "--reserved"):
+        parser.add_argument(name, required=True)
+    for name in ("--masks", "--model", "--out"):
+        parser.add_argument(name, type=Path)
+    given = parser.parse_args()
+    with Path(given.reserved).open(newline="") as file:
+        reserved = {f"{line['surface']}-{line['photo']}" for line in csv.DictReader(file)}
+    full = read_patches(given.sdnet2018)
+    index = full.select([patch for patch in full.patches if patch.photo not in reserved])
+    index = apply_split(index, split(index, by="photo"))
+    bundle = read_bundle(given.model)
+    scanner = Scanner(bundle)
+    val = rescaled(scanner, photos_by_grid(part_of(index, "val"), given.grid))
+    on = f"{len(val)} photos of SDNET2018, part val"
+    calibration = fit_photo_calibration(val, fitted_on=on)
+    verdict = fit_verdict(val, calibration, fitted_on=on)
+    print(calibration.to_json(), verdict.to_json(), sep="\n")
+    alone = labels_alone(val, index, Classifier(bundle))
+    probabilities, labels = across_folds(val)
+    print(f"{len(alone):,} tiles of val; another label in the photo than alone:")
+    print(f"  patch calibration                     {(said(val, bundle.card.patch)[1] != alone).mean():.4f}")
+    print(f"  photo calibration                     {(said(val, calibration)[1] != alone).mean():.4f}")
+    print(f"  photo calibration, of other folds     {(labels != alone).mean():.4f}")
+    print(f"ECE on val, calibration of other folds: {ece(val, probabilities):.4f}")
+
+    model = onnx.load_model_from_string(bundle.content)
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    weight, bias = tensors["head/weight"][:, :, 0, 0], tensors["head/bias"]
+    card = bundle.card.model_copy(update={"photo": calibration, "verdict": verdict, "mm_per_px": MM_PER_PX})
+    out = given.out or Path("default-with-photos.onnx")
+    head = Head(weight, bias, card.patch.temperature)
+    backbone = replace(read_backbone(given.model or default()), card=bundle.card.backbone)
+    write_model(compose(backbone, head, card), out, overwrite=True)
+    scanner = Scanner(read_bundle(out))
+    head_line = "AUROC | average precision | F1 | ECE | recall at 1 false region a photo | pointing"
+    print(f"| data | scale | photos | tiles | {head_line} |\n| {' | '.join(['---'] * 10)} |")
+    test = photos_by_grid(part_of(index, "test"), given.grid)
+    row("SDNET2018, test", "auto (0.625)", rescaled(scanner, test), scanner)
+    for scale in SCALES:
+        row("SDNET2018, test", f"{scale:g}", rescaled(scanner, test, scale), scanner)
+    several = [rescaled(scanner, test, scale) for scale in COMBINED]
+    row("SDNET2018, test", "mean of " + ", ".join(f"{scale:g}" for scale in COMBINED), combined(several), scanner)
+    if given.masks:
+        photos = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=card.source_px)
+        row("photos with masks", "auto", rescaled(scanner, photos), scanner)
+        for scale in MASK_SCALES:
+            row("photos with masks", f"{scale:g}", rescaled(scanner, photos, scale), scanner)
+
+
+def default() -> Path:
+    from crackscope.bundle import default_bundle
+
+    return default_bundle()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Compare `crackscope scan` with overlapping tiles through Keras and with bare ONNX Runtime, and weigh its memory.
+
+    pip install tensorflow-cpu          # for the Keras side only
+    python benchmarks/scanning.py [PHOTO] [--rounds 3] [--keras-python PYTHON]
+
+PHOTO is of any size; left out, one of 4608×3584 px is drawn. Each side runs in a process of its own, in turn, after a
+warm-up on a small piece, on all cores it is given, with the weights of the default bundle:
+
+- crackscope: from the JPEG on disk to the probabilities of the map, decoding and resizing included;
+- Keras: `model.predict`, batch 32, over tiles of 160 px of the photo as crackscope resizes it, decoded and resized
+  before the clock starts; once every 32 px, which is the stride of crackscope's map, and once every 80 px, half
+  overlapping, which is a map of a sixth as many places. Its MobileNetV2 is checked to give the bundle's own logit;
+- bare ONNX Runtime: the same windows, halo included, cut out before the clock starts.
+
+Prints medians, their ratios, and the peak resident memory of a process that scans 100 megapixels (a drawn photo laid
+side by side), ONNX Runtime and imports included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+TILE, STRIDE, HALF = 160, 32, 80
+SHAPE_100_MEGAPIXELS = (10_000, 10_000)
+
+
+def crackscope_seconds(work: Path) -> list[float]:
+    import crackscope
+    from crackscope.scanning import Scanner
+
+    scanner = Scanner()
+    scanner.scan(crackscope.read_photo(work / "photo.jpg").pixels[:640, :640])
+    start = time.perf_counter()
+    scanner.scan(crackscope.read_photo(work / "photo.jpg")).probabilities.max()
+    return [time.perf_counter() - start]
+
+
+def bare_seconds(work: Path) -> list[float]:
+    import onnxruntime
+
+    from crackscope.bundle import default_bundle
+    from crackscope.scanning import Scanner
+    from crackscope.windows import cut_windows, tidy_cut
+
+    scanner, pixels = Scanner(), np.load(work / "pixels.npy")
+    core = tidy_cut(pixels.shape[:2], scanner.field, max_pixels=scanner.max_pixels)
+    windows = [
+        np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])[None]
+        for window in cut_windows(pixels.shape[:2], scanner.field, core)
+    ]
+    session = onnxruntime.InferenceSession(str(default_bundle()), providers=["CPUExecutionProvider"])
+    session.run(["logit_map"], {"pixels": windows[0][:, :640, :640]})
+    start = time.perf_counter()
+    for window in windows:
+        session.run(["logit_map"], {"pixels": window})
+    return [time.perf_counter() - start]
+
+
+def keras_seconds(work: Path) -> list[float]:
+    import tensorflow as tf
+
+    model = keras_model(tf, np.load(work / "weights.npz"))
+    pixels, known = np.load(work / "pixels.npy"), np.load(work / "known.npz")
+    np.testing.assert_allclose(model.predict(known["tile"], verbose=0)[0, 0], known["logit"], rtol=1e-2, atol=1e-2)
+    return [tiles_seconds(tf, model, pixels, stride) for stride in (STRIDE, HALF)]
+
+
+def tiles_seconds(tf, model, pixels: np.ndarray, stride: int) -> float:
+    places = [
+        (y, x)
+        for y in range(0, pixels.shape[0] - TILE + 1, stride)
+        for x in range(0, pixels.shape[1] - TILE + 1, stride)
+    ]
+
+    def tiles():
+        for y, x in places:
+            yield pixels[y : y + TILE, x : x + TILE]
+
+    shape = tf.TensorSpec((TILE, TILE, 3), tf.uint8)
+    batches = tf.data.Dataset.from_generator(tiles, output_signature=shape).batch(32).prefetch(2)
+    model.predict(batches.take(2), verbose=0)
+    start = time.perf_counter()
+    model.predict(batches, verbose=0)
+    return time.perf_counter() - start
+
+
+def keras_model(tf, weights):
+    """MobileNetV2 with the bundle's weights: its convolutions have batch normalisation folded in, so a bias each."""
+    keras = tf.keras
+    base = keras.applications.MobileNetV2((TILE, TILE, 3), include_top=False, weights=None)
+    layers = [layer for layer in base.layers if layer.weights]  # a convolution and its BatchNorm by turns
+    for i, (convolution, norm) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
+        kernel, bias = weights[f"kernel{i}"], weights[f"bias{i}"]
+        depthwise = "epthwise" in type(convolution).__name__
+        convolution.set_weights([kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))])
+        one = np.ones_like(bias)
+        norm.set_weights([one * np.sqrt(1 + norm.epsilon), bias, 0 * one, one])
+    pixels = keras.Input((TILE, TILE, 3), dtype="uint8")
+    features = base(keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels), training=False)
+    head = keras.layers.Dense(1)
+    model = keras.Model(pixels, head(keras.layers.GlobalAveragePooling2D()(features)))
+    head.set_weights([weights["head"].T, weights["head_bias"]])
+    return model
+
+
+def memory_mb(work: Path) -> list[float]:
+    import crackscope
+
+    crackscope.scan(work / "large.jpg").probabilities.max()
+    status = Path("/proc/self/status").read_text()
+    return [float(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1e3]
+
+
+def prepare(work: Path, photo: Path | None) -> None:
+    """What the sides are given: photo, resized pixels, weights, a known logit, and 100 megapixels."""
+    import cv2
+    import onnx
+
+    import crackscope
+    from crackscope.bundle import read_bundle
+    from crackscope.drawing import draw_photo
+    from crackscope.preprocessing import resize_photo
+    from crackscope.scanning import scale_of
+
+    drawn = draw_photo(seed=0).pixels
+    pixels = crackscope.read_photo(photo).pixels if photo else laid(drawn, (3584, 4608))
+    cv2.imwrite(str(work / "photo.jpg"), pixels[..., ::-1])
+    cv2.imwrite(str(work / "large.jpg"), laid(drawn, SHAPE_100_MEGAPIXELS)[..., ::-1])
+    bundle = read_bundle()
+    pixels = crackscope.read_photo(work / "photo.jpg").pixels
+    np.save(work / "pixels.npy", resize_photo(pixels, scale_of(bundle.card, pixels.shape[:2])))
+    graph = onnx.load_model_from_string(bundle.content).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv" and not node.name.startswith("head/")]
+    weights = {f"kernel{i}": values[node.input[1]] for i, node in enumerate(convolutions)}
+    weights |= {f"bias{i}": values[node.input[2]] for i, node in enumerate(convolutions)}
+    weights |= {"head": values["head/weight"][:, :, 0, 0], "head_bias": values["head/bias"]}
+    np.savez(work / "weights.npz", **weights)
+    tile = np.load(work / "pixels.npy")[None, :TILE, :TILE]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(bundle.content, providers=["CPUExecutionProvider"])
+    np.savez(work / "known.npz", tile=tile, logit=session.run(["logits"], {"pixels": tile})[0][0, 0])
+
+
+def laid(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    times = [-(-wanted // there) for wanted, there in zip(shape, pixels.shape[:2], strict=True)]
+    return np.tile(pixels, (*times, 1))[: shape[0], : shape[1]]
+
+
+SIDES = {"crackscope": crackscope_seconds, "keras": keras_seconds, "bare": bare_seconds, "memory": memory_mb}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", type=Path, nargs="?")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keras-python", default=sys.executable, help="a Python that has TensorFlow")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        print(json.dumps(SIDES[given.side](given.work)))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        prepare(work, given.photo)
+
+        def measured(side: str) -> list[float]:
+            python = given.keras_python if side == "keras" else sys.executable
+            command = [python, __file__, "--side", side, "--work", place]
+            found = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            return json.loads(found.stdout.splitlines()[-1])
+
+        rounds = [{side: measured(side) for side in ("crackscope", "keras", "bare")} for _ in range(given.rounds)]
+        shape = np.load(work / "pixels.npy", mmap_mode="r").shape
+        peak_mb = measured("memory")[0]
+    ours, bare = (statistics.median(one[side][0] for one in rounds) for side in ("crackscope", "bare"))
+    dense, half = (statistics.median(one["keras"][i] for one in rounds) for i in (0, 1))
+    print(f"{shape[1]}×{shape[0]} px for the network, {given.rounds} rounds, medians:")
+    print(f"crackscope {ours:.2f} s   Keras, every 32 px {dense:.1f} s   every 80 px {half:.1f} s   bare {bare:.2f} s")
+    print(f"Keras, same map stride / crackscope:      {dense / ours:.1f}")
+    print(f"Keras, half overlapping / crackscope:     {half / ours:.1f}")
+    print(f"crackscope's speed / bare ONNX Runtime's: {bare / ours:.2f}")
+    print(f"100 megapixels: {peak_mb:.0f} MB resident at most")
+
+
+if __name__ == "__main__":
+    main()

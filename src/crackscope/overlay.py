@@ -1,0 +1,75 @@
+"""A photo with what a scan found drawn over it: regions tinted and outlined, their boxes numbered by rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from crackscope.crack_map import CrackMap
+
+__all__ = ["draw_overlay", "shrunk"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_TINT = np.array((230, 159, 0), np.float32)  # amber for little above the threshold
+_STRONG = np.array((213, 94, 0), np.float32)  # vermilion for certain
+_OPACITY = 0.35
+_WHITE, _INK = (255, 255, 255), (27, 39, 51)
+
+
+def draw_overlay(
+    found: CrackMap, pixels: UInt8Array, *, threshold: float | None = None, longest_px: int | None = None
+) -> UInt8Array:
+    """See `crackscope.crack_map.CrackMap.overlay`."""
+    chosen = found.calibration.threshold if threshold is None else threshold
+    picture: UInt8Array = shrunk(pixels, longest_px or max(pixels.shape[:2])).copy()
+    regions = found.regions(chosen)
+    if not regions:
+        return picture
+    height, width = picture.shape[:2]
+    probabilities = _stretched(found, (height, width))
+    inside = probabilities >= chosen
+    certainty = ((probabilities[inside] - chosen) / max(1e-6, 1 - chosen))[:, None]
+    tint = _TINT + certainty * (_STRONG - _TINT)
+    picture[inside] = np.round((1 - _OPACITY) * picture[inside] + _OPACITY * tint).astype(np.uint8)
+    line_px = max(1, round(max(height, width) / 800))
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
+    scale_y, scale_x = height / found.photo_hw[0], width / found.photo_hw[1]
+    for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
+        left, top = region.box_xyxy[0] * scale_x, region.box_xyxy[1] * scale_y
+        _write(picture, str(number), (round(left), round(top)), line_px)
+    return picture
+
+
+def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
+    """The picture with its longer side at most so long; itself where it is no longer."""
+    height, width = pixels.shape[:2]
+    factor = longest_px / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _stretched(found: CrackMap, size_hw: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Probabilities at every pixel of a picture of the whole photo: those of the cell it lies in."""
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * whole / n / cell, n_cells - 1).astype(np.int64)
+        for n, whole, cell, n_cells in zip(size_hw, found.photo_hw, found.cell_px, found.logits.shape, strict=True)
+    )
+    return found.probabilities[np.ix_(rows, columns)]
+
+
+def _write(picture: UInt8Array, text: str, corner_xy: tuple[int, int], line_px: int) -> None:
+    """A number on a dark plate, its upper left corner at a point, kept inside the picture."""
+    size = max(0.4, max(picture.shape[:2]) / 2200)
+    (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line_px)
+    x = max(0, min(corner_xy[0], picture.shape[1] - width - 5))  # a rectangle's last pixel is drawn too
+    y = max(0, min(corner_xy[1], picture.shape[0] - height - baseline - 3))
+    cv2.rectangle(picture, (x, y), (x + width + 4, y + height + baseline + 2), _INK, -1)
+    cv2.putText(picture, text, (x + 2, y + height + 1), cv2.FONT_HERSHEY_SIMPLEX, size, _WHITE, line_px, cv2.LINE_AA)

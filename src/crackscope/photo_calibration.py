@@ -1,0 +1,113 @@
+"""A bundle learns to read photos: a second calibration, for a patch's footprint inside a photo, and a verdict's rule.
+
+A window sees surroundings that a patch does not, so logits of the same place differ. Both are fitted on validation
+photos whose tiles are labelled, never on those that a figure is reported on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+
+from crackscope.calibration import fit_calibration, fit_shift
+from crackscope.card import Calibration, Verdict
+from crackscope.crack_map import pool_footprints
+from crackscope.errors import DataError
+from crackscope.photo_evaluation import ScannedPhoto
+
+__all__ = ["fit_photo_calibration", "fit_verdict"]
+
+STRETCH_TILES = 4
+"""Tiles along a side of the stretches that stand for photos: photos without any crack are rare."""
+
+FALSE_ALARMS = 0.10
+"""Share of stretches without a crack that may be called ``crack``."""
+
+MISSED = 0.05
+"""Share of stretches with a crack that may be called ``uncracked``."""
+
+
+def fit_photo_calibration(scanned: Sequence[ScannedPhoto], *, fitted_on: str) -> Calibration:
+    """Shift and temperature, then threshold and unsure band, from the logits of labelled tiles.
+
+    Args:
+        scanned: Validation photos, from `crackscope.photo_evaluation.scan_labelled`.
+        fitted_on: Data and part, for the card.
+
+    Raises:
+        DataError: If the tiles lack a label.
+    """
+    labels = np.concatenate([one.photo.labels for one in scanned])
+    logits = np.concatenate([one.logits for one in scanned])
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"{fitted_on}: the tiles of {len(scanned)} photos have one label only. Give photos with both.")
+    shift = fit_shift(logits, labels)
+    found = fit_calibration(logits + shift, labels, fitted_on=fitted_on)
+    return found.model_copy(update={"shift": shift})
+
+
+def fit_verdict(scanned: Sequence[ScannedPhoto], calibration: Calibration, *, fitted_on: str) -> Verdict:
+    """From which greatest probability a photo is called ``crack``, and from which ``unsure``.
+
+    At the threshold, at most `FALSE_ALARMS` of the stretches without a cracked tile are called crack; below the unsure
+    band, at most `MISSED` of the others are missed.
+
+    Args:
+        scanned: Validation photos.
+        calibration: From `fit_photo_calibration`.
+        fitted_on: Data and part, for the card.
+
+    Raises:
+        DataError: If there is no stretch with a crack, or none without.
+    """
+    clean: list[float] = []
+    cracked: list[float] = []
+    stretch_px = 0
+    for one in scanned:
+        for peak, label, side_px in _stretches(one, calibration):
+            (cracked if label else clean).append(peak)
+            stretch_px = side_px
+    if not clean or not cracked:
+        raise DataError(
+            f"{fitted_on}: {len(clean)} stretches of {STRETCH_TILES}×{STRETCH_TILES} tiles without a crack, "
+            f"{len(cracked)} with one. Give photos that have both."
+        )
+    peaks, others = np.array(clean), np.array(cracked)
+    # A hair above the greatest peaks that may alarm, and below the least that may be missed.
+    threshold = float(np.nextafter(np.quantile(peaks, 1 - FALSE_ALARMS, method="higher"), 2))
+    unsure_low = min(threshold, float(np.quantile(others, MISSED, method="lower")))
+    return Verdict(
+        threshold=min(1.0, threshold),
+        unsure_low=unsure_low,
+        stretch_px=stretch_px,
+        n_clean=len(clean),
+        false_alarm_rate=float((peaks >= threshold).mean()),
+        n_cracked=len(cracked),
+        missed_rate=float((others < unsure_low).mean()),
+        fitted_on=fitted_on,
+    )
+
+
+def _stretches(one: ScannedPhoto, calibration: Calibration) -> list[tuple[float, int, int]]:
+    """Greatest probability inside each square of tiles that are all labelled, whether one is cracked, and its side."""
+    probabilities = calibration.probability(pool_footprints(one.map.logits, one.map.footprint_cells))
+    height, width = one.map.photo_hw
+    boxes = one.photo.boxes
+    n_rows, n_columns = (round(1 / float((boxes[:, i + 2] - boxes[:, i]).min())) for i in (1, 0))
+    labels = np.full((n_rows, n_columns), -1)
+    rows, columns = np.round(boxes[:, 1] * n_rows).astype(int), np.round(boxes[:, 0] * n_columns).astype(int)
+    labels[rows, columns] = one.photo.labels
+    reach = one.map.footprint_cells - 1
+    found = []
+    for row, column in product(range(0, n_rows, STRETCH_TILES), range(0, n_columns, STRETCH_TILES)):
+        inside = labels[row : row + STRETCH_TILES, column : column + STRETCH_TILES]
+        if inside.shape != (STRETCH_TILES, STRETCH_TILES) or (inside < 0).any():
+            continue
+        top, bottom = row * height / n_rows, (row + STRETCH_TILES) * height / n_rows
+        left, right = column * width / n_columns, (column + STRETCH_TILES) * width / n_columns
+        cells = one.map.cells_in((left, top, right, bottom))
+        places = tuple(slice(axis.start, max(axis.start + 1, axis.stop - reach)) for axis in cells)  # wholly inside
+        found.append((float(probabilities[places].max()), int(inside.any()), round(bottom - top)))
+    return found

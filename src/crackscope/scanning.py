@@ -1,0 +1,232 @@
+"""A photo becomes a `CrackMap`: brought to the model's scale, cut into windows with a halo, stitched.
+
+The map is that of the whole photo at once, whatever the size of the windows: their halo covers the receptive field, and
+they start at multiples of the stride. So memory is bounded by the window, not by the photo.
+
+**Verdict.** A photo is called ``crack`` where the greatest probability of any footprint reaches the card's verdict
+threshold, ``unsure`` somewhat below, and else ``uncracked``. The card says how often that was wrong
+(`crackscope.card.Verdict`).
+
+**Scale.** A model was trained at some millimetres per pixel, as far as that is known, and on patches of some size in
+pixels. Where the photo's own millimetres per pixel are given, it is brought to the model's. Otherwise ``auto`` takes a
+camera's photo for one of the kind that training patches were cut from, and shrinks it as they were. A photo that would
+then have a shorter side below `SMALL_PX` was shrunk by somebody before: it is brought to that size, at most
+`MAX_ENLARGEMENT` times its own. An image of patch size is brought to the size of a patch.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from crackscope.bundle import Bundle, read_bundle
+from crackscope.card import Calibration, Card
+from crackscope.crack_map import CrackMap
+from crackscope.errors import BundleError, DataError, ImageError
+from crackscope.images import Photo, read_photo
+from crackscope.prediction import Classifier, open_session, require_rgb, unit_of
+from crackscope.preprocessing import MIN_PX, resize_photo
+from crackscope.streaming import default_threads
+from crackscope.windows import ReceptiveField, cut_windows, receptive_field, tidy_cut
+
+__all__ = ["MAX_ENLARGEMENT", "SMALL_PX", "Scanner", "auto_scale", "scale_of", "scan", "scanner_of"]
+
+FloatArray = npt.NDArray[np.float32]
+UInt8Array = npt.NDArray[np.uint8]
+
+_SCANNERS: WeakKeyDictionary[Classifier, Scanner] = WeakKeyDictionary()
+_OPENING = threading.Lock()
+
+SMALL_PX = 1280
+"""Shorter side, for the network, below which a photo is taken for one that was shrunk."""
+
+MAX_ENLARGEMENT = 2.0
+"""Of a photo, at most."""
+
+MAX_PIXELS = 3_800_000
+"""Pixels of a window, halo included: MobileNetV2 takes about 200 bytes for each."""
+
+
+def scan(
+    photo: Photo | UInt8Array | str | Path,
+    model: Scanner | Classifier | Bundle | str | Path | None = None,
+    *,
+    scale: float | None = None,
+    mm_per_px: float | None = None,
+) -> CrackMap:
+    """Scan one photo.
+
+    Args:
+        photo: From `crackscope.read_photo`, a path, or an array (H, W, 3) of uint8 RGB.
+        model: From `crackscope.load`, or what it takes, or a `Scanner`; the default bundle where left out.
+        scale: Pixels of the network per pixel of the photo; see the module's docstring where left out.
+        mm_per_px: Of the photo, where it is known; in place of a scale.
+
+    Raises:
+        BundleError: If the model is no bundle, or does not know its millimetres per pixel and they are asked for.
+        DataError: If the array is of another shape or type.
+        ImageError: If the photo cannot be read, or is too small to show anything.
+
+    Example:
+        >>> from crackscope.drawing import draw_photo
+        >>> found = scan(draw_photo(seed=0).pixels)
+        >>> found.probabilities.shape == found.logits.shape
+        True
+    """
+    if isinstance(photo, (str, Path)):
+        photo = read_photo(photo)
+    scanner = model if isinstance(model, Scanner) else scanner_of(model)
+    return scanner.scan(photo, scale=scale, mm_per_px=mm_per_px)
+
+
+def scanner_of(model: Classifier | Bundle | str | Path | None = None, *, threads: int | None = None) -> Scanner:
+    """A scanner of a model; that of a classifier is opened once, and has its threads."""
+    if not isinstance(model, Classifier):
+        return Scanner(model, threads=threads)
+    with _OPENING:
+        if model not in _SCANNERS:
+            _SCANNERS[model] = Scanner(model.bundle, threads=model.threads)
+        return _SCANNERS[model]
+
+
+class Scanner:
+    """A loaded bundle that scans photos. Safe to use from several threads: one window is computed at a time.
+
+    Args:
+        model: A bundle, or its path; the default one where left out.
+        threads: Cores that one photo is computed on; all where left out.
+        max_pixels: Of a window, halo included; see `crackscope.windows.tidy_cut`.
+    """
+
+    def __init__(
+        self, model: Bundle | str | Path | None = None, *, threads: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        bundle = model if isinstance(model, Bundle) else read_bundle(model)
+        self.card: Card = bundle.card
+        self.name = f"{bundle.card.name}@{bundle.sha256[:12]}"
+        self.sha256 = bundle.sha256
+        self.field: ReceptiveField = receptive_field(onnx.load_model_from_string(bundle.content).graph)
+        self.max_pixels = max_pixels
+        self._one_window = threading.Lock()  # two at once would take twice the memory, and no less time
+        self._label = self.card.labels.index("crack")
+        threads = threads or default_threads()  # outside the try: a wrong setting is no fault of the bundle
+        try:
+            self._session: Any = open_session(bundle.content, threads=threads, plan_memory=False)
+        except Exception as error:  # ONNX Runtime raises its own kinds
+            why = " ".join(str(error).split())[:200]
+            raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
+
+    def label_of(self, found: CrackMap) -> str:
+        """What the photo is called: ``crack``, ``unsure`` or ``uncracked``, by its greatest probability."""
+        return (self.card.verdict or self.calibration).label(found.peak_probability)
+
+    @property
+    def threshold(self) -> float:
+        """Greatest probability of a photo from which it is called ``crack``."""
+        return (self.card.verdict or self.calibration).threshold
+
+    @property
+    def calibration(self) -> Calibration:
+        """For footprints inside photos; the one for patches where no other was fitted."""
+        return self.card.photo or self.card.patch
+
+    def scan(
+        self, photo: Photo | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
+    ) -> CrackMap:
+        """Scan one photo; see `scan`."""
+        pixels, path = (photo.pixels, photo.path) if isinstance(photo, Photo) else (photo, "")
+        require_rgb(pixels)
+        height, width = pixels.shape[:2]
+        if min(height, width) < MIN_PX:
+            raise ImageError(f"{width}×{height} px is too small to show anything (at least {MIN_PX} px a side)")
+        chosen = scale_of(self.card, (height, width), scale=scale, mm_per_px=mm_per_px)
+        resized = resize_photo(pixels, chosen)
+        stride = self.field.stride_px
+        return CrackMap(
+            logits=self.logit_map(resized),
+            photo_hw=(height, width),
+            cell_px=(stride * height / resized.shape[0], stride * width / resized.shape[1]),
+            footprint_cells=max(1, round(self.card.patch_px / stride)),
+            calibration=self.calibration,
+            scale=chosen,
+            path=path,
+        )
+
+    def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> FloatArray:
+        """Logits of every cell, shape (⌈H/32⌉, ⌈W/32⌉), as of the whole picture at once.
+
+        Args:
+            pixels: Array (H, W, 3) of uint8 RGB, at the network's scale.
+            window_px: Side of a window without its halo, a multiple of the stride; the best one if left out.
+
+        Raises:
+            BundleError: If the network gives something that is not a number.
+            DataError: If `window_px` is no multiple of the stride.
+        """
+        if window_px is not None and (window_px < 1 or window_px % self.field.stride_px):
+            raise DataError(f"a window of {window_px} px; it must be a multiple of {self.field.stride_px}.")
+        size_hw = (pixels.shape[0], pixels.shape[1])
+        core_hw = (window_px, window_px) if window_px else tidy_cut(size_hw, self.field, max_pixels=self.max_pixels)
+        stride = self.field.stride_px
+        found = np.empty((-(-size_hw[0] // stride), -(-size_hw[1] // stride)), np.float32)
+        for window in cut_windows(size_hw, self.field, core_hw):
+            part = np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])
+            with self._one_window:
+                logits = self._session.run(["logit_map"], {"pixels": part[None]})[0][0, self._label]
+            found[slice(*window.rows), slice(*window.columns)] = logits[window.inside]
+        if not np.isfinite(found).all():
+            raise BundleError(f"{self.name}: the network gave something that is not a number. Train the bundle again.")
+        return found
+
+
+def scale_of(
+    card: Card, photo_hw: tuple[int, int], *, scale: float | None = None, mm_per_px: float | None = None
+) -> float:
+    """Pixels of the network per pixel of a photo.
+
+    Args:
+        card: Of the model.
+        photo_hw: Height and width of the photo, in pixels.
+        scale: Taken as it is.
+        mm_per_px: Of the photo.
+
+    Raises:
+        BundleError: If millimetres are given, and the card does not know its own.
+        DataError: If both are given, or one is not above 0.
+
+    Example:
+        >>> scale_of(read_bundle().card, (3000, 4000)), scale_of(read_bundle().card, (640, 960))
+        (0.625, 2.0)
+    """
+    if scale is not None and mm_per_px is not None:
+        raise DataError(f"scale {scale:g} and {mm_per_px:g} mm per pixel were both given. Give one of them.")
+    for name, value in (("scale", scale), ("mm per pixel", mm_per_px)):
+        if value is not None and not 0 < value < float("inf"):
+            raise DataError(f"{name} is {value:g}; it must lie above 0.")
+    if mm_per_px is None:
+        return auto_scale(card, photo_hw) if scale is None else scale
+    if card.mm_per_px is None:
+        raise BundleError(
+            f"{card.name}: the model does not know at how many mm per pixel it was trained. Give a scale instead."
+        )
+    return mm_per_px / card.mm_per_px
+
+
+def auto_scale(card: Card, photo_hw: tuple[int, int]) -> float:
+    """What a photo is scaled by where nothing is known of it but its size; see the module's docstring.
+
+    Args:
+        card: Of the model.
+        photo_hw: Height and width of the photo, in pixels.
+    """
+    shorter = min(photo_hw)
+    if unit_of(photo_hw, card) == "patch":
+        return card.patch_px / shorter
+    as_trained = card.patch_px / card.source_px
+    return max(as_trained, min(SMALL_PX / shorter, MAX_ENLARGEMENT))
