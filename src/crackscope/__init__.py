@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crackscope.quantisation import Export, export
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
+    from crackscope.robustness import Robustness, measure_robustness
     from crackscope.rows import predict
     from crackscope.scanning import scan
     from crackscope.splits import Split, apply_split, read_split, split, write_split
@@ -42,6 +43,7 @@ _HOMES = {
     "PredictionRow": "prediction",
     "Recipe": "training.recipes",
     "Region": "crack_map",
+    "Robustness": "robustness",
     "Run": "training.runs",
     "Split": "splits",
     "apply_split": "splits",
@@ -54,6 +56,7 @@ _HOMES = {
     "evaluate_photos": "judging",
     "export": "quantisation",
     "load": "prediction",
+    "measure_robustness": "robustness",
     "predict": "rows",
     "read_bundle": "bundle",
     "read_patches": "patches",
@@ -83,6 +86,7 @@ __all__ = [
     "PredictionRow",
     "Recipe",
     "Region",
+    "Robustness",
     "Run",
     "Split",
     "apply_split",
@@ -95,6 +99,7 @@ __all__ = [
     "evaluate_photos",
     "export",
     "load",
+    "measure_robustness",
     "predict",
     "read_bundle",
     "read_patches",

@@ -15,6 +15,7 @@ from crackscope.cli.evaluate import evaluate
 from crackscope.cli.export import export
 from crackscope.cli.predict import predict
 from crackscope.cli.recipes import recipes
+from crackscope.cli.robustness import robustness
 from crackscope.cli.scan import scan
 from crackscope.cli.split import split
 from crackscope.cli.train import train
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, split, train, recipes, evaluate, compare, export, predict, scan, bundle, download):
+for command in (demo, split, train, recipes, evaluate, robustness, compare, export, predict, scan, bundle, download):
     app.command()(command)
 
 

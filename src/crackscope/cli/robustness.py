@@ -1,0 +1,90 @@
+"""``crackscope robustness``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Part, Threads, emit, progress_bar, say
+
+if TYPE_CHECKING:
+    from crackscope.robustness import Robustness
+
+__all__ = ["robustness"]
+
+
+def robustness(
+    data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
+    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
+    part: Annotated[Part | None, typer.Option(help="train, val or test; test if there are parts.")] = None,
+    max_patches: Annotated[int, typer.Option(min=2, help="At most so many, half of them cracked if possible.")] = 1000,
+    out: Annotated[Path, typer.Option(help="Folder for figures, chart and samples.")] = Path("robustness"),
+    seed: Annotated[int, typer.Option(help="Of the choice of patches and of the bootstrap.")] = 0,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on photographs gone wrong: blur, noise, JPEG, light, shadow, stain, distance, turning.
+
+    Eleven corruptions at five strengths each: recall, false alarms, calibration error and share of unsure answers, with
+    95 % intervals over photos, a chart and a picture of what each corruption looks like.
+
+    Example: `crackscope robustness metu.tar --model runs/metu/model.onnx --split split.csv --out robustness`
+    """
+    from crackscope.output import require_free_folder
+    from crackscope.patches import read_patches
+    from crackscope.prediction import load
+    from crackscope.reports.robustness_report import FILES, write_robustness
+    from crackscope.robustness import measure_robustness
+
+    require_free_folder(out, ours=FILES, overwrite=overwrite)
+    classifier, index = load(model, threads=threads), read_patches(data)
+    with progress_bar("corrupting and judging") as progress:
+        found = measure_robustness(
+            index,
+            classifier,
+            split=split,
+            part=part.value if part else None,
+            max_patches=max_patches,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+    unread = {path for path, _ in found.refused}
+    shown = next((p.path for p in index.patches if p.label == "crack" and p.path not in unread), None)
+    write_robustness(found, out, sample=index.read_pixels(shown) if shown else None, overwrite=overwrite)
+    if found.n_seen:
+        say(f"The model was trained on {found.n_seen} of these patches, or their photos: all figures are leaky.")
+    for path, why in found.refused[:5]:
+        say(f"{path}: {why}")
+    status = {"status": "refused" if found.refused else "done", "out": str(out)}
+    emit(status | found.document(), as_json=as_json, text=_text(found, out))
+    if found.refused:
+        raise typer.Exit(3)
+
+
+def _text(found: Robustness, out: Path) -> str:
+    from crackscope.corruptions import CORRUPTIONS, STRENGTHS
+
+    mark = "leaky | " if found.n_seen else ""
+    lines = [
+        f"{found.model} on {found.dataset}, {found.n_patches:,} patches ({found.n_crack:,} crack):",
+        f"{mark}recall / false alarms",
+        f"{mark}{'strength':14}" + "".join(f"{strength:>14}" for strength in STRENGTHS) + f"{'mean error':>13}",
+    ]
+    for name in CORRUPTIONS:
+        cells = (
+            f"{one.figures['recall_crack'].value:.3f} / {one.figures['false_alarm_rate'].value:.3f}"
+            for one in found.of(name)
+        )
+        row = "".join(f"{cell:>14}" for cell in cells)
+        lines.append(f"{mark}{name.replace('_', ' '):14}{row}{found.corruption_error(name):>13.3f}")
+    clean = found.clean.figures
+    lines.append(
+        f"{mark}as they are: {clean['recall_crack'].value:.3f} / {clean['false_alarm_rate'].value:.3f}, error "
+        f"{found.clean.error:.3f}; mean corruption error {found.mean_corruption_error:.3f}"
+    )
+    return "\n".join([*lines, f"chart: {out / 'robustness.png'}"])
