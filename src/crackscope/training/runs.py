@@ -7,11 +7,8 @@ import platform
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from typing import Any
 import crackscope
 from crackscope.bundle import default_bundle, read_backbone, read_bundle, write_model
 from crackscope.cache import Progress
-from crackscope.errors import MissingExtraError, OutputError, RecipeError, SplitError
+from crackscope.errors import OutputError, RecipeError, SplitError
 from crackscope.evaluation import Evaluation, metrics_document
 from crackscope.leaks import check_split
 from crackscope.output import new_folder, require_free_folder, write_text
@@ -119,7 +116,6 @@ def train(
         require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite)
     else:
         _require_free_run(folder, resume=resume, overwrite=overwrite)
-        threading.Thread(target=_import_ahead, name="crackscope-import").start()
     index = data if isinstance(data, PatchIndex) else read_patches(data)
     assigned = split_of(index, split)
     parts = apply_split(index, assigned)
@@ -167,13 +163,6 @@ def train(
     document["data"]["n_refused"] = len(done.refused)
     write_text(folder / "run.json", json.dumps(document, indent=2) + "\n", overwrite=True)
     return Run(folder, done.evaluation, document, done.refused)
-
-
-def _import_ahead() -> None:
-    """Load what a recipe needs, which takes seconds, while leaks are looked for. What is missing is told later."""
-    with suppress(ImportError, AttributeError, MissingExtraError):
-        import_module("crackscope.training.recipe_run")
-        import_module("transformers").AutoModel  # noqa: B018 - it is imported when it is asked for
 
 
 def _settings(
