@@ -8,6 +8,7 @@ by photo, seed 0, 70:15:15, as the default bundle was trained: fitted on val, fi
 
 - of val's tiles, those that get another label alone than read from the photo's map, each at its calibrated threshold:
   at the patch calibration, at the photo calibration, and at one fitted on other photos of val (five folds);
+- how often the verdict errs on stretches of val, which it was fitted on, and of test (in the card that is printed);
 - ECE on the footprint, on val (five folds) and on test;
 - on test, and on the photos of FOLDER (images/ and masks/): AUROC, average precision, recall at one false region a
   photo and pointing accuracy, at the automatic scale, at others, and for the mean of several.
@@ -32,7 +33,7 @@ from crackscope.images import decode_photo
 from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.metrics import measure
 from crackscope.patches import PatchIndex, read_patches
-from crackscope.photo_calibration import fit_photo_calibration, fit_verdict
+from crackscope.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
 from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
 from crackscope.prediction import Classifier
 from crackscope.scanning import Scanner
@@ -124,6 +125,15 @@ def main() -> None:
     on = f"{len(val)} photos of SDNET2018, part val"
     calibration = fit_photo_calibration(val, fitted_on=on)
     verdict = fit_verdict(val, calibration, fitted_on=on)
+    test = photos_by_grid(part_of(index, "test"), given.grid)
+    tested = rescaled(scanner, test)
+    print(
+        f"verdict on val: {verdict.false_alarm_rate:.3f} of {verdict.n_clean} stretches without a crack alarm, ", end=""
+    )
+    print(f"{verdict.missed_rate:.3f} of {verdict.n_cracked} with one are missed")
+    verdict = measured_verdict(
+        verdict, tested, calibration, measured_on=f"{len(tested)} photos of SDNET2018, part test"
+    )
     print(calibration.to_json(), verdict.to_json(), sep="\n")
     alone = labels_alone(val, index, Classifier(bundle))
     probabilities, labels = across_folds(val)
@@ -144,7 +154,6 @@ def main() -> None:
     scanner = Scanner(read_bundle(out))
     head_line = "AUROC | average precision | F1 | ECE | recall at 1 false region a photo | pointing"
     print(f"| data | scale | photos | tiles | {head_line} |\n| {' | '.join(['---'] * 10)} |")
-    test = photos_by_grid(part_of(index, "test"), given.grid)
     row("SDNET2018, test", "auto (0.625)", rescaled(scanner, test), scanner)
     for scale in SCALES:
         row("SDNET2018, test", f"{scale:g}", rescaled(scanner, test, scale), scanner)

@@ -274,7 +274,12 @@ def regions_by_scipy(found: CrackMap, threshold: float) -> list[Region]:
         sides = lefts[columns][0], tops[rows][0], rights[columns][-1], bottoms[rows][-1]
         box = int(sides[0]), int(sides[1]), round(sides[2]), round(sides[3])
         area_px = round(areas[numbers == number].sum())
-        regions.append(Region(box, area_px, float(values.max()), float(values.mean(dtype=float))))
+        at = np.argwhere((numbers == number) & (found.probabilities == values.max()))[0]
+        peak = tuple(
+            int((first[i] + last[i]) / 2)
+            for first, last, i in zip((lefts, tops), (rights, bottoms), at[::-1], strict=True)
+        )
+        regions.append(Region(box, area_px, float(values.max()), float(values.mean(dtype=float)), (peak[0], peak[1])))
     return sorted(regions, key=lambda one: (-one.peak_probability, -one.area_px, one.box_xyxy))
 
 
@@ -282,7 +287,9 @@ def regions_by_scipy(found: CrackMap, threshold: float) -> list[Region]:
 @given(maps(), st.floats(0, 1))
 def test_regions_are_what_scipy_finds(found: CrackMap, threshold: float) -> None:
     regions, expected = found.regions(threshold), regions_by_scipy(found, threshold)
-    assert [region.box_xyxy for region in regions] == [region.box_xyxy for region in expected]
+    assert [(region.box_xyxy, region.peak_xy) for region in regions] == [
+        (region.box_xyxy, region.peak_xy) for region in expected
+    ]
     assert [region.peak_probability for region in regions] == [region.peak_probability for region in expected]
     for region, same in zip(regions, expected, strict=True):
         assert region.area_px == pytest.approx(same.area_px, abs=1)

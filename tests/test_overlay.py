@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crackscope import overlay
 from crackscope.card import Calibration
 from crackscope.crack_map import CrackMap
+from crackscope.errors import DataError
 from crackscope.overlay import draw_overlay, shrunk
 
 UInt8Array = np.ndarray[Any, np.dtype[np.uint8]]
@@ -202,3 +203,24 @@ def test_shrinking_keeps_the_aspect(height: int, width: int, longest_px: int) ->
 
 def test_every_public_name_is_documented() -> None:
     assert [name for name in overlay.__all__ if not getattr(overlay, name).__doc__] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((64, 96), np.uint8), np.zeros((64, 96, 3)), np.zeros((64, 96, 4), np.uint8)]
+)
+def test_what_is_no_rgb_picture_is_one_clear_error(found: CrackMap, wrong: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"must be an array \(H, W, 3\)"):
+        found.overlay(wrong)
+
+
+@pytest.mark.parametrize("longest_px", [0, -5])
+def test_a_picture_of_no_size_is_refused(found: CrackMap, longest_px: int) -> None:
+    with pytest.raises(DataError, match="longest_px is"):
+        found.overlay(grey(found.photo_hw), longest_px=longest_px)
+
+
+def test_a_number_stands_on_its_region_not_on_the_corner_of_its_box() -> None:
+    logits = np.full((6, 8), -5.0)
+    logits[1, 5:7] = logits[2:5, 2] = logits[2, 2:6] = 4.0  # its box begins at column 2, its first row at column 5
+    ((left, top, _, _),) = plates(mapped(logits, cell_px=40).overlay(grey((240, 320))))
+    assert (left, top) == (200, 40)

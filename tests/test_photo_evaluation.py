@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,13 @@ from crackscope.crack_map import CrackMap
 from crackscope.errors import DataError, SplitError
 from crackscope.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.patches import Patch
-from crackscope.photo_calibration import FALSE_ALARMS, MISSED, fit_photo_calibration, fit_verdict
+from crackscope.photo_calibration import (
+    FALSE_ALARMS,
+    MISSED,
+    fit_photo_calibration,
+    fit_verdict,
+    measured_verdict,
+)
 from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled, tile_reader
 from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
 from crackscope.scanning import Scanner
@@ -163,6 +170,27 @@ def test_the_verdict_keeps_its_word_on_what_it_was_fitted_on() -> None:
     assert (verdict.label(1.0), verdict.label(0.0)) == ("crack", "uncracked")
 
 
+def test_the_verdict_is_measured_on_other_photos() -> None:
+    photos, others = sampled(60), sampled(40, seed=1)
+    calibration = fit_photo_calibration(photos, fitted_on="x")
+    fitted = fit_verdict(photos, calibration, fitted_on="val")
+    found = measured_verdict(fitted, others, calibration, measured_on="test")
+    assert (found.threshold, found.unsure_low, found.fitted_on) == (fitted.threshold, fitted.unsure_low, "val")
+    assert found.measured_on == "test"
+    assert found.n_clean + found.n_cracked == 40 * 4
+    peaks, cracked = [], []
+    for one in others:  # a cell is a footprint here, so a stretch's peak is its greatest cell
+        probabilities = calibration.probability(one.map.logits.astype(float))
+        labels = one.photo.labels.reshape(8, 8)
+        for y in (0, 4):
+            for x in (0, 4):
+                peaks.append(probabilities[y : y + 4, x : x + 4].max())
+                cracked.append(labels[y : y + 4, x : x + 4].any())
+    alarms = [peak >= fitted.threshold for peak, crack in zip(peaks, cracked, strict=True) if not crack]
+    assert found.false_alarm_rate == pytest.approx(np.mean(alarms))
+    assert found.n_clean == len(alarms)
+
+
 def test_labels_of_one_kind_cannot_calibrate() -> None:
     clean = [made_photo(np.zeros((8, 8)), np.zeros((8, 8), int))]
     with pytest.raises(DataError, match="one label only"):
@@ -257,7 +285,31 @@ def test_a_photo_that_cannot_be_read_is_refused_and_the_others_judged(
     next((data / "D").glob("*/7002-1.jpg")).write_bytes(b"")
     scanned, refused = scan_labelled(photos_by_grid(data, grid), Scanner(bundle_file, threads=1))
     assert [one.photo.name for one in scanned] == ["D-7001", "D-7003", "D-7004"]
-    assert refused == [("D-7002", "the file is empty")]
+    ((name, reason),) = refused
+    assert name == "D-7002"
+    assert re.fullmatch(r"tile D/.D/7002-1\.jpg: the file is empty", reason)
+
+
+def test_photos_or_masks_that_are_broken_are_refused_with_a_reason_and_the_others_judged(
+    bundle_file: Path, tmp_path: Path
+) -> None:
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    photos.mkdir()
+    masks.mkdir()
+    mask = np.zeros((256, 256), np.uint8)
+    mask[:64, :64] = 255
+    for name in "abc":
+        pixels = crackscope.draw_patch(seed=ord(name), crack=True, side_px=256).pixels
+        cv2.imwrite(str(photos / f"{name}.png"), pixels[..., ::-1])
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+    (photos / "a.png").write_bytes(b"")
+    (masks / "b.png").write_bytes((masks / "b.png").read_bytes()[:60])
+    found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, n_resamples=20, threads=1)
+    assert [Path(one.photo.name).name for one in found.scanned] == ["c.png"]
+    (first, why), (second, other) = found.tiles.refused
+    assert (first, why) == (f"{photos}/a.png", "the file is empty")
+    assert second == f"{photos}/b.png"
+    assert other.startswith(f"its mask {masks}/b.png: truncated or damaged PNG")
 
 
 def test_tiles_or_masks_but_not_both(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:

@@ -549,7 +549,7 @@ def test_a_network_that_gives_no_number_stops_the_run(
     def fail(*_: object, **__: object) -> None:
         raise BundleError("the network gave something that is not a number")
 
-    monkeypatch.setattr(Scanner, "scan", fail)
+    monkeypatch.setattr(Scanner, "prepare", fail)
     with pytest.raises(BundleError, match="not a number"):
         scan_to_folder(images, scanner, tmp_path / "scan")
     assert not (tmp_path / "scan").exists()
@@ -650,13 +650,13 @@ def test_photos_done_before_are_not_read_again_but_for_the_report(
 ) -> None:
     stop(images, scanner, tmp_path / "scan", after=5)
     scanned: list[str] = []
-    scan = Scanner.scan
+    prepare = Scanner.prepare
 
     def noted(self: Scanner, photo: Photo, **settings: Any) -> Any:
         scanned.append(photo.path)
-        return scan(self, photo, **settings)
+        return prepare(self, photo, **settings)
 
-    monkeypatch.setattr(Scanner, "scan", noted)
+    monkeypatch.setattr(Scanner, "prepare", noted)
     scan_to_folder(images, scanner, tmp_path / "scan", threads=1)
     assert scanned == [path for path, _ in images[5:]]
 
@@ -974,3 +974,14 @@ def test_a_scan_inside_the_folder_of_photos_does_not_scan_itself(tmp_path: Path,
     for overwrite in (False, True):
         images = list_images([tmp_path])
         assert scan_to_folder(images, scanner, tmp_path / "scan", overwrite=overwrite).n_photos == 1
+
+
+def test_a_scan_whose_photos_all_lie_in_its_own_folder_is_refused_and_the_folder_stays(
+    tmp_path: Path, scanner: Scanner
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8))
+    scan_to_folder(list_images([tmp_path / "a.png"]), scanner, tmp_path / "scan")
+    before = sorted(path.name for path in (tmp_path / "scan").rglob("*"))
+    with pytest.raises(DataError, match="all photos lie in this folder"):
+        scan_to_folder(list_images([tmp_path / "scan" / "overlays"]), scanner, tmp_path / "scan", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "scan").rglob("*")) == before

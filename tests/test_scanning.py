@@ -228,6 +228,10 @@ def test_a_map_knows_where_it_lies(scanner: Scanner) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(16, 300), st.integers(16, 300), st.floats(0.05, 2))
 def test_cells_cover_the_photo_whatever_its_scale(scanner: Scanner, height: int, width: int, scale: float) -> None:
+    if round(min(height, width) * scale) < 16:
+        with pytest.raises(ImageError, match=r"too small to show anything .*; scan it at a larger scale"):
+            scanner.scan(noise((height, width)), scale=scale)
+        return
     found = scanner.scan(noise((height, width)), scale=scale)
     for side, cell, n, cells_along in zip(
         found.photo_hw, found.cell_px, found.logits.shape, found.probabilities.shape, strict=True
@@ -334,11 +338,24 @@ def test_a_map_is_calibrated_for_photos_where_the_card_is(
 ) -> None:
     model = Scanner(with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION), threads=1)
     pixels = noise((130, 130))
-    found, other = model.scan(pixels), scanner.scan(pixels)
+    found, other = model.scan(pixels, scale=0.5), scanner.scan(pixels, scale=0.5)
     np.testing.assert_array_equal(found.logits, other.logits)
     assert found.calibration == PHOTO_CALIBRATION
     pooled = pool_footprints(found.logits, 2).max()
     assert found.peak_probability == pytest.approx(1 / (1 + np.exp(-(pooled - 0.4) / 0.7)), abs=1e-6)
+
+
+@pytest.mark.parametrize("hw", [(130, 130), (64, 90), (256, 256)])
+def test_an_image_of_patch_size_keeps_the_calibration_and_label_of_a_patch(
+    bundle_file: Path, backbone_file: Path, tmp_path: Path, hw: tuple[int, int]
+) -> None:
+    model = with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION, verdict=VERDICT)
+    scanner, pixels = Scanner(model, threads=1), noise(hw)
+    found, said = scanner.scan(pixels), load(model, threads=1).classify(pixels)
+    assert (found.unit, found.calibration) == ("patch", scanner.card.patch)
+    assert found.peak_probability == pytest.approx(said.crack_probability, abs=1e-5)
+    assert scanner.label_of(found) == said.label
+    assert scanner.scan(pixels, scale=1.0).unit == "photo"  # whoever gives a scale says what it is
 
 
 # Whoever asks
@@ -358,8 +375,8 @@ def test_photo_and_model_may_be_given_in_any_form(bundle_file: Path, scanner: Sc
 
 
 def test_without_a_model_the_default_one_scans() -> None:
-    found = scan(noise((64, 64)))
-    assert found.calibration == (read_bundle().card.photo or read_bundle().card.patch)
+    assert scan(noise((64, 64))).calibration == read_bundle().card.patch
+    assert scan(noise((600, 700))).calibration == read_bundle().card.photo
     assert scanner_of().name == load(threads=1).name
 
 

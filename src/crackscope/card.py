@@ -125,7 +125,8 @@ class Verdict(_Part):
         false_alarm_rate: Share of these called crack.
         n_cracked: Stretches with at least one.
         missed_rate: Share of these called uncracked.
-        fitted_on: Data and part.
+        fitted_on: Data and part that threshold and band were set on.
+        measured_on: Data and part that the two rates are of.
     """
 
     threshold: float = Field(ge=0, le=1)
@@ -136,6 +137,7 @@ class Verdict(_Part):
     n_cracked: int = Field(ge=0)
     missed_rate: float = Field(ge=0, le=1)
     fitted_on: str = ""
+    measured_on: str = ""
 
     @model_validator(mode="after")
     def _ordered(self) -> Verdict:

@@ -36,12 +36,14 @@ class Region:
         area_px: Photo pixels that its cells cover.
         peak_probability: The greatest, in [0, 1].
         mean_probability: Over its cells.
+        peak_xy: Where the greatest is, in photo pixels: the middle of a cell.
     """
 
     box_xyxy: tuple[int, int, int, int]
     area_px: int
     peak_probability: float
     mean_probability: float
+    peak_xy: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class CrackMap:
         footprint_cells: Cells along a side of a training patch.
         calibration: From pooled logits of a footprint to its probability.
         scale: Pixels of the network per pixel of the photo.
+        unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
         path: Of the photo.
     """
 
@@ -64,6 +67,7 @@ class CrackMap:
     footprint_cells: int
     calibration: Calibration
     scale: float
+    unit: str = "photo"
     path: str = ""
 
     @property
@@ -164,6 +168,9 @@ class CrackMap:
             pixels: The photo, RGB, uint8, of any size with its aspect.
             threshold: As in `regions`.
             longest_px: The longer side of the picture; that of `pixels` if left out. It is never enlarged.
+
+        Raises:
+            DataError: If `pixels` are no RGB image, or `longest_px` is below 1.
         """
         return draw_overlay(self, pixels, threshold=threshold, longest_px=longest_px)
 
@@ -177,11 +184,13 @@ class CrackMap:
         tops, bottoms = rows * cell_height, np.minimum((rows + 1) * cell_height, height)
         lefts, rights = columns * cell_width, np.minimum((columns + 1) * cell_width, width)
         inside = self.probabilities[cells]
+        at = int(inside.argmax())
         return Region(
             box_xyxy=(int(lefts.min()), int(tops.min()), round(rights.max()), round(bottoms.max())),
             area_px=round(float(((bottoms - tops) * (rights - lefts)).sum())),
             peak_probability=float(inside.max()),
             mean_probability=float(inside.mean(dtype=np.float64)),
+            peak_xy=(int((lefts[at] + rights[at]) / 2), int((tops[at] + bottoms[at]) / 2)),
         )
 
     def _calibrated(self, logits: npt.ArrayLike) -> FloatArray:

@@ -46,6 +46,7 @@ _ROOM_FOR_METADATA = 64_000_000
 # cv2.rotate and cv2.flip codes for EXIF orientations 2 to 8 (Exif 2.32, tag 0x0112).
 _FLIPS = {2: 1, 3: -1, 4: 0}
 _TURNS = {6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_STRIP_PX = 512
 _HEADER_LOCK = threading.Lock()
 
 
@@ -252,11 +253,20 @@ def _decode(image: Image.Image) -> UInt8Array:
             raise ImageError(f"samples of mode {image.mode} have no stated range; save it as 8 or 16-bit")
         if image.has_transparency_data:
             image = _on_white(image.convert("RGBA"))
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _in_strips(image if image.mode == "RGB" else image.convert("RGB"))
     except ImageError:
         raise
     except Exception as error:  # truncated data surfaces as OSError, SyntaxError, struct.error, ...
         raise ImageError(f"truncated or damaged {image.format}: {_one_line(error)}") from error
+
+
+def _in_strips(image: Image.Image) -> UInt8Array:
+    """Pixels of an RGB image, taken a strip at a time: at once, Pillow would hand out a third copy of them all."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_PX):
+        bottom = min(top + _STRIP_PX, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 def _upper_bits(image: Image.Image) -> UInt8Array:

@@ -3,26 +3,33 @@
 A *grid* is a CSV with a row a tile: ``photo``, ``row``, ``col``, ``label``, and, where a folder holds several surfaces,
 ``surface``; with ``tile``, the tile's number, the tiles themselves are found as ``PHOTO-TILE.jpg`` (as SDNET2018 names
 them) and laid together. Without such files, the photos are looked for by name: ``SURFACE-PHOTO.jpg`` or ``PHOTO.jpg``.
+``rows`` and ``cols`` say how many there are in the photo; without them, the last row and column listed are the last.
 
 A *mask* is a picture of a photo's name and aspect in which cracks are white. Its tiles are squares; one with no white
 pixel is uncracked, one with at least `MASK_SHARE` of its surface white is crack, and what lies between is left out.
+Photo and mask have the same path below what was given, or else a name that no other photo and no other mask has.
+
+A photo that cannot be used, for its own pixels, a tile's or its mask's, is listed too: loading it says why.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import NoReturn
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.errors import DataError
-from crackscope.images import decode_photo
+from crackscope.errors import DataError, ImageError, reason_of
+from crackscope.images import MAX_MEGAPIXELS, decode_photo
 from crackscope.inputs import list_images
 from crackscope.patches import Patch, PatchIndex, content_digest, label_of_word, read_patches
 
@@ -38,6 +45,9 @@ MASK_SHARE = 0.005
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
 _WHITE = 128
+_MOST_ROWS = 10_000  # or columns; a photo of so many tiles could not be held
+_SQUARE = 1.05  # longer by shorter side of a tile of a whole photo, at most, where the grid does not say rows,cols
+_SAME_ASPECT = 1.02  # of mask and photo: room for a mask drawn on a smaller copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +60,8 @@ class LabelledPhoto:
         labels: Shape (n,), 1 for crack.
         tiles: Names of the tiles, for tables.
         patches: What a model could have been trained on: the tiles' files, or the photo itself.
-        load: Reads pixels, and the SHA-256 of the file of each of `patches`.
+        load: Reads pixels, and the SHA-256 of the file of each of `patches`; raises an OSError or DataError with the
+            reason if the photo cannot be used.
     """
 
     name: str
@@ -74,6 +85,19 @@ class _Cell:
     tile: str
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Cells of a photo, and its numbers of rows and columns where the grid states them."""
+
+    cells: tuple[_Cell, ...]
+    stated: tuple[int, int] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        reached = max(cell.row for cell in self.cells) + 1, max(cell.column for cell in self.cells) + 1
+        return self.stated or reached
+
+
 def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[LabelledPhoto]:
     """Photos of a grid that the data has, in the order of their names.
 
@@ -82,17 +106,16 @@ def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[Labe
         grid: The CSV.
 
     Raises:
-        DataError: If the grid is damaged, or names no photo of the data.
+        DataError: If the grid is damaged, or names no photo of the data, or the data does not exist.
     """
-    cells = _read_grid(Path(grid))
+    layouts = _read_grid(Path(grid))
     index = data if isinstance(data, PatchIndex) else _patches_of(data)
-    found = _from_tiles(index, cells) if index is not None else []
+    found = _from_tiles(index, layouts) if index is not None else []
     if not found and not isinstance(data, PatchIndex):
-        found = _from_photos(data, cells)
+        found = _from_photos(data, layouts)
     if not found:
         name = index.name if index is not None else data
-        first = min(cells, default="none")
-        raise DataError(f"{grid}: names no photo of {name}; its first one is '{first}'. Give the data it is of.")
+        raise DataError(f"{grid}: names no photo of {name}; its first one is '{min(layouts)}'. Give the data it is of.")
     return found
 
 
@@ -100,50 +123,108 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
     """Photos that have a mask, in the order of their names.
 
     Args:
-        photos: Folder or archive.
-        masks: Folder or archive; a mask has its photo's name, whatever its ending.
+        photos: Folder or archive. What is one of the masks is no photo.
+        masks: Folder or archive, which may lie among the photos; a mask has its photo's path, or at least its name,
+            whatever its ending.
         tile_px: Side of a tile in photo pixels, at most; an eighth of the photo's shorter side where that is less.
 
     Raises:
-        DataError: If no photo has a mask.
+        DataError: If no photo has a mask, or it is unclear which mask belongs to a photo, or a place does not exist.
     """
-    known = {PurePosixPath(path).stem: read for path, read in list_images([masks])}
-    found = []
-    for path, read in list_images([photos]):
-        stem = PurePosixPath(path).stem
-        if stem in known:
-            found.append(_masked(path, read, known[stem], tile_px))
-    if not found:
+    mask_files = _images_of(masks)
+    own = {os.path.realpath(path) for path in mask_files}
+    photo_files = {path: read for path, read in _images_of(photos).items() if os.path.realpath(path) not in own}
+    if not photo_files:
+        raise DataError(f"{photos}: holds no image but the masks of {masks}. Give the masks a folder of their own.")
+    pairs = _paired(
+        {path: _name_in(photos, path) for path in photo_files}, {path: _name_in(masks, path) for path in mask_files}
+    )
+    if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
-    return found
+    return [_masked(path, photo_files[path], mask, mask_files[mask], tile_px) for path, mask in pairs]
 
 
-def _read_grid(place: Path) -> dict[str, list[_Cell]]:
-    """Cells by the name of their photo."""
+def _images_of(place: str | Path) -> dict[str, Callable[[], bytes]]:
+    """Images by their paths."""
+    files = dict(list_images([place]))
+    if list(files) == [str(place)] and not os.path.lexists(place):  # listed nevertheless, for reading to complain
+        raise DataError(f"{place}: no such file, folder or archive. Check the path.")
+    return files
+
+
+# Grids
+
+
+def _read_grid(place: Path) -> dict[str, _Layout]:
+    """Layouts by the name of their photo."""
     try:
         reader = csv.DictReader(io.StringIO(place.read_text(encoding="utf-8-sig")))
         columns = [name.strip().lower() for name in reader.fieldnames or ()]
+        missing = [name for name in ("photo", "row", "col", "label") if name not in columns]
+        if missing:
+            raise DataError(
+                f"{place}: no column '{missing[0]}'. A grid has photo,row,col,label, and surface, tile, rows, cols."
+            )
+        reader.fieldnames = columns
+        lines = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{place}: cannot be read as a CSV ({error}). Give one with photo,row,col,label.") from error
-    missing = [name for name in ("photo", "row", "col", "label") if name not in columns]
-    if missing:
-        raise DataError(f"{place}: no column '{missing[0]}'. A grid has photo,row,col,label, and surface, tile.")
-    reader.fieldnames = columns
+    if not lines:
+        raise DataError(f"{place}: no rows. List one tile a line: photo,row,col,label.")
     cells: dict[str, list[_Cell]] = {}
-    for row in reader:
-        label = label_of_word(row["label"] or "")
-        try:
-            at = int(row["row"]), int(row["col"])
-        except (TypeError, ValueError):
-            at = -1, -1
-        if label is None or min(at) < 0:
+    sizes: dict[str, tuple[int, int] | None] = {}
+    numbers: dict[tuple[str, int, int], int] = {}
+    for number, line in lines:
+        where = f"{place}, row {number}"
+        name, cell, size = _read_line(line, where)
+        if (first := numbers.setdefault((name, cell.row, cell.column), number)) != number:
             raise DataError(
-                f"{place}, row {reader.line_num}: label '{row['label']}', row '{row['row']}' and col '{row['col']}' "
-                "are no label and two whole numbers from 0. Correct the line."
+                f"{where}: row {cell.row} and col {cell.column} of photo '{name}' are listed twice, first in row "
+                f"{first}. Keep one line a tile."
             )
-        name = f"{row['surface']}-{row['photo']}" if row.get("surface") else row["photo"]
-        cells.setdefault(name, []).append(_Cell(*at, label, row.get("tile") or ""))
-    return cells
+        if sizes.setdefault(name, size) != size:
+            here, before = ("none" if one is None else f"{one[0]},{one[1]}" for one in (size, sizes[name]))
+            raise DataError(f"{where}: rows,cols of photo '{name}' are {here}, and {before} above. Give it one size.")
+        cells.setdefault(name, []).append(cell)
+    return {name: _Layout(tuple(own), sizes[name]) for name, own in cells.items()}
+
+
+def _read_line(line: Mapping[str, str | None], where: str) -> tuple[str, _Cell, tuple[int, int] | None]:
+    """Name of the photo, the cell, and the photo's rows and columns where they are stated."""
+    label, at = label_of_word(line["label"] or ""), _whole_numbers(line["row"], line["col"])
+    if label is None or at is None:
+        raise DataError(
+            f"{where}: label '{_shown(line['label'])}', row '{_shown(line['row'])}' and col '{_shown(line['col'])}' "
+            "are no label and two whole numbers from 0. Correct the line."
+        )
+    if not line["photo"]:
+        raise DataError(f"{where}: no photo. Name it, or delete the line.")
+    if max(at) > _MOST_ROWS:
+        raise DataError(f"{where}: row {at[0]} and col {at[1]}: above {_MOST_ROWS:,}. Count the photo's tiles from 0.")
+    size = None
+    if line.get("rows") or line.get("cols"):
+        size = _whole_numbers(line.get("rows"), line.get("cols"))
+        if size is None or not (at[0] < size[0] <= _MOST_ROWS and at[1] < size[1] <= _MOST_ROWS):
+            raise DataError(
+                f"{where}: rows '{_shown(line.get('rows'))}' and cols '{_shown(line.get('cols'))}' are no whole "
+                f"numbers above row {at[0]} and col {at[1]}, up to {_MOST_ROWS:,}. Say how many the photo has."
+            )
+    name = f"{line['surface']}-{line['photo']}" if line.get("surface") else line["photo"]
+    return name, _Cell(*at, label, line.get("tile") or ""), size
+
+
+def _whole_numbers(*texts: str | None) -> tuple[int, int] | None:
+    try:
+        first, second = (int(text or "") for text in texts)
+    except ValueError:
+        return None
+    return (first, second) if min(first, second) >= 0 else None
+
+
+def _shown(text: str | None) -> str:
+    """A value for a message: on one line, and not too long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= 40 else line[:37] + "..."
 
 
 def _patches_of(data: str | Path) -> PatchIndex | None:
@@ -163,71 +244,161 @@ def _labels(cells: Sequence[_Cell]) -> IntArray:
     return np.array([cell.label == "crack" for cell in cells], np.int64)
 
 
-def _size(cells: Sequence[_Cell]) -> tuple[int, int]:
-    return max(cell.row for cell in cells) + 1, max(cell.column for cell in cells) + 1
-
-
-def _from_tiles(index: PatchIndex, cells: Mapping[str, Sequence[_Cell]]) -> list[LabelledPhoto]:
+def _from_tiles(index: PatchIndex, layouts: Mapping[str, _Layout]) -> list[LabelledPhoto]:
     """Photos laid together from the tiles of an index; a tile that it lacks is grey, and in no figure."""
     files: dict[tuple[str, str, str], Patch] = {}
     for patch in index.patches:
         files[patch.photo or "", PurePosixPath(patch.path).stem.partition("-")[2], patch.label] = patch
     found = []
-    for name in sorted(cells):
-        asked = ((cell, files.get((name, cell.tile, cell.label))) for cell in cells[name])
+    for name, layout in sorted(layouts.items()):
+        asked = ((cell, files.get((name, cell.tile, cell.label))) for cell in layout.cells)
         there = [(cell, patch) for cell, patch in asked if patch is not None]
         if there:
             own, patches = [cell for cell, _ in there], tuple(patch for _, patch in there)
-            size = _size(cells[name])
-            load = partial(_laid_together, index, patches, [(cell.row, cell.column) for cell in own], size)
+            load = partial(_laid_together, index, patches, [(cell.row, cell.column) for cell in own], layout.size)
             tiles = tuple(patch.path for patch in patches)
-            found.append(LabelledPhoto(name, _boxes(own, *size), _labels(own), tiles, patches, load))
+            found.append(LabelledPhoto(name, _boxes(own, *layout.size), _labels(own), tiles, patches, load))
     return found
 
 
 def _laid_together(
     index: PatchIndex, patches: Sequence[Patch], places: Sequence[tuple[int, int]], size: tuple[int, int]
 ) -> tuple[UInt8Array, list[bytes]]:
-    contents = [index.files.read(patch.path) for patch in patches]
-    tiles = [decode_photo(content).pixels for content in contents]
+    tiles, digests = [], []
+    for patch in patches:
+        try:
+            content = index.files.read(patch.path)
+            tiles.append(decode_photo(content).pixels)
+        except (OSError, DataError) as error:
+            raise ImageError(f"tile {patch.path}: {reason_of(error)}") from error
+        digests.append(content_digest(content))
     height, width = tiles[0].shape[:2]
+    megapixels = size[0] * height * size[1] * width / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise ImageError(
+            f"{size[1]}×{size[0]} tiles of {width}×{height} px are {megapixels:.0f} megapixels, above the limit of "
+            f"{MAX_MEGAPIXELS:g}; correct the rows and columns in the grid"
+        )
     photo = np.full((size[0] * height, size[1] * width, 3), _GREY, np.uint8)
-    for tile, (row, column) in zip(tiles, places, strict=True):
+    for patch, tile, (row, column) in zip(patches, tiles, places, strict=True):
         if tile.shape[:2] != (height, width):
-            raise DataError(f"a tile of {tile.shape[1]}×{tile.shape[0]} px among others of {width}×{height}.")
+            raise ImageError(
+                f"tile {patch.path}: {tile.shape[1]}×{tile.shape[0]} px among others of {width}×{height}; cut it alike"
+            )
         photo[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
-    return photo, [content_digest(content) for content in contents]
+    return photo, digests
 
 
-def _from_photos(data: str | Path, cells: Mapping[str, Sequence[_Cell]]) -> list[LabelledPhoto]:
+def _from_photos(data: str | Path, layouts: Mapping[str, _Layout]) -> list[LabelledPhoto]:
     found = []
-    for path, read in list_images([data]):
+    for path, read in _images_of(data).items():
         stem = PurePosixPath(path).stem
-        if stem in cells:
-            own = list(cells[stem])
+        if stem in layouts:
+            layout = layouts[stem]
+            own, size = layout.cells, layout.size
             tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in own)
             patch = Patch(path, "crack", photo=stem)
-            load = partial(_whole, path, read)
-            found.append(LabelledPhoto(stem, _boxes(own, *_size(own)), _labels(own), tiles, (patch,), load))
+            load = partial(_whole, path, read, None if layout.stated else size)
+            found.append(LabelledPhoto(stem, _boxes(own, *size), _labels(own), tiles, (patch,), load))
     return found
 
 
-def _whole(path: str, read: Callable[[], bytes]) -> tuple[UInt8Array, list[bytes]]:
+def _whole(
+    path: str, read: Callable[[], bytes], inferred: tuple[int, int] | None = None
+) -> tuple[UInt8Array, list[bytes]]:
+    """Pixels and digest; `inferred` rows and columns are believed if they make squares of the photo."""
     content = read()
-    return decode_photo(content, path=path).pixels, [content_digest(content)]
+    pixels = decode_photo(content, path=path).pixels
+    if inferred:
+        height, width = pixels.shape[0] / inferred[0], pixels.shape[1] / inferred[1]
+        if max(height, width) > _SQUARE * min(height, width):
+            raise ImageError(
+                f"{path}: {inferred[0]} rows and {inferred[1]} columns, as far as the grid's lines reach, make tiles "
+                f"of {width:.0f}×{height:.0f} px, which are not square; add columns rows,cols to the grid"
+            )
+    return pixels, [content_digest(content)]
 
 
-def _masked(path: str, read: Callable[[], bytes], read_mask: Callable[[], bytes], tile_px: int) -> LabelledPhoto:
-    mask = decode_photo(read_mask()).pixels.max(axis=2) >= _WHITE
-    photo_hw = decode_photo(read(), path=path).pixels.shape[:2]
-    side = min(tile_px, min(photo_hw) // _TILES_A_SIDE or 1)
-    n_rows, n_columns = (max(1, round(length / side)) for length in photo_hw)
-    shares = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
-    cells = list(_cells_of(shares))
-    tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
+# Masks
+
+
+def _name_in(place: str | Path, path: str) -> str:
+    """A path without its ending, relative to the folder or archive that was given, or to the folder of a list."""
+    root, name = PurePath(place), PurePath(path).with_suffix("")
+    root = root.parent if root.suffix.lower() == ".csv" else root
+    return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
+
+
+def _paired(photos: Mapping[str, str], masks: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Photos with the mask of each, by their names; a photo without one is left out."""
+    photos_of, masks_of = _by_name(photos), _by_name(masks)
+    found = []
+    for path, name in photos.items():
+        key = name
+        if not masks_of[name]:
+            key = f"*/{PurePosixPath(name).name}"
+            if all(photos_of[masks[mask]] for mask in masks_of[key]):
+                continue  # none at all, or each belongs to the photo of its whole name
+        for what, alike in (("masks", masks_of[key]), ("photos", photos_of[key])):
+            if len(alike) > 1:
+                raise DataError(
+                    f"{alike[0]} and {alike[1]}: two {what} of one name, so it is unclear which mask is whose. "
+                    "Give each mask the path of its photo, or take one out."
+                )
+        found.append((path, masks_of[key][0]))
+    return found
+
+
+def _by_name(names: Mapping[str, str]) -> defaultdict[str, list[str]]:
+    """Paths by their name, and by ``*/`` and the last part of it."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path, name in names.items():
+        found[name].append(path)
+        found[f"*/{PurePosixPath(name).name}"].append(path)
+    return found
+
+
+def _masked(
+    path: str, read: Callable[[], bytes], mask_path: str, read_mask: Callable[[], bytes], tile_px: int
+) -> LabelledPhoto:
     patch = Patch(path, "crack", photo=path)
+    try:
+        height, width = decode_photo(read(), path=path).pixels.shape[:2]
+        mask = _read_mask(mask_path, read_mask, (height, width))
+        side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
+        n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
+        shares = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
+        cells = list(_cells_of(np.asarray(shares, np.float32)))
+        if not cells:
+            raise ImageError(f"its mask {mask_path} decides no tile: some white in all, but too little; correct it")
+    except (OSError, DataError) as error:
+        nothing = partial(_refuse, reason_of(error))
+        return LabelledPhoto(path, np.empty((0, 4)), np.empty(0, np.int64), (), (patch,), nothing)
+    tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
     load = partial(_whole, path, read)
     return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load)
+
+
+def _read_mask(path: str, read: Callable[[], bytes], photo_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    try:
+        pixels = decode_photo(read(), path=path).pixels.max(axis=2)
+    except (OSError, DataError) as error:
+        raise ImageError(f"its mask {path}: {reason_of(error)}") from error
+    (height, width), (photo_height, photo_width) = pixels.shape, photo_hw
+    aspect = width * photo_height / (height * photo_width)
+    if max(aspect, 1 / aspect) > _SAME_ASPECT:
+        raise ImageError(
+            f"its mask {path} is {width}×{height} px, the photo {photo_width}×{photo_height}: not of one aspect; "
+            "cut or turn the mask as the photo"
+        )
+    if 0 < pixels.max() < _WHITE:
+        raise ImageError(f"its mask {path} has no value above {pixels.max()}; cracks must be white (255)")
+    white: npt.NDArray[np.bool_] = pixels >= _WHITE
+    return white
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise ImageError(reason)
 
 
 def _cells_of(shares: npt.NDArray[np.float32]) -> Iterator[_Cell]:

@@ -1,4 +1,4 @@
-"""A photo with what a scan found drawn over it: regions tinted and outlined, their boxes numbered by rank."""
+"""A photo with what a scan found drawn over it: regions tinted and outlined, numbered by rank."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from crackscope.errors import DataError
+from crackscope.prediction import require_rgb
+
 if TYPE_CHECKING:
-    from crackscope.crack_map import CrackMap
+    from crackscope.crack_map import CrackMap, Region
 
 __all__ = ["draw_overlay", "shrunk"]
 
@@ -26,7 +29,10 @@ def draw_overlay(
 ) -> UInt8Array:
     """See `crackscope.crack_map.CrackMap.overlay`."""
     chosen = found.calibration.threshold if threshold is None else threshold
-    picture: UInt8Array = shrunk(pixels, longest_px or max(pixels.shape[:2])).copy()
+    require_rgb(pixels)
+    if longest_px is not None and longest_px < 1:
+        raise DataError(f"longest_px is {longest_px}; it must be at least 1.")
+    picture: UInt8Array = shrunk(pixels, max(pixels.shape[:2]) if longest_px is None else longest_px).copy()
     regions = found.regions(chosen)
     if not regions:
         return picture
@@ -41,8 +47,8 @@ def draw_overlay(
     cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
     scale_y, scale_x = height / found.photo_hw[0], width / found.photo_hw[1]
     for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
-        left, top = region.box_xyxy[0] * scale_x, region.box_xyxy[1] * scale_y
-        _write(picture, str(number), (round(left), round(top)), line_px)
+        x, y = _first_corner(found, region, chosen)
+        _write(picture, str(number), (round(x * scale_x), round(y * scale_y)), line_px)
     return picture
 
 
@@ -65,11 +71,20 @@ def _stretched(found: CrackMap, size_hw: tuple[int, int]) -> npt.NDArray[np.floa
     return found.probabilities[np.ix_(rows, columns)]
 
 
-def _write(picture: UInt8Array, text: str, corner_xy: tuple[int, int], line_px: int) -> None:
+def _first_corner(found: CrackMap, region: Region, threshold: float) -> tuple[float, float]:
+    """The upper left corner of a region's first cell, in photo pixels; that of its box may lie outside of it."""
+    cell_height, cell_width = found.cell_px
+    left, top, right, _ = region.box_xyxy
+    row, first = round(top / cell_height), round(left / cell_width)
+    above = found.probabilities[row, first : max(first + 1, round(right / cell_width))] >= threshold
+    return (first + int(above.argmax())) * cell_width, row * cell_height
+
+
+def _write(picture: UInt8Array, text: str, point_xy: tuple[int, int], line_px: int) -> None:
     """A number on a dark plate, its upper left corner at a point, kept inside the picture."""
     size = max(0.4, max(picture.shape[:2]) / 2200)
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line_px)
-    x = max(0, min(corner_xy[0], picture.shape[1] - width - 5))  # a rectangle's last pixel is drawn too
-    y = max(0, min(corner_xy[1], picture.shape[0] - height - baseline - 3))
+    x = max(0, min(point_xy[0], picture.shape[1] - width - 5))  # a rectangle's last pixel is drawn too
+    y = max(0, min(point_xy[1], picture.shape[0] - height - baseline - 3))
     cv2.rectangle(picture, (x, y), (x + width + 4, y + height + baseline + 2), _INK, -1)
     cv2.putText(picture, text, (x + 2, y + height + 1), cv2.FONT_HERSHEY_SIMPLEX, size, _WHITE, line_px, cv2.LINE_AA)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 
 from crackscope.calibration import fit_calibration, fit_shift
 from crackscope.card import Calibration, Verdict
@@ -17,7 +18,9 @@ from crackscope.crack_map import pool_footprints
 from crackscope.errors import DataError
 from crackscope.photo_evaluation import ScannedPhoto
 
-__all__ = ["fit_photo_calibration", "fit_verdict"]
+__all__ = ["fit_photo_calibration", "fit_verdict", "measured_verdict"]
+
+FloatArray = npt.NDArray[np.float64]
 
 STRETCH_TILES = 4
 """Tiles along a side of the stretches that stand for photos: photos without any crack are rare."""
@@ -62,32 +65,54 @@ def fit_verdict(scanned: Sequence[ScannedPhoto], calibration: Calibration, *, fi
     Raises:
         DataError: If there is no stretch with a crack, or none without.
     """
-    clean: list[float] = []
-    cracked: list[float] = []
-    stretch_px = 0
-    for one in scanned:
-        for peak, label, side_px in _stretches(one, calibration):
-            (cracked if label else clean).append(peak)
-            stretch_px = side_px
-    if not clean or not cracked:
+    clean, cracked, stretch_px = _peaks(scanned, calibration)
+    if not len(clean) or not len(cracked):
         raise DataError(
             f"{fitted_on}: {len(clean)} stretches of {STRETCH_TILES}×{STRETCH_TILES} tiles without a crack, "
             f"{len(cracked)} with one. Give photos that have both."
         )
-    peaks, others = np.array(clean), np.array(cracked)
     # A hair above the greatest peaks that may alarm, and below the least that may be missed.
-    threshold = float(np.nextafter(np.quantile(peaks, 1 - FALSE_ALARMS, method="higher"), 2))
-    unsure_low = min(threshold, float(np.quantile(others, MISSED, method="lower")))
-    return Verdict(
+    threshold = float(np.nextafter(np.quantile(clean, 1 - FALSE_ALARMS, method="higher"), 2))
+    unsure_low = min(threshold, float(np.quantile(cracked, MISSED, method="lower")))
+    fitted = Verdict(
         threshold=min(1.0, threshold),
         unsure_low=unsure_low,
         stretch_px=stretch_px,
         n_clean=len(clean),
-        false_alarm_rate=float((peaks >= threshold).mean()),
+        false_alarm_rate=0,
         n_cracked=len(cracked),
-        missed_rate=float((others < unsure_low).mean()),
+        missed_rate=0,
         fitted_on=fitted_on,
     )
+    return measured_verdict(fitted, scanned, calibration, measured_on=fitted_on)
+
+
+def measured_verdict(
+    verdict: Verdict, scanned: Sequence[ScannedPhoto], calibration: Calibration, *, measured_on: str
+) -> Verdict:
+    """The same rule, with the errors that it makes on other photos than it was fitted on.
+
+    Args:
+        verdict: From `fit_verdict`.
+        scanned: Photos, best of a test part.
+        calibration: From `fit_photo_calibration`.
+        measured_on: Data and part, for the card.
+    """
+    clean, cracked, _ = _peaks(scanned, calibration)
+    rates = {
+        "n_clean": len(clean),
+        "false_alarm_rate": float((clean >= verdict.threshold).mean()) if len(clean) else 0.0,
+        "n_cracked": len(cracked),
+        "missed_rate": float((cracked < verdict.unsure_low).mean()) if len(cracked) else 0.0,
+    }
+    return verdict.model_copy(update={**rates, "measured_on": measured_on})
+
+
+def _peaks(scanned: Sequence[ScannedPhoto], calibration: Calibration) -> tuple[FloatArray, FloatArray, int]:
+    """Greatest probability of every stretch without a crack, of every one with, and the side of the last."""
+    found = [stretch for one in scanned for stretch in _stretches(one, calibration)]
+    clean, cracked = (np.array([peak for peak, label, _ in found if label == wanted], np.float64) for wanted in (0, 1))
+    return clean, cracked, found[-1][2] if found else 0
 
 
 def _stretches(one: ScannedPhoto, calibration: Calibration) -> list[tuple[float, int, int]]:

@@ -11,12 +11,13 @@ threshold, ``unsure`` somewhat below, and else ``uncracked``. The card says how 
 pixels. Where the photo's own millimetres per pixel are given, it is brought to the model's. Otherwise ``auto`` takes a
 camera's photo for one of the kind that training patches were cut from, and shrinks it as they were. A photo that would
 then have a shorter side below `SMALL_PX` was shrunk by somebody before: it is brought to that size, at most
-`MAX_ENLARGEMENT` times its own. An image of patch size is brought to the size of a patch.
+`MAX_ENLARGEMENT` times its own. An image of patch size becomes a patch, with the calibration and the label of one.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,10 +36,16 @@ from crackscope.preprocessing import MIN_PX, resize_photo
 from crackscope.streaming import default_threads
 from crackscope.windows import ReceptiveField, cut_windows, receptive_field, tidy_cut
 
-__all__ = ["MAX_ENLARGEMENT", "SMALL_PX", "Scanner", "auto_scale", "scale_of", "scan", "scanner_of"]
+__all__ = ["MAX_ENLARGEMENT", "SMALL_PX", "PreparedPhoto", "Scanner", "auto_scale", "scale_of", "scan", "scanner_of"]
 
 FloatArray = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
+
+LARGE_PIXELS = 16_000_000
+"""Pixels for the network from which a photo takes so much memory itself that its windows must take less."""
+
+MAX_PIXELS_OF_LARGE = 2_400_000
+"""Pixels of such a photo's windows."""
 
 _SCANNERS: WeakKeyDictionary[Classifier, Scanner] = WeakKeyDictionary()
 _OPENING = threading.Lock()
@@ -79,10 +86,13 @@ def scan(
         >>> found.probabilities.shape == found.logits.shape
         True
     """
-    if isinstance(photo, (str, Path)):
-        photo = read_photo(photo)
     scanner = model if isinstance(model, Scanner) else scanner_of(model)
-    return scanner.scan(photo, scale=scale, mm_per_px=mm_per_px)
+    # What is read here is not held on to while the network runs.
+    return scanner.map_of(
+        scanner.prepare(
+            read_photo(photo) if isinstance(photo, (str, Path)) else photo, scale=scale, mm_per_px=mm_per_px
+        )
+    )
 
 
 def scanner_of(model: Classifier | Bundle | str | Path | None = None, *, threads: int | None = None) -> Scanner:
@@ -93,6 +103,25 @@ def scanner_of(model: Classifier | Bundle | str | Path | None = None, *, threads
         if model not in _SCANNERS:
             _SCANNERS[model] = Scanner(model.bundle, threads=model.threads)
         return _SCANNERS[model]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPhoto:
+    """A photo at the network's scale.
+
+    Attributes:
+        pixels: Array of shape (H, W, 3), uint8, RGB.
+        photo_hw: Height and width that the photo had, in pixels.
+        scale: Pixels of the network per pixel of the photo.
+        unit: ``photo``, or ``patch`` for an image of patch size whose scale was not given.
+        path: Of the photo.
+    """
+
+    pixels: UInt8Array
+    photo_hw: tuple[int, int]
+    scale: float
+    unit: str
+    path: str
 
 
 class Scanner:
@@ -124,6 +153,8 @@ class Scanner:
 
     def label_of(self, found: CrackMap) -> str:
         """What the photo is called: ``crack``, ``unsure`` or ``uncracked``, by its greatest probability."""
+        if found.unit == "patch":
+            return self.card.patch.label(found.peak_probability)
         return (self.card.verdict or self.calibration).label(found.peak_probability)
 
     @property
@@ -140,6 +171,16 @@ class Scanner:
         self, photo: Photo | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
     ) -> CrackMap:
         """Scan one photo; see `scan`."""
+        return self.map_of(self.prepare(photo, scale=scale, mm_per_px=mm_per_px))
+
+    def prepare(
+        self, photo: Photo | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
+    ) -> PreparedPhoto:
+        """Bring a photo to the network's scale; its own pixels are not needed after that.
+
+        Raises:
+            As `scan`.
+        """
         pixels, path = (photo.pixels, photo.path) if isinstance(photo, Photo) else (photo, "")
         require_rgb(pixels)
         height, width = pixels.shape[:2]
@@ -147,15 +188,29 @@ class Scanner:
             raise ImageError(f"{width}×{height} px is too small to show anything (at least {MIN_PX} px a side)")
         chosen = scale_of(self.card, (height, width), scale=scale, mm_per_px=mm_per_px)
         resized = resize_photo(pixels, chosen)
-        stride = self.field.stride_px
+        if min(resized.shape[:2]) < MIN_PX:
+            raise ImageError(
+                f"at scale {chosen:g}, {width}×{height} px become {resized.shape[1]}×{resized.shape[0]}, which is too "
+                f"small to show anything (at least {MIN_PX} px a side); scan it at a larger scale"
+            )
+        given = scale is not None or mm_per_px is not None
+        unit = "photo" if given else unit_of((height, width), self.card)
+        return PreparedPhoto(resized, (height, width), chosen, unit, path)
+
+    def map_of(self, prepared: PreparedPhoto) -> CrackMap:
+        """Run the network over a prepared photo."""
+        stride, (height, width) = self.field.stride_px, prepared.photo_hw
+        logits = self.logit_map(prepared.pixels)
+        patch = prepared.unit == "patch"  # all of it is one footprint, as for `predict`
         return CrackMap(
-            logits=self.logit_map(resized),
-            photo_hw=(height, width),
-            cell_px=(stride * height / resized.shape[0], stride * width / resized.shape[1]),
-            footprint_cells=max(1, round(self.card.patch_px / stride)),
-            calibration=self.calibration,
-            scale=chosen,
-            path=path,
+            logits=logits,
+            photo_hw=prepared.photo_hw,
+            cell_px=(stride * height / prepared.pixels.shape[0], stride * width / prepared.pixels.shape[1]),
+            footprint_cells=max(logits.shape) if patch else max(1, round(self.card.patch_px / stride)),
+            calibration=self.card.patch if patch else self.calibration,
+            scale=prepared.scale,
+            unit=prepared.unit,
+            path=prepared.path,
         )
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> FloatArray:
@@ -172,7 +227,8 @@ class Scanner:
         if window_px is not None and (window_px < 1 or window_px % self.field.stride_px):
             raise DataError(f"a window of {window_px} px; it must be a multiple of {self.field.stride_px}.")
         size_hw = (pixels.shape[0], pixels.shape[1])
-        core_hw = (window_px, window_px) if window_px else tidy_cut(size_hw, self.field, max_pixels=self.max_pixels)
+        most = self.max_pixels if pixels.size < LARGE_PIXELS * 3 else min(self.max_pixels, MAX_PIXELS_OF_LARGE)
+        core_hw = (window_px, window_px) if window_px else tidy_cut(size_hw, self.field, max_pixels=most)
         stride = self.field.stride_px
         found = np.empty((-(-size_hw[0] // stride), -(-size_hw[1] // stride)), np.float32)
         for window in cut_windows(size_hw, self.field, core_hw):

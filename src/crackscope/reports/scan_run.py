@@ -12,10 +12,11 @@ import io
 import json
 import re
 import shutil
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from crackscope.cache import Progress
 from crackscope.crack_map import CrackMap
 from crackscope.errors import DataError, OutputError, reason_of
-from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo
+from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo, image_size
 from crackscope.inputs import ImageFile
 from crackscope.journal import Journal
 from crackscope.output import new_file, require_free_folder, resumable_folder, write_text
@@ -49,6 +50,8 @@ PHOTO_COLUMNS = (
     *("scale", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "error"),
 )
 _OVERLAY_PX = 1600
+_LARGE_MEGAPIXELS = 40
+_one_large_photo = threading.Lock()  # decoded at a time: each takes up to six bytes a pixel while it is turned upright
 _JPEG_QUALITY = 88
 _NAME_BYTES = 200  # file systems take 255, for the number and the ending too
 
@@ -100,17 +103,19 @@ def scan_to_folder(
     Raises:
         BundleError: If the network gives something that is not a number, or `mm_per_px` is given and the model does
             not know its own.
-        DataError: If both scales are given, or one is not above 0.
+        DataError: If both scales are given, one is not above 0, or no photo lies outside of `out`.
         OutputError: If `out` is taken, or cannot be written, or another run is writing it.
     """
     out = Path(out)
     scale_of(scanner.card, (SMALL_PX, SMALL_PX), scale=scale, mm_per_px=mm_per_px)  # a wrong one fails before any work
-    images = [image for image in images if not _lies_in(image[0], out)]
+    asked, images = images, [image for image in images if not _lies_in(image[0], out)]
     paths = [path for path, _ in images]
     names = picture_names(paths)
     task = json.dumps([scanner.name, scale, mm_per_px, max_megapixels, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
+    if asked and not images:
+        raise DataError(f"{out}: all photos lie in this folder, which is to be written. Choose another --out.")
     with (
         resumable_folder(out, ours=FILES, overwrite=overwrite) as folder,
         Journal(folder / "photos", task=task, paths=paths) as journal,
@@ -203,17 +208,28 @@ def _scanned(
     path, read = image
     row: dict[str, Any] = dict.fromkeys(PHOTO_COLUMNS) | {"path": path, "regions": []}
     try:
-        photo = decode_photo(bytes_of(read), path=path, max_megapixels=max_megapixels)
-        found = scanner.scan(photo, scale=scale, mm_per_px=mm_per_px)
+        content = bytes_of(read)
+        with _one_large_photo if _is_large(content) else nullcontext():
+            photo = decode_photo(content, path=path, max_megapixels=max_megapixels)
+            del content
+            prepared = scanner.prepare(photo, scale=scale, mm_per_px=mm_per_px)
+            facts, picture = _facts(photo), shrunk(photo.pixels, _OVERLAY_PX)
+            del photo  # its pixels are not held while the network runs
+        found = scanner.map_of(prepared)
     except (OSError, DataError) as error:
         return {**row, "error": reason_of(error)}
-    overlay = draw_overlay(found, shrunk(photo.pixels, _OVERLAY_PX))
-    row |= _facts(photo) | _findings(found, scanner)
+    overlay = draw_overlay(found, picture)
+    row |= facts | _findings(found, scanner)
     row |= {"map": f"maps/{name}.png", "overlay": f"overlays/{name}.jpg"}
     levels = np.round(255 * found.probabilities).astype(np.uint8)
     _write_picture(folder / row["map"], picture_bytes(levels, ".png"))
     _write_picture(folder / row["overlay"], picture_bytes(overlay, ".jpg", quality=_JPEG_QUALITY))
     return row
+
+
+def _is_large(content: bytes) -> bool:
+    height, width = image_size(content)
+    return height * width > _LARGE_MEGAPIXELS * 1e6
 
 
 def _facts(photo: Photo) -> dict[str, Any]:
