@@ -239,7 +239,10 @@ def test_photos_of_tiles_are_judged_from_files(
     assert sorted(place.name for place in (tmp_path / "out").iterdir()) == sorted(PHOTO_FILES)
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert document["recall_at_one_false_region"]["value"] == found.figures.recall_at_one_false_region.value
-    assert "Pointing accuracy" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Pointing accuracy" in page
+    assert "This model has no calibration for photos" in page
+    assert not found.calibrated
 
 
 def test_a_part_of_a_split_is_judged_and_a_leaking_one_refused(

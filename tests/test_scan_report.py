@@ -242,9 +242,9 @@ def test_a_caption_says_what_was_found_when_and_where(scanner: Scanner, tmp_path
     )
     page = Parsed(write(tmp_path, scanner, [told, row_of("b.png", 0.2, share_cracked=0.0, n_regions=0)]))
     words = page.words.replace("\N{NO-BREAK SPACE}", " ")
-    assert "Probability up to 0.912; 12.3 % of the surface in 1 region; 128×96 px" in words
+    assert "Greatest probability 0.912; 12.3 % of the surface in 1 region; 128×96 px" in words
     assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000" in words
-    assert "Probability up to 0.200; 0 % of the surface in no regions; 128×96 px" in words
+    assert "Greatest probability 0.200; 0 % of the surface in no regions; 128×96 px" in words
     assert words.count("taken") == 1
 
 

@@ -98,11 +98,13 @@ class PhotoEvaluation:
         tiles: As of patches.
         figures: Of photos.
         scanned: Photos and maps.
+        calibrated: Whether the model has a calibration for photos; else that for patches was used.
     """
 
     tiles: Evaluation
     figures: PhotoFigures
     scanned: tuple[ScannedPhoto, ...]
+    calibrated: bool
 
 
 def scan_labelled(
@@ -195,7 +197,8 @@ def measure_photos(
         n_resamples=n_resamples,
         seed=seed,
     )
-    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned))
+    calibrated = scanner.card.photo is not None
+    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated)
 
 
 def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
