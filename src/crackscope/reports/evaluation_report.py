@@ -229,7 +229,7 @@ def _page(
             shown=[(patch, _thumbnail(patch.pixels)) for patch in shown],
             refused=evaluation.refused[:_N_REFUSED_LISTED],
             photo_figures=photos.figures if photos else None,
-        calibrated=photos.calibrated if photos else True,
+            calibrated=photos.calibrated if photos else True,
             maps=data_uri(maps, "png") if maps else None,
         )
     )
