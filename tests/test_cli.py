@@ -380,11 +380,22 @@ def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) 
     assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, abs=1e-6)
 
 
+def started(command: list[str]) -> subprocess.Popen[str]:
+    """A child that heeds Ctrl-C even where this process was started with it ignored, as shells do in the background."""
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
 def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
     table, many = tmp_path / "p.csv", [str(drawn.parent)] * 60
     command = [sys.executable, "-m", "crackscope", "predict", *many, "--model", str(bundle_file), "--out", str(table)]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = started(command)
     journal = tmp_path / ".p.csv.journal"
     until = time.monotonic() + 60
     while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
@@ -583,7 +594,7 @@ def test_a_scan_with_a_full_disk_is_one_line_and_goes_on(
 def test_ctrl_c_of_a_scan_says_so_and_loses_nothing(photos: Path, bundle_file: Path, tmp_path: Path) -> None:
     out, many = tmp_path / "scan", [str(photos)] * 40
     command = [sys.executable, "-m", "crackscope", "scan", *many, "--model", str(bundle_file), "--out", str(out)]
-    child = subprocess.Popen([*command, "--json"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = started([*command, "--json"])
     journal = tmp_path / ".scan.part" / ".photos.journal"
     until = time.monotonic() + 60
     while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 5):
