@@ -14,8 +14,6 @@ A photo that cannot be used, for its own pixels, a tile's or its mask's, is list
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +29,8 @@ import numpy.typing as npt
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.images import MAX_MEGAPIXELS, decode_photo
 from crackscope.inputs import list_images
-from crackscope.patches import Patch, PatchIndex, content_digest, label_of_word, read_patches
+from crackscope.patches import Patch, PatchIndex, content_digest, read_patches
+from crackscope.tile_grid import Cell, Layout, read_grid
 
 __all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
 
@@ -45,7 +44,6 @@ MASK_SHARE = 0.005
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
 _WHITE = 128
-_MOST_ROWS = 10_000  # or columns; a photo of so many tiles could not be held
 _SQUARE = 1.05  # longer by shorter side of a tile of a whole photo, at most, where the grid does not say rows,cols
 _SAME_ASPECT = 1.02  # of mask and photo: room for a mask drawn on a smaller copy
 
@@ -77,27 +75,6 @@ class LabelledPhoto:
         return [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in self.boxes.tolist()]
 
 
-@dataclass(frozen=True)
-class _Cell:
-    row: int
-    column: int
-    label: str
-    tile: str
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Cells of a photo, and its numbers of rows and columns where the grid states them."""
-
-    cells: tuple[_Cell, ...]
-    stated: tuple[int, int] | None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        reached = max(cell.row for cell in self.cells) + 1, max(cell.column for cell in self.cells) + 1
-        return self.stated or reached
-
-
 def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[LabelledPhoto]:
     """Photos of a grid that the data has, in the order of their names.
 
@@ -108,7 +85,7 @@ def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[Labe
     Raises:
         DataError: If the grid is damaged, or names no photo of the data, or the data does not exist.
     """
-    layouts = _read_grid(Path(grid))
+    layouts = read_grid(Path(grid))
     index = data if isinstance(data, PatchIndex) else _patches_of(data)
     found = _from_tiles(index, layouts) if index is not None else []
     if not found and not isinstance(data, PatchIndex):
@@ -155,78 +132,6 @@ def _images_of(place: str | Path) -> dict[str, Callable[[], bytes]]:
 # Grids
 
 
-def _read_grid(place: Path) -> dict[str, _Layout]:
-    """Layouts by the name of their photo."""
-    try:
-        reader = csv.DictReader(io.StringIO(place.read_text(encoding="utf-8-sig")))
-        columns = [name.strip().lower() for name in reader.fieldnames or ()]
-        missing = [name for name in ("photo", "row", "col", "label") if name not in columns]
-        if missing:
-            raise DataError(
-                f"{place}: no column '{missing[0]}'. A grid has photo,row,col,label, and surface, tile, rows, cols."
-            )
-        reader.fieldnames = columns
-        lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place}: cannot be read as a CSV ({error}). Give one with photo,row,col,label.") from error
-    if not lines:
-        raise DataError(f"{place}: no rows. List one tile a line: photo,row,col,label.")
-    cells: dict[str, list[_Cell]] = {}
-    sizes: dict[str, tuple[int, int] | None] = {}
-    numbers: dict[tuple[str, int, int], int] = {}
-    for number, line in lines:
-        where = f"{place}, row {number}"
-        name, cell, size = _read_line(line, where)
-        if (first := numbers.setdefault((name, cell.row, cell.column), number)) != number:
-            raise DataError(
-                f"{where}: row {cell.row} and col {cell.column} of photo '{name}' are listed twice, first in row "
-                f"{first}. Keep one line a tile."
-            )
-        if sizes.setdefault(name, size) != size:
-            here, before = ("none" if one is None else f"{one[0]},{one[1]}" for one in (size, sizes[name]))
-            raise DataError(f"{where}: rows,cols of photo '{name}' are {here}, and {before} above. Give it one size.")
-        cells.setdefault(name, []).append(cell)
-    return {name: _Layout(tuple(own), sizes[name]) for name, own in cells.items()}
-
-
-def _read_line(line: Mapping[str, str | None], where: str) -> tuple[str, _Cell, tuple[int, int] | None]:
-    """Name of the photo, the cell, and the photo's rows and columns where they are stated."""
-    label, at = label_of_word(line["label"] or ""), _whole_numbers(line["row"], line["col"])
-    if label is None or at is None:
-        raise DataError(
-            f"{where}: label '{_shown(line['label'])}', row '{_shown(line['row'])}' and col '{_shown(line['col'])}' "
-            "are no label and two whole numbers from 0. Correct the line."
-        )
-    if not line["photo"]:
-        raise DataError(f"{where}: no photo. Name it, or delete the line.")
-    if max(at) > _MOST_ROWS:
-        raise DataError(f"{where}: row {at[0]} and col {at[1]}: above {_MOST_ROWS:,}. Count the photo's tiles from 0.")
-    size = None
-    if line.get("rows") or line.get("cols"):
-        size = _whole_numbers(line.get("rows"), line.get("cols"))
-        if size is None or not (at[0] < size[0] <= _MOST_ROWS and at[1] < size[1] <= _MOST_ROWS):
-            raise DataError(
-                f"{where}: rows '{_shown(line.get('rows'))}' and cols '{_shown(line.get('cols'))}' are no whole "
-                f"numbers above row {at[0]} and col {at[1]}, up to {_MOST_ROWS:,}. Say how many the photo has."
-            )
-    name = f"{line['surface']}-{line['photo']}" if line.get("surface") else line["photo"]
-    return name, _Cell(*at, label, line.get("tile") or ""), size
-
-
-def _whole_numbers(*texts: str | None) -> tuple[int, int] | None:
-    try:
-        first, second = (int(text or "") for text in texts)
-    except ValueError:
-        return None
-    return (first, second) if min(first, second) >= 0 else None
-
-
-def _shown(text: str | None) -> str:
-    """A value for a message: on one line, and not too long."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= 40 else line[:37] + "..."
-
-
 def _patches_of(data: str | Path) -> PatchIndex | None:
     try:
         return read_patches(data)
@@ -234,17 +139,17 @@ def _patches_of(data: str | Path) -> PatchIndex | None:
         return None  # no folder names a label: whole photos, perhaps
 
 
-def _boxes(cells: Sequence[_Cell], n_rows: int, n_columns: int) -> FloatArray:
+def _boxes(cells: Sequence[Cell], n_rows: int, n_columns: int) -> FloatArray:
     places = np.array([(cell.column, cell.row, cell.column + 1, cell.row + 1) for cell in cells], np.float64)
     found: FloatArray = places / (n_columns, n_rows, n_columns, n_rows)
     return found
 
 
-def _labels(cells: Sequence[_Cell]) -> IntArray:
+def _labels(cells: Sequence[Cell]) -> IntArray:
     return np.array([cell.label == "crack" for cell in cells], np.int64)
 
 
-def _from_tiles(index: PatchIndex, layouts: Mapping[str, _Layout]) -> list[LabelledPhoto]:
+def _from_tiles(index: PatchIndex, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
     """Photos laid together from the tiles of an index; a tile that it lacks is grey, and in no figure."""
     files: dict[tuple[str, str, str], Patch] = {}
     for patch in index.patches:
@@ -289,7 +194,7 @@ def _laid_together(
     return photo, digests
 
 
-def _from_photos(data: str | Path, layouts: Mapping[str, _Layout]) -> list[LabelledPhoto]:
+def _from_photos(data: str | Path, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
     found = []
     for path, read in _images_of(data).items():
         stem = PurePosixPath(path).stem
@@ -401,7 +306,7 @@ def _refuse(reason: str) -> NoReturn:
     raise ImageError(reason)
 
 
-def _cells_of(shares: npt.NDArray[np.float32]) -> Iterator[_Cell]:
+def _cells_of(shares: npt.NDArray[np.float32]) -> Iterator[Cell]:
     for (row, column), share in np.ndenumerate(shares):
         if share == 0 or share >= MASK_SHARE:
-            yield _Cell(row, column, "crack" if share else "uncracked", "")
+            yield Cell(row, column, "crack" if share else "uncracked", "")
