@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def main() -> None:
     tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     weight, bias = tensors["head/weight"][:, :, 0, 0], tensors["head/bias"]
     card = bundle.card.model_copy(update={"photo": calibration, "verdict": verdict, "mm_per_px": MM_PER_PX})
-    out = given.out or Path("default-with-photos.onnx")
+    out = given.out or Path(tempfile.mkdtemp()) / "default.onnx"
     head = Head(weight, bias, card.patch.temperature)
     backbone = replace(read_backbone(given.model or default()), card=bundle.card.backbone)
     write_model(compose(backbone, head, card), out, overwrite=True)

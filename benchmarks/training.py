@@ -169,8 +169,9 @@ def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple
         if given.case == "full":  # the recipe trains the head alone before, which Keras' original does not
             command += ["--set", "frozen=none"]
         for phase in case.phases:
-            command += ["--set", f"{phase.name}.epochs={given.epochs or phase.epochs}"]
-            command += ["--set", f"{phase.name}.early_stop=0"]
+            own = {"epochs": given.epochs or phase.epochs, "optimiser": phase.optimiser.lower(), "early_stop": 0}
+            own |= {"learning_rate": phase.rate, "schedule": "constant", "average": 0}  # as the original, not as ours
+            command += [part for key, value in own.items() for part in ("--set", f"{phase.name}.{key}={value}")]
         environment = {**os.environ, "CRACKSCOPE_CACHE": str(Path(place) / "cache")}
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)

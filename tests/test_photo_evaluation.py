@@ -320,3 +320,10 @@ def test_tiles_or_masks_but_not_both(photos_and_grid: tuple[Path, Path], bundle_
     for options in ({}, {"tiles": grid, "masks": data}):
         with pytest.raises(DataError, match="give one of them"):
             crackscope.evaluate_photos(data, bundle_file, **options)
+
+
+def test_masks_know_no_split(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:
+    data, _ = photos_and_grid
+    for options in ({"part": "test"}, {"split": "split.csv"}):
+        with pytest.raises(DataError, match="photos with masks have no split"):
+            crackscope.evaluate_photos(data, bundle_file, masks=data, **options)

@@ -113,11 +113,13 @@ def evaluate_photos(
         progress: Called with (done, total).
 
     Raises:
-        DataError: If not one of tiles and masks is given, or no photo can be read.
+        DataError: If not one of tiles and masks is given, masks with a split, or no photo can be read.
         SplitError: If the split leaks, or does not fit the data.
     """
     if (tiles is None) == (masks is None):
         raise DataError("tiles (a grid) and masks (a folder): give one of them.")
+    if masks is not None and (split is not None or part is not None):
+        raise DataError("photos with masks have no split. Leave split and part out.")
     scanner = model if isinstance(model, Scanner) else scanner_of(model, threads=threads)
     name, n_leaks = Path(data).stem if Path(data).is_file() else Path(data).resolve().name, 0
     if masks is not None:
