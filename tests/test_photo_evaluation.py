@@ -327,3 +327,17 @@ def test_masks_know_no_split(photos_and_grid: tuple[Path, Path], bundle_file: Pa
     for options in ({"part": "test"}, {"split": "split.csv"}):
         with pytest.raises(DataError, match="photos with masks have no split"):
             crackscope.evaluate_photos(data, bundle_file, masks=data, **options)
+
+
+def test_a_labelled_photo_as_small_as_a_patch_is_scanned_as_a_photo(scanner: Scanner) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    boxes = np.array([(0, 0, 0.5, 1), (0.5, 0, 1, 1)])
+    photo = LabelledPhoto(
+        "a", boxes, np.array([0, 1]), ("a#0,0", "a#0,1"), (Patch("a", "crack"),), lambda: (pixels, [b"x" * 32])
+    )
+    ((found,), refused) = scan_labelled([photo], scanner)
+    assert not refused
+    assert (found.map.unit, found.map.scale) == ("photo", 2.0)
+    assert found.map.footprint_cells < max(found.map.logits.shape)
+    ((half,), _) = scan_labelled([photo], scanner, scale=0.5)
+    assert half.map.scale == 0.5

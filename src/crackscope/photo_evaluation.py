@@ -28,7 +28,7 @@ from crackscope.labelled_photos import LabelledPhoto
 from crackscope.metrics import Estimate
 from crackscope.patches import PatchIndex
 from crackscope.provenance import count_seen
-from crackscope.scanning import Scanner
+from crackscope.scanning import Scanner, photo_scale
 
 __all__ = ["PhotoEvaluation", "PhotoFigures", "ScannedPhoto", "measure_photos", "scan_labelled", "tile_reader"]
 
@@ -134,7 +134,10 @@ def scan_labelled(
     for i, photo in enumerate(photos):
         try:
             pixels, digests = photo.load()
-            seen = scanner.scan(pixels, scale=scale, mm_per_px=mm_per_px)
+            # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
+            auto = scale is None and mm_per_px is None
+            chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else scale
+            seen = scanner.scan(pixels, scale=chosen, mm_per_px=mm_per_px)
         except (OSError, DataError) as error:
             refused.append((photo.name, reason_of(error)))
         else:

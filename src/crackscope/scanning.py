@@ -36,7 +36,17 @@ from crackscope.preprocessing import MIN_PX, resize_photo
 from crackscope.streaming import default_threads
 from crackscope.windows import ReceptiveField, cut_windows, receptive_field, tidy_cut
 
-__all__ = ["MAX_ENLARGEMENT", "SMALL_PX", "PreparedPhoto", "Scanner", "auto_scale", "scale_of", "scan", "scanner_of"]
+__all__ = [
+    "MAX_ENLARGEMENT",
+    "SMALL_PX",
+    "PreparedPhoto",
+    "Scanner",
+    "auto_scale",
+    "photo_scale",
+    "scale_of",
+    "scan",
+    "scanner_of",
+]
 
 FloatArray = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
@@ -281,8 +291,18 @@ def auto_scale(card: Card, photo_hw: tuple[int, int]) -> float:
         card: Of the model.
         photo_hw: Height and width of the photo, in pixels.
     """
-    shorter = min(photo_hw)
-    if unit_of(photo_hw, card) == "patch":
-        return card.patch_px / shorter
-    as_trained = card.patch_px / card.source_px
-    return max(as_trained, min(SMALL_PX / shorter, MAX_ENLARGEMENT))
+    return card.patch_px / min(photo_hw) if unit_of(photo_hw, card) == "patch" else photo_scale(card, photo_hw)
+
+
+def photo_scale(card: Card, photo_hw: tuple[int, int]) -> float:
+    """As `auto_scale`, of what is known to be a photo, however small.
+
+    Args:
+        card: Of the model.
+        photo_hw: Height and width of the photo, in pixels.
+
+    Example:
+        >>> photo_scale(read_bundle().card, (320, 480))
+        2.0
+    """
+    return max(card.patch_px / card.source_px, min(SMALL_PX / min(photo_hw), MAX_ENLARGEMENT))
