@@ -15,10 +15,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crackscope.drawing import draw_patch
-from crackscope.training.augmentation import Augmentation, augment_patch, square, view_of
+from crackscope.training.augmentation import Augmentation, augment_patch, square
+from crackscope.training.augmentation import view_of as labelled_view_of
 
 ALL = Augmentation(flip_horizontal=True, flip_vertical=True, rotation_degrees=30, shift=0.2, shear_degrees=10, zoom=0.2)
 VIEWS = range(1, 40)
+
+
+def view_of(pixels: np.ndarray, augmentation: Augmentation, *, view: int) -> np.ndarray:
+    return labelled_view_of(pixels, augmentation, view=view)[0]
 
 
 def noise(side: int, seed: int = 0) -> np.ndarray:
@@ -97,7 +102,7 @@ def test_a_view_is_the_same_in_another_process() -> None:
     code = (
         "import sys, zlib, numpy as np; from crackscope.training.augmentation import Augmentation, view_of\n"
         "pixels = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)\n"
-        f"print(zlib.crc32(view_of(pixels, Augmentation.model_validate_json('{ALL.model_dump_json()}'), view=7)))"
+        f"print(zlib.crc32(view_of(pixels, Augmentation.model_validate_json('{ALL.model_dump_json()}'), view=7)[0]))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pixels = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
@@ -236,3 +241,81 @@ def test_a_square_is_the_middle_as_wide_as_the_shorter_side() -> None:
     assert np.array_equal(square(pixels), pixels[:, 10:50])
     assert np.array_equal(square(pixels.transpose(1, 0, 2)), pixels.transpose(1, 0, 2)[10:50])
     assert np.array_equal(square(pixels[:, :40]), pixels[:, :40])
+
+
+# Nearer, farther, with a crack drawn on it
+
+ELSEWHERE = Augmentation(quarter_turns=True, zoom_out=3, zoom_in=2.5, drawn_cracks=0.5, light=1, blur_px=1.5)
+
+
+def test_a_crack_is_drawn_on_uncracked_patches_alone_and_makes_them_cracked() -> None:
+    pixels = draw_patch(3, side_px=96, crack=False).pixels
+    drawing = Augmentation(drawn_cracks=0.5)
+    n_drawn = 0
+    for view in range(1, 101):
+        seen, cracked = labelled_view_of(pixels, drawing, view=view)
+        assert cracked == bool((seen < pixels).any())
+        assert (seen <= pixels).all()  # a crack swallows light
+        n_drawn += cracked
+        assert labelled_view_of(pixels, drawing, view=view, cracked=True)[1]
+        assert np.array_equal(labelled_view_of(pixels, drawing, view=view, cracked=True)[0], pixels)
+    assert 35 <= n_drawn <= 65
+
+
+def test_a_cracked_patch_is_never_seen_from_nearer_by() -> None:
+    """It could lose its crack: from afar all of it is there, mirrored around."""
+    side = 60
+    pixels = np.zeros((side, side, 3), np.uint8)
+    pixels[28:32] = 255  # all rows hold as much white, wherever it is seen from but from nearer by
+    near = Augmentation(zoom_in=4)
+    shares = {cracked: [] for cracked in (False, True)}
+    for cracked in shares:
+        for view in VIEWS:
+            shares[cracked].append(float(labelled_view_of(pixels, near, view=view, cracked=cracked)[0].mean()))
+    assert len(set(shares[True])) == 1
+    assert len(set(shares[False])) > 5
+    far = [labelled_view_of(pixels, Augmentation(zoom_out=4), view=view, cracked=True)[0] for view in VIEWS]
+    assert all(seen.max() > 100 for seen in far)  # the line is there in every one
+    assert len({seen.tobytes() for seen in far}) == len(far)
+
+
+@pytest.mark.parametrize("side", [16, 63, 227])
+def test_a_view_from_elsewhere_keeps_size_and_is_the_same_again(side: int) -> None:
+    pixels = noise(side)
+    for view in (1, 2, 3, 4, 5, 6):
+        for cracked in (False, True):
+            seen, label = labelled_view_of(pixels, ELSEWHERE, view=view, cracked=cracked)
+            again, same = labelled_view_of(pixels.copy(), ELSEWHERE, view=view, cracked=cracked)
+            assert seen.shape == pixels.shape
+            assert seen.dtype == np.uint8
+            assert np.array_equal(seen, again)
+            assert label == same
+            assert label or not cracked
+
+
+def test_quarter_turns_alone_are_exact() -> None:
+    pixels = noise(48)
+    wanted = {np.rot90(pixels, k).tobytes() for k in range(4)}
+    seen = {view_of(pixels, Augmentation(quarter_turns=True), view=view).tobytes() for view in VIEWS}
+    assert seen == wanted
+
+
+def test_a_few_views_come_by_turns_with_the_patch_itself() -> None:
+    assert [Augmentation(views=2).view_in(epoch) for epoch in range(1, 8)] == [1, 2, 0, 1, 2, 0, 1]
+    assert [Augmentation().view_in(epoch) for epoch in range(1, 4)] == [1, 2, 3]
+    assert not Augmentation(rotation_degrees=20).heeds_labels
+    assert Augmentation(zoom_in=2).heeds_labels
+    assert Augmentation(drawn_cracks=0.1).heeds_labels
+
+
+def test_other_light_changes_no_shape_and_dims_or_brightens() -> None:
+    pixels = draw_patch(5, side_px=64, crack=False).pixels
+    means = [float(view_of(pixels, Augmentation(light=1), view=view).mean()) for view in VIEWS]
+    assert min(means) < 0.9 * pixels.mean() < 1.05 * pixels.mean() < max(means)
+    sharp = float(np.abs(np.diff(pixels.astype(int), axis=0)).mean())
+    blurred = [
+        float(np.abs(np.diff(view_of(pixels, Augmentation(blur_px=3), view=view).astype(int), axis=0)).mean())
+        for view in VIEWS
+    ]
+    assert min(blurred) < 0.6 * sharp
+    assert max(blurred) == sharp

@@ -361,3 +361,43 @@ def test_without_the_extra_the_error_names_it() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "needs torch, which is not installed. Try: pip install 'crackscope[train]'" in found.stderr
+
+
+# A backbone that ends earlier
+
+
+def test_a_backbone_may_end_after_any_block_or_the_first_layer_of_one(source: str) -> None:
+    module, _ = loaded(source)
+    x = planes(64, 96)
+    value = x
+    with torch.inference_mode():
+        for name, block in module.blocks.items():
+            ended = module.ending(name)
+            layer = next((own for own, _ in block.named_children()), None)
+            if layer is not None and layer != "0":
+                first = module.ending(f"{name}.{layer}")
+                assert torch.equal(first(x), getattr(block, layer)(value))
+                assert list(first.blocks)[-1] == f"{name}_{layer}"
+            value = block(value)
+            assert torch.equal(ended(x), value)
+            assert list(ended.blocks)[-1] == name
+    with pytest.raises(DataError, match=r"no block 'blok_3'.*It has "):
+        module.ending("blok_3")
+    last = list(module.blocks)[-1]
+    with pytest.raises(DataError, match=rf"until: block '{last}' begins with .*, not 'nothing'"):
+        module.ending(f"{last}.nothing")
+
+
+def test_a_backbone_that_ends_earlier_exports_and_says_so(mobilenet_folder: Path) -> None:
+    module, card = load_backbone(str(mobilenet_folder), until="block_13.expand_1x1")
+    assert card.name == "mobilenet_v2 until block_13.expand_1x1"
+    assert card.feature_dim == feature_dim(module)
+    path = backbone_file(str(mobilenet_folder), until="block_13.expand_1x1")
+    assert path != backbone_file(str(mobilenet_folder))
+    assert backbone_file(str(mobilenet_folder), n_blocks=3) == backbone_file(
+        str(mobilenet_folder), n_blocks=3, until="block_13.expand_1x1"
+    )  # the first blocks are the same, wherever it ends
+    pixels = random_pixels(100, 131)
+    found, feature_map = open_session(path.read_bytes()).run(["features", "feature_map"], {"pixels": pixels})
+    np.testing.assert_allclose(found, torch_features(module, card, pixels), atol=1e-4)
+    assert feature_map.shape[2:] == (128 // 16, 160 // 16)  # padded to 32, cells of 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from crackscope import crack_map
-from crackscope.card import Calibration
+from crackscope.card import Calibration, Pool
 from crackscope.crack_map import CrackMap, Region, pool_footprints
 from crackscope.errors import DataError
 
@@ -33,7 +33,12 @@ FOOTPRINTS = st.integers(1, 6)
 
 
 def mapped(
-    logits: Any, *, cell_px: tuple[float, float] = (32, 32), footprint_cells: int = 1, cut_px: tuple[int, int] = (0, 0)
+    logits: Any,
+    *,
+    cell_px: tuple[float, float] = (32, 32),
+    footprint_cells: int = 1,
+    cut_px: tuple[int, int] = (0, 0),
+    pool: Pool = "mean",
 ) -> CrackMap:
     """A map of a photo whose last cells are cut short by so many pixels."""
     values = np.asarray(logits, np.float32)
@@ -45,6 +50,7 @@ def mapped(
         footprint_cells=footprint_cells,
         calibration=CALIBRATION,
         scale=32 / cell_px[0],
+        pool=pool,
     )
 
 
@@ -78,6 +84,20 @@ def test_a_footprint_is_pooled_by_its_mean(logits: FloatArray, footprint_cells: 
     expected = pooled_by_hand(logits, footprint_cells)
     assert found.shape == expected.shape
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(LOGITS, FOOTPRINTS, st.sampled_from((0.0, 700.0, -700.0)))
+def test_a_few_strong_cells_decide_where_the_pool_says_so(
+    logits: FloatArray, footprint_cells: int, offset: float
+) -> None:
+    """log(mean(exp(logit))), which no size of the logits overflows, and which lies between mean and greatest."""
+    height, width = (min(footprint_cells, n) for n in logits.shape)
+    found = pool_footprints(logits + np.float32(offset), footprint_cells, pool="logsumexp")
+    for (i, j), value in np.ndenumerate(found):
+        cells = logits[i : i + height, j : j + width].astype(np.float64)
+        assert value - offset == pytest.approx(np.log(np.exp(cells).mean()), abs=1e-4)
+        assert cells.mean() - 1e-4 <= value - offset <= cells.max() + 1e-4
 
 
 def test_one_loud_cell_does_not_blur_what_lies_after_it() -> None:
@@ -208,8 +228,9 @@ def test_a_box_has_the_cells_whose_middle_it_holds_or_the_nearest_one(found: Cra
 def test_the_box_of_a_footprint_says_what_the_footprint_says(
     logits: FloatArray, footprint_cells: int, data: st.DataObject
 ) -> None:
-    found = mapped(logits, footprint_cells=footprint_cells, cell_px=(51.2, 20.3))
-    pooled = pool_footprints(logits, footprint_cells)
+    pool = data.draw(st.sampled_from(get_args(Pool)))
+    found = mapped(logits, footprint_cells=footprint_cells, cell_px=(51.2, 20.3), pool=pool)
+    pooled = pool_footprints(logits, footprint_cells, pool=pool)
     row, column = (data.draw(st.integers(0, n - 1)) for n in pooled.shape)
     rows, columns = (min(footprint_cells, n) for n in logits.shape)
     box = (column * 20.3, row * 51.2, (column + columns) * 20.3, (row + rows) * 51.2)

@@ -199,8 +199,8 @@ def default_of(key: str) -> str:
         return "as below"
     if default == "":
         return "empty"
-    if default == ():
-        return "`[]`"
+    if isinstance(default, tuple):
+        return f"`{list(default)}`"
     if isinstance(default, bool) or default is None:
         return f"`{default}`".lower()
     return f"`{default}`" if isinstance(default, str) else f"`{default:g}`"

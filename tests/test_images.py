@@ -25,7 +25,7 @@ from PIL import ExifTags, Image
 
 from crackscope.drawing import draw_patch
 from crackscope.errors import ImageError
-from crackscope.images import Photo, decode_photo, image_size, read_photo
+from crackscope.images import ImageForm, Photo, decode_photo, image_form, image_size, read_photo
 
 pillow_heif.register_heif_opener()
 
@@ -675,3 +675,24 @@ def test_a_size_is_read_from_the_header_alone() -> None:
     for content in (b"", b"%PDF-1.7", b"\xff\xd8\xff"):
         with pytest.raises(ImageError):
             image_size(content)
+
+
+def test_a_form_is_read_from_the_header_alone() -> None:
+    colour = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    deep = cv2.imencode(".png", np.zeros((30, 50, 3), np.uint16))[1].tobytes()
+    for content, mode, orientation in (
+        (encode(colour, "JPEG"), "RGB", 1),
+        (encode(colour, "JPEG", exif=turned), "RGB", 6),
+        (encode(colour.convert("L"), "JPEG"), "L", 1),
+        (encode(colour.convert("CMYK"), "JPEG"), "CMYK", 1),
+        (encode(colour.convert("RGBA"), "PNG"), "RGBA", 1),
+        (encode(colour.convert("I;16"), "PNG"), "I;16", 1),
+        (deep, "RGB;16", 1),
+    ):
+        assert image_form(content) == ImageForm(30, 50, mode, orientation)
+    turned[ExifTags.Base.Orientation] = 99
+    assert image_form(encode(colour, "JPEG", exif=turned)).orientation == 1
+    with pytest.raises(ImageError):
+        image_form(b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 from crackscope.drawing import draw_dataset
 from crackscope.errors import SplitError
-from crackscope.leaks import Leaks, check_split
+from crackscope.leaks import Leaks, check_split, leaks_in
 from crackscope.patches import Patch, PatchIndex, read_patches
 from crackscope.splits import Split, apply_split, read_split, split, write_split
 
@@ -102,6 +103,18 @@ def test_duplicates_on_two_sides_are_found_and_told(folder, tmp_path):
     assert leaks.near == (f"{train.path} (train) and flipped.png (test) have the same pixels.",)
     assert len(leaks) == 2
     assert leaks.summary() == f"0 photos, 1 exact and 1 near duplicates on two sides. {leaks.exact[0]}"
+
+
+def test_leaks_are_told_with_the_places_of_their_patches(folder):
+    index = read_patches(folder)
+    one, two, three, *_ = index.patches
+    parts = [replace(one, photo="7003", part="train"), replace(two, photo="7003", part="train")]
+    parts += [replace(three, photo="7003", part="val"), replace(one, path="copy.jpg", photo="other", part="test")]
+    same = (b"1", b"2", b"3", b"1")
+    found = leaks_in(index.select(parts), same, np.array([[0, 1], [0, 3]]))
+    assert [(leak.kind, leak.places) for leak in found] == [("photo", (0, 2)), ("exact", (0, 3))]
+    (_, near) = leaks_in(index.select(parts), (b"1", b"2", b"3", b"4"), np.array([[0, 3]]))
+    assert (near.kind, near.sentence) == ("near", f"{one.path} (train) and copy.jpg (test) have the same pixels.")
 
 
 def test_photos_that_only_the_data_knows_are_found_behind_groups(folder, tmp_path):

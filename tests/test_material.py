@@ -98,7 +98,8 @@ def shuffled(material: Material, seed: int = 0) -> np.ndarray:
 def by_hand(index: PatchIndex, trunk: Backbone | None, output: str, view: int) -> np.ndarray:
     """Rows of patches one by one: read, square, view, resize, run."""
     reader = Reader(trunk, output=output, patch_px=PATCH_PX, augmentation=TURN)
-    return reader.rows([decode_photo(index.files.read(path)).pixels for path in index.paths], view)
+    pixels = [decode_photo(index.files.read(path)).pixels for path in index.paths]
+    return reader.rows(pixels, view, cracked=[False] * len(pixels))[0]
 
 
 def shards(cache: Path) -> list[Path]:
@@ -158,7 +159,7 @@ def test_raw_pixels_are_normalised_and_never_cached(parts: PatchIndex, cache: Pa
     assert inputs.max() <= 1
     first = material.parts["train"].patches[shuffled(material)[0]]
     pixels = square(decode_photo(parts.files.read(first.path)).pixels)
-    resized = resize_patch(view_of(pixels, TURN, view=1), patch_px=PATCH_PX)
+    resized = resize_patch(view_of(pixels, TURN, view=1)[0], patch_px=PATCH_PX)
     np.testing.assert_allclose(inputs[0].permute(1, 2, 0), resized * np.float32(2 / 255) - 1, atol=1e-6)
     assert not shards(cache)
 
@@ -327,7 +328,14 @@ def test_values_beyond_half_precision_are_clipped_not_infinite(
     parts: PatchIndex, trunk: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     material = made(parts, trunk)
-    monkeypatch.setattr(Reader, "rows", lambda self, patches, view: np.full((len(patches), 2, 2, 16), 1e6, np.float32))
+    monkeypatch.setattr(
+        Reader,
+        "rows",
+        lambda self, patches, view, cracked: (
+            np.full((len(patches), 2, 2, 16), 1e6, np.float32),
+            np.array(cracked, np.float32),
+        ),
+    )
     found = collected(material.val(batch_size=8))[0]
     assert np.isfinite(found).all()
     assert found.max() == 65504
@@ -462,3 +470,47 @@ def test_a_patch_that_turned_into_a_photo_meanwhile_is_refused(trunk: Backbone) 
     index.files.contents["0.png"] = cv2.imencode(".png", np.zeros((64, 200, 3), np.uint8))[1].tobytes()
     with pytest.raises(ImageError, match="not a patch"):
         list(material.train(np.arange(2), epoch=1, batch_size=2))
+
+
+# Views with another label
+
+DRAWING = Augmentation(drawn_cracks=0.5, zoom_in=2, views=2)
+
+
+def test_a_view_with_a_crack_drawn_on_it_counts_as_cracked(parts: PatchIndex, trunk: Backbone) -> None:
+    cached, streamed = (made(parts, trunk, augmentation=DRAWING, on_disk=on_disk) for on_disk in (True, False))
+    order = shuffled(cached)
+    own = cached.labels["train"][order]
+    plain = collected(made(parts, trunk).train(order, epoch=1, batch_size=8))
+    for epoch in (1, 2, 3, 4):
+        found, labels = collected(cached.train(order, epoch=epoch, batch_size=8))
+        expected, expected_labels = collected(streamed.train(order, epoch=epoch, batch_size=8))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+        assert np.array_equal(labels, expected_labels)
+        assert labels.dtype == np.float32
+        assert (labels >= own).all()
+        if epoch == 3:  # the patches themselves
+            assert np.array_equal(labels, own)
+            assert np.array_equal(found, plain[0])
+        else:
+            assert 0 < (labels > own).sum() < (own == 0).sum()
+    assert np.array_equal(*(collected(cached.train(order, epoch=epoch, batch_size=8))[0] for epoch in (1, 4)))
+
+
+def test_rows_that_are_kept_by_label_come_in_any_order(parts: PatchIndex, trunk: Backbone) -> None:
+    material = made(parts, trunk, augmentation=DRAWING)
+    forth = np.arange(len(material.labels["train"]))
+    found, labels = collected(material.train(forth, epoch=1, batch_size=1))
+    back = shuffled(material, seed=5)
+    turned, turned_labels = collected(material.train(back, epoch=1, batch_size=6))
+    assert np.array_equal(turned, found[back])
+    assert np.array_equal(turned_labels, labels[back])
+
+
+def test_views_by_label_are_counted_in_the_cache(parts: PatchIndex, trunk: Backbone, cache: Path) -> None:
+    material = made(parts, trunk, augmentation=DRAWING)
+    for epoch in (1, 2, 3):
+        list(material.train(shuffled(material), epoch=epoch, batch_size=16))
+    list(material.val(batch_size=16))
+    written = sum(path.stat().st_size for path in shards(cache))
+    assert written - 200 * len(shards(cache)) <= material.bytes_needed(3) + 4 * len(parts) <= 1.3 * written

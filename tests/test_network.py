@@ -91,6 +91,26 @@ def test_the_exported_head_says_what_torch_says(kind: str, backbone_file: Path) 
 
 
 @pytest.mark.parametrize("kind", HEADS)
+def test_a_head_on_every_cell_is_pooled_by_logsumexp_and_its_map_is_exact(kind: str, backbone_file: Path) -> None:
+    """By hand: log(mean(exp(logit))) of the map, in the graph and in torch, whatever the size."""
+    head = made_head(HEADS[kind].model_copy(update={"pool": "logsumexp"}))
+    backbone = read_backbone(backbone_file)
+    model = compose(backbone, head.exported(temperature=2.0), tiny_card().model_copy(update={"pool": "logsumexp"}))
+    card = Card.model_validate_json({entry.key: entry.value for entry in model.metadata_props}[CARD_KEY])
+    assert card.map == "exact"
+    maps = session(make_model(backbone.graph).SerializeToString()).run
+    run = session(model.SerializeToString()).run
+    for hw in SIZES_HW:
+        pixels = noise(3, *hw, 3)
+        _, logits, logit_map, _ = run(None, {"pixels": pixels})
+        by_hand = np.log(np.exp(logit_map.astype(np.float64)).mean((2, 3)))
+        np.testing.assert_allclose(logits, by_hand, atol=1e-5)
+        feature_map = torch.from_numpy(maps(["feature_map"], {"pixels": pixels})[0])
+        with torch.inference_mode():
+            np.testing.assert_allclose(plane_logits(torch.nn.Identity(), head, feature_map), logits[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", HEADS)
 def test_the_card_says_whether_the_map_is_exact(kind: str, backbone_file: Path) -> None:
     model = compose(read_backbone(backbone_file), made_head(HEADS[kind]).exported(temperature=2.0), tiny_card())
     card = Card.model_validate_json({entry.key: entry.value for entry in model.metadata_props}[CARD_KEY])
@@ -227,7 +247,7 @@ class Doubled(HeadLayers):
 
     def __init__(self, head: HeadLayers) -> None:
         torch.nn.Module.__init__(self)
-        self.own = head
+        self.own, self.pool = head, head.pool
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.own(features.double())

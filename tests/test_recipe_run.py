@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -22,9 +23,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import crackscope  # noqa: E402
 from crackscope.bundle import read_backbone, read_bundle  # noqa: E402
 from crackscope.cli import main  # noqa: E402
+from crackscope.drawing import draw_patch, draw_photo  # noqa: E402
 from crackscope.errors import BundleError, DataError, OutputError, RecipeError, SplitError  # noqa: E402
 from crackscope.history import read_history  # noqa: E402
 from crackscope.patches import read_patches  # noqa: E402
+from crackscope.scanning import scanner_of  # noqa: E402
 from crackscope.splits import read_split, split, write_split  # noqa: E402
 from crackscope.training import finetuning, recipe_run, runs  # noqa: E402
 from crackscope.training.runs import Run, train  # noqa: E402
@@ -43,6 +46,13 @@ KINDS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "scratch": ("cnn-scratch", ["finetuning.epochs=2", "batch_size=16"]),
+    "hairline": (
+        "mobilenetv2-hairline",
+        [
+            *("until=stage_3_block_1", "augmentation.views=1", "batch_size=16"),
+            *("finetuning.epochs=2", "finetuning.learning_rate=1e-3", "finetuning.from_block=2"),
+        ],
+    ),
     "hidden": ("resnet101", ["frozen.epochs=3", "frozen.learning_rate=1e-2", "batch_size=16"]),
 }
 
@@ -138,7 +148,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.mark.slow
 def test_a_run_folder_holds_what_it_says_and_exactly_one_model(finished: Callable[[str], Run], kind: str) -> None:
     folder = finished(kind).folder
-    views = {"views.png"} if kind in ("augmented", "scratch") else set()
+    views = {"views.png"} if kind in ("augmented", "scratch", "hairline") else set()
     assert {path.name for path in folder.iterdir()} == CONTENT | views
     assert set(runs.RECIPE_FILES) >= CONTENT | views
     assert [path.name for path in folder.rglob("*.onnx")] == ["model.onnx"]
@@ -198,6 +208,7 @@ def test_history_tensorboard_and_split_are_readable(
         "frozen": ["frozen"] * 3,
         "augmented": ["frozen"] * 2 + ["finetuning"] * 2,
         "scratch": ["finetuning"] * 2,
+        "hairline": ["finetuning"] * 2,
         "hidden": ["frozen"] * 3,
     }
     assert [epoch.phase for epoch in history] == phases[kind]
@@ -207,7 +218,7 @@ def test_history_tensorboard_and_split_are_readable(
         (epoch.number, pytest.approx(epoch.val_loss, rel=1e-5)) for epoch in history
     ]
     images = {"patches/samples", "test/predictions", "test/confusion_matrix"}
-    if kind in ("augmented", "scratch"):
+    if kind in ("augmented", "scratch", "hairline"):
         images.add("patches/augmented_views")
     assert set(log.Tags()["images"]) == images
     assert {event.step for event in log.Images("test/predictions")} == {len(history)}
@@ -229,6 +240,8 @@ def test_the_layer_table_says_what_learns(finished: Callable[[str], Run], kind: 
         assert not any(name.startswith(("stem", "stage_1")) for name in trainable)
         assert sum(int(row["frozen"]) > 0 for row in rows if row["name"].startswith("stage_2")) == 1
         assert {name.partition(".")[0] for name in trainable} >= {"stage_2_block_1", "stage_4_block_1", "head"}
+    if kind == "hairline":
+        assert {name.partition(".")[0] for name in trainable} == {"stage_2_block_1", "stage_3_block_1", "head"}
     assert len(heads) == (3 if kind == "hidden" else 1)
     assert run.document["parameters"] == {
         "total": sum(int(row["n_parameters"]) for row in rows),
@@ -640,3 +653,35 @@ def _threads_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+# A head on every cell of a backbone that ends earlier
+
+
+def test_a_run_of_hairline_has_a_finer_exact_map_and_says_how_it_is_pooled(
+    finished: Callable[[str], Run], drawn: Path
+) -> None:
+    model = finished("hairline").model
+    bundle = read_bundle(model)
+    assert (bundle.card.pool, bundle.card.map) == ("logsumexp", "exact")
+    assert bundle.card.backbone.name == "resnet until stage_3_block_1"
+    scanner = scanner_of(model)
+    assert scanner.field.stride_px == 16
+    pixels = draw_photo(2, photo_hw=(320, 288)).pixels
+    whole = scanner.logit_map(pixels)
+    assert whole.shape == (20, 18)
+    for window_px in (32, 64, 128):
+        assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() < 1e-3
+    found = scanner.scan(draw_patch(3, side_px=96).pixels)
+    assert (found.unit, found.pool) == ("patch", "logsumexp")
+    classifier = crackscope.load(model)
+    for index in range(3):
+        patch = draw_patch(index, side_px=96).pixels
+        assert scanner.scan(patch).peak_probability == pytest.approx(
+            classifier.classify(patch).crack_probability, abs=1e-5
+        )
+
+
+def test_drawn_cracks_are_seen_in_the_pictures_of_views(finished: Callable[[str], Run]) -> None:
+    assert (finished("hairline").folder / "views.png").is_file()
+    assert not (finished("frozen").folder / "views.png").exists()

@@ -29,7 +29,7 @@ from crackscope.training.runs import _settings
 
 NAMES = (
     *("cnn-scratch", "mobilenetv2-augmented", "mobilenetv2-frozen", "mobilenetv2-full"),
-    *("mobilenetv2-top10", "resnet101"),
+    *("mobilenetv2-hairline", "mobilenetv2-top10", "resnet101"),
 )
 MOBILENET = "google/mobilenet_v2_1.0_224"
 
@@ -151,6 +151,7 @@ def test_heads() -> None:
         "mobilenetv2-augmented": HeadSettings(features_dropout=0.3),
         "mobilenetv2-frozen": plain,
         "mobilenetv2-full": plain,
+        "mobilenetv2-hairline": HeadSettings(output="sigmoid", pool="logsumexp"),
         "mobilenetv2-top10": HeadSettings(output="sigmoid", features_dropout=0.2),
         "resnet101": HeadSettings(hidden=(256, 128), hidden_dropout=(0.5, 0.3)),
     }
@@ -161,6 +162,17 @@ def test_augmentations() -> None:
     assert found == {
         "cnn-scratch": Augmentation(flip_horizontal=True, rotation_degrees=30, shift=0.2, shear_degrees=0.2, zoom=0.2),
         "mobilenetv2-augmented": Augmentation(flip_horizontal=True, flip_vertical=True, rotation_degrees=72),
+        "mobilenetv2-hairline": Augmentation(
+            views=4,
+            quarter_turns=True,
+            flip_horizontal=True,
+            zoom_out=2.9,
+            zoom_in=2.5,
+            drawn_cracks=0.5,
+            drawn_widths_px=(0.7, 20),
+            light=1,
+            blur_px=1.5,
+        ),
     }
 
 
@@ -262,6 +274,13 @@ def test_an_unknown_recipe_offers_the_nearest() -> None:
     for name in ("", "../recipes/resnet101", "resnet101.toml", "RESNET101", "resnet101\0"):
         with pytest.raises(RecipeError, match="There is no recipe"):
             read_recipe(name)
+
+
+def test_mean_features_are_all_that_a_frozen_phase_can_learn_from() -> None:
+    with pytest.raises(RecipeError, match=r"a frozen phase learns from mean features, so head.pool cannot be"):
+        read_recipe("mobilenetv2-frozen", ["head.pool=logsumexp"])
+    with pytest.raises(RecipeError, match=r"'scratch-cnn' has no earlier end, so until cannot be 'block_2'"):
+        read_recipe("cnn-scratch", ["until=block_2"])
 
 
 @pytest.mark.parametrize(

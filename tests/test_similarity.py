@@ -224,6 +224,8 @@ def test_duplicates_and_patches_that_belong_together_share_a_group():
     together = np.stack([np.arange(0, 299, 2), np.arange(1, 300, 2)], 1)
     groups = look_alike_groups(rows, together=together)
     np.testing.assert_array_equal(groups[::2], groups[1::2])
+    at_hand = look_alike_groups(rows, together=together, pairs=duplicate_pairs(rows))
+    np.testing.assert_array_equal(at_hand, groups)
 
 
 def test_equal_looks_are_one_group_without_a_warning():

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crackscope.acceptance import Acceptance, accept
+    from crackscope.auditing import Audit, audit
     from crackscope.bundle import Bundle, read_bundle
     from crackscope.comparison import Comparison, compare
     from crackscope.crack_map import CrackMap, Region
@@ -26,10 +28,14 @@ if TYPE_CHECKING:
     from crackscope.splits import Split, apply_split, read_split, split, write_split
     from crackscope.training.recipes import Recipe, read_recipe, recipe_names
     from crackscope.training.runs import Run, train
+    from crackscope.training.transfer_run import measure_transfer
+    from crackscope.transfer import Transfer
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Acceptance": "acceptance",
+    "Audit": "auditing",
     "Bundle": "bundle",
     "Classifier": "prediction",
     "Comparison": "comparison",
@@ -46,7 +52,10 @@ _HOMES = {
     "Robustness": "robustness",
     "Run": "training.runs",
     "Split": "splits",
+    "Transfer": "transfer",
+    "accept": "acceptance",
     "apply_split": "splits",
+    "audit": "auditing",
     "check_split": "leaks",
     "compare": "comparison",
     "draw_dataset": "drawing",
@@ -57,6 +66,7 @@ _HOMES = {
     "export": "quantisation",
     "load": "prediction",
     "measure_robustness": "robustness",
+    "measure_transfer": "training.transfer_run",
     "predict": "rows",
     "read_bundle": "bundle",
     "read_patches": "patches",
@@ -73,6 +83,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Acceptance",
+    "Audit",
     "Bundle",
     "Classifier",
     "Comparison",
@@ -89,7 +101,10 @@ __all__ = [
     "Robustness",
     "Run",
     "Split",
+    "Transfer",
+    "accept",
     "apply_split",
+    "audit",
     "check_split",
     "compare",
     "draw_dataset",
@@ -100,6 +115,7 @@ __all__ = [
     "export",
     "load",
     "measure_robustness",
+    "measure_transfer",
     "predict",
     "read_bundle",
     "read_patches",

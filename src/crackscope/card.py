@@ -11,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from crackscope.preprocessing import RESIZE_RULE
 
-__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "TrainingData", "Verdict"]
+__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "Pool", "TrainingData", "Verdict"]
 
 FloatArray = npt.NDArray[np.float64]
 
 CARD_VERSION: Final = 1
+
+Pool = Literal["mean", "logsumexp"]
+"""How the logits of cells become one: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
 
 
 class _Part(BaseModel):
@@ -161,7 +164,7 @@ class Card(_Part):
         source_px: Longest side of a training patch before the resize; tells patches from photos.
         resize: The one resize rule.
         mm_per_px: Scale of a training patch after the resize, as far as known.
-        pool: How the map becomes a logit; ``mean`` is exact.
+        pool: How the map becomes a logit.
         map: Whether the map explains the logit exactly or approximately.
         patch: Calibration for patches.
         photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
@@ -180,7 +183,7 @@ class Card(_Part):
     source_px: int = Field(ge=16, le=65536)
     resize: Literal["shorter side to patch_px, aspect kept, cv2.INTER_LINEAR, below half cv2.INTER_AREA"] = RESIZE_RULE
     mm_per_px: float | None = Field(default=None, gt=0)
-    pool: Literal["mean"] = "mean"
+    pool: Pool = "mean"
     map: Literal["exact", "approximate"] = "exact"
     patch: Calibration
     photo: Calibration | None = None

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.card import Calibration
+from crackscope.card import Calibration, Pool
 from crackscope.errors import DataError
 from crackscope.overlay import draw_overlay
 
@@ -25,6 +25,7 @@ UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
 _EIGHT_NEIGHBOURS = 8
+_LEAST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class CrackMap:
         scale: Pixels of the network per pixel of the photo.
         unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
         path: Of the photo.
+        pool: How the logits of a footprint's cells become one.
     """
 
     logits: FloatArray
@@ -69,6 +71,7 @@ class CrackMap:
     scale: float
     unit: str = "photo"
     path: str = ""
+    pool: Pool = "mean"
 
     @property
     def footprint_px(self) -> tuple[float, float]:
@@ -78,7 +81,7 @@ class CrackMap:
     @cached_property
     def probabilities(self) -> FloatArray:
         """Of the footprint around each cell, shape (h, w), in [0, 1]."""
-        pooled = pool_footprints(self.logits, self.footprint_cells)
+        pooled = pool_footprints(self.logits, self.footprint_cells, pool=self.pool)
         rows, columns = (
             np.clip(np.arange(n) - (self.footprint_cells - 1) // 2, 0, n_places - 1)
             for n, n_places in zip(self.logits.shape, pooled.shape, strict=True)
@@ -128,7 +131,8 @@ class CrackMap:
         Raises:
             DataError: If the box is empty, or lies outside.
         """
-        return float(self.logits[self.cells_in(box_xyxy)].mean(dtype=np.float64))
+        cells = self.logits[self.cells_in(box_xyxy)]
+        return float(pool_footprints(cells, max(cells.shape), pool=self.pool)[0, 0])
 
     def cells_in(self, box_xyxy: tuple[float, float, float, float]) -> tuple[slice, slice]:
         """Rows and columns of the cells whose middle lies in a box; of the nearest cell where none does.
@@ -198,12 +202,13 @@ class CrackMap:
         return found
 
 
-def pool_footprints(logits: FloatArray, footprint_cells: int) -> npt.NDArray[np.float64]:
-    """Mean logit of every footprint that lies inside the map, which is itself one where the map is smaller.
+def pool_footprints(logits: FloatArray, footprint_cells: int, *, pool: Pool = "mean") -> npt.NDArray[np.float64]:
+    """Pooled logit of every footprint that lies inside the map, which is itself one where the map is smaller.
 
     Args:
         logits: Shape (h, w).
         footprint_cells: Cells along a side, f.
+        pool: How the logits of its cells become one.
 
     Returns:
         Shape (max(1, h - f + 1), max(1, w - f + 1)).
@@ -211,8 +216,19 @@ def pool_footprints(logits: FloatArray, footprint_cells: int) -> npt.NDArray[np.
     Example:
         >>> pool_footprints(np.arange(6, dtype=np.float32).reshape(2, 3), 2).tolist()
         [[2.0, 3.0]]
+        >>> pool_footprints(np.log(np.float32([[1, 3], [1, 3]])), 2, pool="logsumexp").round(6) == np.log(2).round(6)
+        array([[ True]])
     """
-    found = np.asarray(logits, np.float64)
+    values = np.asarray(logits, np.float64)
+    if pool == "mean":
+        return _box_means(values, footprint_cells)
+    highest = values.max()  # so that no exponential overflows; what lies 700 below it counts for nothing
+    means = np.maximum(_box_means(np.exp(values - highest), footprint_cells), _LEAST)
+    return np.asarray(np.log(means) + highest, np.float64)
+
+
+def _box_means(found: npt.NDArray[np.float64], footprint_cells: int) -> npt.NDArray[np.float64]:
+    """Mean of every square of so many cells a side."""
     for axis in (0, 1):
         n = min(footprint_cells, found.shape[axis])
         sums = np.cumsum(found, axis)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from crackscope.concrete import FloatArray, Wall, blend, lay_wall, noise, photograph, shade
 from crackscope.errors import DataError, OutputError
 
-__all__ = ["Drawing", "DrawnCrack", "crack_coverage", "draw_dataset", "draw_patch", "draw_photo"]
+__all__ = ["Drawing", "DrawnCrack", "crack_coverage", "draw_crack_over", "draw_dataset", "draw_patch", "draw_photo"]
 
 Float64Array = NDArray[np.float64]
 Path2D = NDArray[np.float64]  # shape (n, 2)
@@ -207,6 +207,36 @@ def crack_coverage(crack: DrawnCrack, *, photo_hw: tuple[int, int]) -> FloatArra
     box, distance, half_width, lean = _nearest(crack, photo_hw)
     coverage[box] = _share(distance, half_width, lean)
     return coverage
+
+
+def draw_crack_over(
+    pixels: NDArray[np.uint8], rng: np.random.Generator, *, widths_px: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Draw a crack, and perhaps its branches, over a picture of uncracked concrete.
+
+    The opening swallows light; a hairline may be pale, here filled with dust and there open. Edges are as sharp as a
+    lens that is a little out of focus leaves them.
+
+    Args:
+        pixels: RGB, uint8, shape (H, W, 3).
+        rng: Decides path, width and darkness.
+        widths_px: Smallest and largest typical width, above 0.
+
+    Returns:
+        An array of the same shape.
+    """
+    photo_hw = (pixels.shape[0], pixels.shape[1])
+    coverage = np.zeros(photo_hw, dtype=np.float32)
+    cracks = list(_crack(rng, photo_hw, widths_px))
+    for crack in cracks:
+        np.maximum(coverage, crack_coverage(crack, photo_hw=photo_hw), out=coverage)
+    typical_px = float(np.median(cracks[0].widths_px)) if len(cracks[0].widths_px) else 0.0
+    # What is narrow may be hardly darker than its ground; what is wide is deep.
+    darkness = rng.uniform(0.15, 0.9) if typical_px < 4 else rng.uniform(0.4, 0.95)
+    open_share = np.clip(0.8 + 0.3 * noise(rng, photo_hw, max(photo_hw) / 6), 0.2, 1)
+    shade = darkness * open_share * cv2.GaussianBlur(coverage, (0, 0), rng.uniform(0.3, 0.9))
+    darkened: NDArray[np.uint8] = (pixels * (1 - shade[..., None]) + 0.5).astype(np.uint8)
+    return darkened
 
 
 def _require(fine: bool, name: str, value: object, allowed: str) -> None:

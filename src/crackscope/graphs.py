@@ -225,10 +225,13 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
     _require_fit(backbone, head, card)
     k, d = len(head.bias), head.feature_dim
     nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
-    if head.hidden:
+    pooled_first = bool(head.hidden) and card.pool == "mean"
+    if pooled_first:
         pool = helper.make_node("GlobalAveragePool", ["feature_map"], [f"{_HEAD}pooled"], f"{_HEAD}pool")
         flatten = helper.make_node("Flatten", [f"{_HEAD}cell"], ["logits"], f"{_HEAD}flatten", axis=1)
         nodes += [pool, *_layer_nodes(head, f"{_HEAD}pooled", f"{_HEAD}cell", "mean"), flatten]
+    elif card.pool == "logsumexp":
+        nodes += _logsumexp_nodes("logit_map", "logits")
     else:
         nodes += _mean_nodes("logit_map", "logits", prefix=_HEAD)
     nodes += [
@@ -245,6 +248,9 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
             _constant(f"{_HEAD}{name}weight", weight.astype(np.float32).reshape(*weight.shape, 1, 1)),
             _constant(f"{_HEAD}{name}bias", bias.astype(np.float32)),
         ]
+    if card.pool == "logsumexp":
+        constants.append(_constant(f"{_HEAD}zero", np.array(0, np.float32)))
+        constants.append(_constant(f"{_HEAD}axes", np.array([2, 3], np.int64)))
     constants.append(_constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)))
     shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d]}
     graph = helper.make_graph(
@@ -257,7 +263,7 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
     int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)
     own = {
         "backbone": backbone.card,
-        "map": "approximate" if head.hidden else "exact",
+        "map": "approximate" if pooled_first else "exact",
         "precision": "int8" if int8 else "fp32",
     }
     filled = card.model_copy(update={"graph_sha256": graph_digest(graph), **own})
@@ -322,4 +328,16 @@ def _mean_nodes(source: str, result: str, *, prefix: str = "") -> list[onnx.Node
     return [
         helper.make_node("GlobalAveragePool", [source], [pooled], f"{prefix}{result}/pool"),
         helper.make_node("Flatten", [pooled], [result], f"{prefix}{result}/flatten", axis=1),
+    ]
+
+
+def _logsumexp_nodes(source: str, result: str) -> list[onnx.NodeProto]:
+    """``log(mean(exp(x)))`` over the map: less the same sum over a map of zeros, which counts the cells."""
+    zeros, sums, counts = (f"{_HEAD}pool/{name}" for name in ("zeros", "sums", "counts"))
+    over_map: dict[str, Any] = {"keepdims": 0}
+    return [
+        helper.make_node("Mul", [source, f"{_HEAD}zero"], [zeros], zeros),
+        helper.make_node("ReduceLogSumExp", [source, f"{_HEAD}axes"], [sums], sums, **over_map),
+        helper.make_node("ReduceLogSumExp", [zeros, f"{_HEAD}axes"], [counts], counts, **over_map),
+        helper.make_node("Sub", [sums, counts], [result], f"{_HEAD}pool"),
     ]

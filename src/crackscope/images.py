@@ -26,7 +26,16 @@ from PIL import ExifTags, Image
 
 from crackscope.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_MEGAPIXELS", "Photo", "decode_photo", "image_size", "read_photo"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_MEGAPIXELS",
+    "ImageForm",
+    "Photo",
+    "decode_photo",
+    "image_form",
+    "image_size",
+    "read_photo",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -132,6 +141,41 @@ def image_size(content: bytes) -> tuple[int, int]:
     """
     width, height = _plain_jpeg_size(content) or _open(content).size
     return height, width
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """How an image lies in its file, by the header alone.
+
+    Attributes:
+        height_px: Before any turning.
+        width_px: Before any turning.
+        mode: Pillow's word for its samples, such as ``RGB``, ``L`` (grey), ``CMYK`` or ``I;16``.
+        orientation: EXIF's, 1 to 8; 1 is upright, also where nothing is noted.
+    """
+
+    height_px: int
+    width_px: int
+    mode: str
+    orientation: int = 1
+
+
+def image_form(content: bytes) -> ImageForm:
+    """Size, mode and orientation of the bytes of an image file; nothing is decoded.
+
+    Raises:
+        ImageError: If the header is damaged, or of no image.
+    """
+    size = _plain_jpeg_size(content)
+    if size is not None and b"Exif\x00\x00" not in content[:_JPEG_METADATA]:
+        grey = simplejpeg.decode_jpeg_header(content, strict=False)[2] == "Gray"
+        return ImageForm(size[1], size[0], "L" if grey else "RGB")
+    image = _open(content)
+    with _quiet_header():
+        orientation: Any = _exif(image).get(ExifTags.Base.Orientation)
+    deep = image.format == "PNG" and content[24:25] == b"\x10" and "16" not in image.mode  # bits a sample, in IHDR
+    mode = f"{image.mode};16" if deep else image.mode
+    return ImageForm(image.height, image.width, mode, orientation if orientation in range(1, 9) else 1)
 
 
 def _require_within(size_wh: tuple[int, int], max_megapixels: float) -> None:

@@ -6,7 +6,11 @@ refuse a split that has any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from crackscope.cache import Progress, Rows
 from crackscope.errors import SplitError
@@ -14,7 +18,24 @@ from crackscope.patches import PARTS, PatchIndex
 from crackscope.similarity import duplicate_pairs, fingerprints
 from crackscope.splits import is_group
 
-__all__ = ["Leaks", "check_split", "find_leaks"]
+__all__ = ["Leak", "Leaks", "check_split", "find_leaks", "leaks_in"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One thing that stands on two sides of a split.
+
+    Attributes:
+        kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
+        places: In the index: of a pair both; of a photo one patch in each of its parts.
+        sentence: What it is, with the parts, and what to do.
+    """
+
+    kind: str
+    places: tuple[int, ...]
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -67,23 +88,42 @@ def find_leaks(index: PatchIndex, rows: Rows, *, threads: int | None = None) -> 
     """
     if not any(patch.part for patch in index.patches):
         raise SplitError(f"{index.name}: no patch has a part. Make a split with `crackscope split`.")
-    exact: list[str] = []
-    near: list[str] = []
-    for a, b in duplicate_pairs(rows, threads=threads).tolist():
+    found = leaks_in(index, rows.digests, duplicate_pairs(rows, threads=threads))
+    photos, exact, near = (
+        tuple(leak.sentence for leak in found if leak.kind == kind) for kind in ("photo", "exact", "near")
+    )
+    return Leaks(photos, exact, near)
+
+
+def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: IntArray) -> list[Leak]:
+    """Every leak: photos first, then pairs in their order.
+
+    Args:
+        index: Patches with their parts.
+        digests: SHA-256 of each file.
+        pairs: From `crackscope.similarity.duplicate_pairs`.
+    """
+    found = _photos_on_two_sides(index)
+    for a, b in pairs.tolist():
         one, other = index.patches[a], index.patches[b]
         if one.part and other.part and one.part != other.part:
-            same = rows.digests[a] == rows.digests[b]
-            pair = f"{one.path} ({one.part}) and {other.path} ({other.part}) "
-            (exact if same else near).append(pair + ("are the same file." if same else "have the same pixels."))
-    return Leaks(_photos_on_two_sides(index), tuple(exact), tuple(near))
+            same = digests[a] == digests[b]
+            sentence = f"{one.path} ({one.part}) and {other.path} ({other.part}) "
+            sentence += "are the same file." if same else "have the same pixels."
+            found.append(Leak("exact" if same else "near", (a, b), sentence))
+    return found
 
 
-def _photos_on_two_sides(index: PatchIndex) -> tuple[str, ...]:
-    sides: dict[str, set[str]] = {}
-    for patch in index.patches:
+def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
+    sides: dict[str, dict[str, int]] = {}
+    for i, patch in enumerate(index.patches):
         if patch.photo and patch.part:
-            sides.setdefault(patch.photo, set()).add(patch.part)
-    return tuple(_sentence(photo, parts) for photo, parts in sorted(sides.items()) if len(parts) > 1)
+            sides.setdefault(patch.photo, {}).setdefault(patch.part, i)
+    return [
+        Leak("photo", tuple(parts.values()), _sentence(photo, set(parts)))
+        for photo, parts in sorted(sides.items())
+        if len(parts) > 1
+    ]
 
 
 def _sentence(photo: str, parts: set[str]) -> str:

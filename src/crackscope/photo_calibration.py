@@ -117,7 +117,8 @@ def _peaks(scanned: Sequence[ScannedPhoto], calibration: Calibration) -> tuple[F
 
 def _stretches(one: ScannedPhoto, calibration: Calibration) -> list[tuple[float, int, int]]:
     """Greatest probability inside each square of tiles that are all labelled, whether one is cracked, and its side."""
-    probabilities = calibration.probability(pool_footprints(one.map.logits, one.map.footprint_cells))
+    pooled = pool_footprints(one.map.logits, one.map.footprint_cells, pool=one.map.pool)
+    probabilities = calibration.probability(pooled)
     height, width = one.map.photo_hw
     boxes = one.photo.boxes
     n_rows, n_columns = (round(1 / float((boxes[:, i + 2] - boxes[:, i]).min())) for i in (1, 0))

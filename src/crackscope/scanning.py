@@ -221,10 +221,11 @@ class Scanner:
             scale=prepared.scale,
             unit=prepared.unit,
             path=prepared.path,
+            pool=self.card.pool,
         )
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> FloatArray:
-        """Logits of every cell, shape (⌈H/32⌉, ⌈W/32⌉), as of the whole picture at once.
+        """Logits of every cell, shape (⌈H/stride⌉, ⌈W/stride⌉), as of the whole picture at once.
 
         Args:
             pixels: Array (H, W, 3) of uint8 RGB, at the network's scale.

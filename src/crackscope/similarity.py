@@ -228,7 +228,12 @@ def _aligned_difference(thumbnails: FloatArray, pairs: IntArray) -> FloatArray:
 
 
 def look_alike_groups(
-    rows: Rows, *, seed: int = 0, together: IntArray | None = None, threads: int | None = None
+    rows: Rows,
+    *,
+    seed: int = 0,
+    together: IntArray | None = None,
+    pairs: IntArray | None = None,
+    threads: int | None = None,
 ) -> IntArray:
     """Put duplicates and neighbours into one group, for sets that do not tell their photos.
 
@@ -239,6 +244,7 @@ def look_alike_groups(
         rows: What `fingerprints` returned.
         seed: Of the clustering.
         together: More pairs that are one thing, such as patches of one photo; shape (n_pairs, 2).
+        pairs: What `duplicate_pairs` returned, where it is already at hand.
         threads: Thread budget for finding duplicates. It changes no group.
 
     Returns:
@@ -249,7 +255,7 @@ def look_alike_groups(
     if not len(readable):
         return groups
     look = np.asarray(rows.values[readable, _SIDE_PX**2 :], np.float64)
-    pairs = duplicate_pairs(rows, threads=threads)
+    pairs = duplicate_pairs(rows, threads=threads) if pairs is None else pairs
     if together is not None:
         pairs = np.concatenate([pairs, together])
     pairs = np.searchsorted(readable, pairs[np.isin(pairs, readable).all(1)])

@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from crackscope.cli.accept import accept
+from crackscope.cli.audit import audit
 from crackscope.cli.bundle import bundle
 from crackscope.cli.compare import compare
 from crackscope.cli.console import emit, fail
@@ -19,6 +21,7 @@ from crackscope.cli.robustness import robustness
 from crackscope.cli.scan import scan
 from crackscope.cli.split import split
 from crackscope.cli.train import train
+from crackscope.cli.transfer import transfer
 from crackscope.errors import CrackscopeError
 
 __all__ = ["app", "main"]
@@ -32,7 +35,23 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, split, train, recipes, evaluate, robustness, compare, export, predict, scan, bundle, download):
+for command in (
+    demo,
+    audit,
+    split,
+    train,
+    recipes,
+    evaluate,
+    robustness,
+    transfer,
+    accept,
+    compare,
+    export,
+    predict,
+    scan,
+    bundle,
+    download,
+):
     app.command()(command)
 
 
@@ -58,8 +77,8 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
         if code == 130:
             fail(
-                "interrupted; nothing is half written. Run the same command again: predict, scan and download go on, "
-                "and so does train with --resume",
+                "interrupted; nothing is half written. Run the same command again: predict, scan, transfer and "
+                "download go on, and so does train with --resume",
                 code=130,
             )
     except CrackscopeError as error:

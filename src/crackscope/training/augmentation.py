@@ -1,4 +1,8 @@
-"""Other views of a patch for training: turned, moved, cropped, in other light, blurred, encoded again."""
+"""Other views of a patch for training: turned, moved, nearer or farther, in other light, with a crack drawn on it.
+
+A crack that is drawn on an uncracked patch makes it a cracked one. It is what lets a model that has seen wide cracks
+from close by know a hairline from afar, and the other way round: see ``docs/transfer.md``.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,27 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from crackscope.drawing import draw_crack_over
+
 __all__ = ["Augmentation", "augment_patch", "square", "view_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 
 class Augmentation(BaseModel):
-    """How far a view may be turned and moved; what comes in from outside is mirrored at the edge.
+    """How far a view may lie from its patch; what comes in from outside is mirrored at the edge.
 
     Attributes:
+        views: So many views of a patch are made, and shown by turns with the patch itself, an epoch each; 0 makes
+            another one for every epoch.
+        quarter_turns: Turned by 0, 90, 180 or 270 degrees.
+        zoom_out: Seen from up to so many times the distance; 1 leaves it.
+        zoom_in: Uncracked patches also from up to so many times as near, half of them; a cracked one could lose its
+            crack.
+        drawn_cracks: Share of the views of uncracked patches on which a crack is drawn: those count as cracked.
+        drawn_widths_px: Typical width of a drawn crack, from and to, in pixels of the patch.
+        light: How far brightness, contrast and colour may change; 1 is much.
+        blur_px: Standard deviation of the blur of four views in ten, at most.
         flip_horizontal: Left and right change places, in half of the views.
         flip_vertical: Top and bottom, in half of the views.
         rotation_degrees: At most so far, either way.
@@ -34,23 +50,45 @@ class Augmentation(BaseModel):
     shift: float = Field(default=0, ge=0, lt=1)
     shear_degrees: float = Field(default=0, ge=0, lt=80)
     zoom: float = Field(default=0, ge=0, lt=1)
+    views: int = Field(default=0, ge=0, le=1000)
+    quarter_turns: bool = False
+    zoom_out: float = Field(default=1, ge=1, le=8)
+    zoom_in: float = Field(default=1, ge=1, le=8)
+    drawn_cracks: float = Field(default=0, ge=0, lt=1)
+    drawn_widths_px: tuple[float, float] = (0.7, 20)
+    light: float = Field(default=0, ge=0, le=1)
+    blur_px: float = Field(default=0, ge=0, le=10)
+
+    @property
+    def heeds_labels(self) -> bool:
+        """Whether a view depends on its patch's label, or has another one."""
+        return self.zoom_in > 1 or self.drawn_cracks > 0
+
+    def view_in(self, epoch: int) -> int:
+        """Number of the view that an epoch (from 1) shows; 0 is the patch as it is."""
+        return epoch % (self.views + 1) if self.views else epoch
 
 
-def view_of(pixels: UInt8Array, augmentation: Augmentation, *, view: int) -> UInt8Array:
-    """One view of a patch; its label holds for the view as well.
+def view_of(
+    pixels: UInt8Array, augmentation: Augmentation, *, view: int, cracked: bool = False
+) -> tuple[UInt8Array, bool]:
+    """One view of a patch, and whether it shows a crack.
 
     Args:
         pixels: Array of shape (side, side, 3), uint8, RGB.
         augmentation: How far it may go.
-        view: Number of the view; with the pixels it decides everything, so a view can be computed again, or cached.
+        view: Number of the view; with pixels and label it decides everything, so a view can be computed again, or
+            cached.
+        cracked: Whether the patch is labelled crack.
 
     Returns:
-        Array of the same shape.
+        Array of the same shape, and the view's label.
 
     Example:
         >>> pixels = np.zeros((64, 64, 3), np.uint8)
-        >>> view_of(pixels, Augmentation(rotation_degrees=30, shift=0.2), view=3).shape
-        (64, 64, 3)
+        >>> seen, cracked = view_of(pixels, Augmentation(rotation_degrees=30, shift=0.2), view=3)
+        >>> seen.shape, cracked
+        ((64, 64, 3), False)
     """
     rng = np.random.default_rng([zlib.crc32(pixels.tobytes()), view])
     matrix = _random_matrix(augmentation, rng)
@@ -60,7 +98,44 @@ def view_of(pixels: UInt8Array, augmentation: Augmentation, *, view: int) -> UIn
     matrix[:2, 2] *= side
     whole = back @ matrix @ to_middle
     warped = cv2.warpAffine(pixels, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(warped, np.uint8)
+    seen = _from_elsewhere(np.asarray(warped, np.uint8), augmentation, rng, may_near=not cracked)
+    if not cracked and rng.random() < augmentation.drawn_cracks:
+        seen, cracked = draw_crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
+    return _in_other_light(seen, augmentation, rng), cracked
+
+
+def _from_elsewhere(
+    pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator, *, may_near: bool
+) -> UInt8Array:
+    """Turned by quarters, from farther away or nearer by."""
+    if augmentation.quarter_turns:
+        pixels = np.ascontiguousarray(np.rot90(pixels, int(rng.integers(4))))
+    side = pixels.shape[0]
+    if may_near and augmentation.zoom_in > 1 and rng.random() < 0.5:
+        part = max(1, round(side / np.exp(rng.uniform(0, np.log(augmentation.zoom_in)))))
+        y, x = rng.integers(0, side - part + 1, 2)
+        near = cv2.resize(pixels[y : y + part, x : x + part], (side, side), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(near, np.uint8)
+    if augmentation.zoom_out > 1:
+        part = max(1, round(side / np.exp(rng.uniform(0, np.log(augmentation.zoom_out)))))
+        small = cv2.resize(pixels, (part, part), interpolation=cv2.INTER_AREA)
+        x, y = rng.integers(0, side - part + 1, 2)
+        place = np.array([[1, 0, x], [0, 1, y]], np.float64)
+        return np.asarray(cv2.warpAffine(small, place, (side, side), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+    return pixels
+
+
+def _in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
+    """Brighter or darker, with more or less contrast, in another tint, out of focus."""
+    if augmentation.light:
+        reach = augmentation.light
+        levels = pixels.astype(np.float32) * (1 + reach * rng.uniform(-0.1, 0.1, 3).astype(np.float32))
+        mean = float(levels.mean())
+        contrast, brightness = 1 + reach * rng.uniform(-0.5, 0.3), 1 + reach * rng.uniform(-0.3, 0.25)
+        pixels = np.clip((levels - mean) * contrast + mean * brightness, 0, 255).astype(np.uint8)
+    if augmentation.blur_px and rng.random() < 0.4:
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1) * augmentation.blur_px), np.uint8)
+    return pixels
 
 
 def _random_matrix(augmentation: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -8,6 +8,7 @@ where it is in the photo; where they come from PyTorch, they keep their symmetri
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -107,6 +108,27 @@ class FeatureMap(nn.Module):
             feature_map = block(feature_map)
         return feature_map
 
+    def ending(self, at: str) -> FeatureMap:
+        """The blocks up to a named one, or up to the first layer of one (``block_13.expand_1x1``).
+
+        Raises:
+            DataError: If there is no such block, or the layer is not its first.
+        """
+        name, _, layer = at.partition(".")
+        if name not in self.blocks:
+            raise DataError(
+                f"until: this backbone has no block '{name}'.{did_you_mean(name, self.blocks)} "
+                f"It has {', '.join(self.blocks)}."
+            )
+        kept = list(itertools.takewhile(lambda named: named[0] != name, self.blocks.items()))
+        block = self.blocks[name]
+        if not layer:
+            return FeatureMap([*kept, (name, block)])
+        first, inner = next(iter(block.named_children()), ("", block))
+        if layer != first:
+            raise DataError(f"until: block '{name}' begins with '{first}', not '{layer}'. Give {name}.{first}.")
+        return FeatureMap([*kept, (f"{name}_{layer}", inner)])
+
     def cut(self, at: int) -> tuple[FeatureMap, FeatureMap]:
         """The first blocks and the rest, sharing their weights with this one.
 
@@ -119,11 +141,14 @@ class FeatureMap(nn.Module):
         return FeatureMap(named[:at]), FeatureMap(named[at:])
 
 
-def load_backbone(source: str, *, random_weights: bool = False) -> tuple[FeatureMap, BackboneCard]:
+def load_backbone(
+    source: str, *, until: str | None = None, random_weights: bool = False
+) -> tuple[FeatureMap, BackboneCard]:
     """Build a backbone from a local folder or a hub id.
 
     Args:
         source: A folder with ``config.json`` and ``model.safetensors``, or a hub id.
+        until: Where it ends, see `FeatureMap.ending`.
         random_weights: Build it from the configuration alone, for tests.
 
     Returns:
@@ -149,9 +174,11 @@ def load_backbone(source: str, *, random_weights: bool = False) -> tuple[Feature
     if family.pads_like_tensorflow:
         _fix_padding(model)
     module = FeatureMap(family.blocks(model)).eval()
+    if until is not None:
+        module = module.ending(until)
     scale, shift = _normalisation(source, family)
     card = BackboneCard(
-        name=config.model_type,
+        name=config.model_type if until is None else f"{config.model_type} until {until}",
         origin=family.origin,
         feature_dim=feature_dim(module),
         pixel_scale=scale,

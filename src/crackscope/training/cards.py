@@ -11,7 +11,7 @@ from scipy.special import expit
 
 import crackscope
 from crackscope.calibration import fit_calibration
-from crackscope.card import BackboneCard, Card
+from crackscope.card import BackboneCard, Card, Pool
 from crackscope.errors import ImageError
 from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
 from crackscope.patches import PatchIndex
@@ -39,6 +39,7 @@ def calibrated_card(
     n_leaks: int,
     refused: Sequence[tuple[str, str]],
     seed: int,
+    pool: Pool = "mean",
 ) -> tuple[Card, Evaluation]:
     """Calibrate a trained model on ``val`` and describe it.
 
@@ -54,6 +55,7 @@ def calibrated_card(
         n_leaks: Its leaks.
         refused: Path and reason of patches that could not be read.
         seed: Of the bootstrap over photos.
+        pool: How the logits of cells become one.
 
     Returns:
         The card, without the graph's digest, and the figures on ``val``: optimistic, since the model was chosen and
@@ -87,6 +89,7 @@ def calibrated_card(
         made_with=f"crackscope {crackscope.__version__}",
         patch_px=patch_px,
         source_px=_longest_side(training),
+        pool=pool,
         patch=calibration,
         backbone=backbone,
         training_data=describe_training_data(training, [digests[i] for i in places["train"]]),

@@ -14,12 +14,13 @@ _VERSION = "backbone-2"
 _ENDINGS = (".json", ".safetensors", ".bin")
 
 
-def backbone_file(source: str, *, n_blocks: int | None = None) -> Path:
+def backbone_file(source: str, *, n_blocks: int | None = None, until: str | None = None) -> Path:
     """Path of the backbone file of a model folder or hub id, made (extra ``train``) if it is not in the cache.
 
     Args:
         source: A folder as the hub lays it out, known by its content; or a hub id, known by its name.
         n_blocks: The first so many blocks alone, a trunk: its feature map is that of the last of them.
+        until: Where the backbone ends, see `crackscope.training.backbones.FeatureMap.ending`.
 
     Raises:
         DataError: If the source cannot be found or is of an unknown family.
@@ -27,13 +28,14 @@ def backbone_file(source: str, *, n_blocks: int | None = None) -> Path:
         MissingExtraError: If it is not in the cache and the extra is not installed.
     """
     cut = "" if n_blocks is None else f" {n_blocks} blocks"
+    cut += "" if until is None or n_blocks is not None else f" until {until}"
     name = hashlib.sha256(f"{_VERSION} {source_digest(source)}{cut}".encode()).hexdigest()[:24]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     if not path.is_file():
         from crackscope.training.backbones import feature_dim, load_backbone
         from crackscope.training.export import export_backbone
 
-        module, card = load_backbone(source)
+        module, card = load_backbone(source, until=until)
         if n_blocks is not None:
             module = module.cut(n_blocks)[0]
             card = card.model_copy(update={"feature_dim": feature_dim(module)})

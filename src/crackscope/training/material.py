@@ -11,14 +11,14 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from crackscope.bundle import Backbone, graph_digest
-from crackscope.cache import MappedRows, Progress, RowCache, cache_folder, compute_rows, rows_of
+from crackscope.cache import Progress, RowCache, cache_folder, compute_rows, rows_of
 from crackscope.errors import ImageError, OutputError, reason_of
 from crackscope.features import extract_features
 from crackscope.graphs import make_model
@@ -37,6 +37,14 @@ UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class AnyRows(Protocol):
+    """Rows by place: an array, or rows on disk."""
+
+    def __getitem__(self, wanted: IntArray, /) -> AnyArray:
+        """Rows of several places."""
+
 
 _VERSION = "activations-1"
 _LARGEST_HALF = 65504.0
@@ -62,19 +70,33 @@ class Reader:
         self._sessions: list[Any] = []
         self._lock = threading.Lock()
 
-    def rows(self, patches: Sequence[UInt8Array], view: int) -> AnyArray:
+    def rows(
+        self, patches: Sequence[UInt8Array], view: int, *, cracked: Sequence[bool]
+    ) -> tuple[AnyArray, npt.NDArray[np.float32]]:
         """Rows of a few patches, shape (n, h, w, c) or (n, d): uint8 without a trunk, else float32.
+
+        Args:
+            patches: RGB pixels.
+            view: Number of the view; 0 is the patch as it is.
+            cracked: The label of each patch.
+
+        Returns:
+            The rows, and the label of each view, 1 for crack, shape (n,).
 
         Raises:
             ImageError: If one is no patch.
         """
-        return np.stack([self._row(pixels, view) for pixels in patches])
+        seen = [self._seen(pixels, view, label) for pixels, label in zip(patches, cracked, strict=True)]
+        return np.stack([self._row(pixels) for pixels, _ in seen]), np.array([label for _, label in seen], np.float32)
 
-    def _row(self, pixels: UInt8Array, view: int) -> AnyArray:
+    def _seen(self, pixels: UInt8Array, view: int, cracked: bool) -> tuple[UInt8Array, bool]:
         require_patch((pixels.shape[0], pixels.shape[1]))
         pixels = square(pixels)
         if view and self.augmentation is not None:
-            pixels = view_of(pixels, self.augmentation, view=view)
+            return view_of(pixels, self.augmentation, view=view, cracked=cracked)
+        return pixels, cracked
+
+    def _row(self, pixels: UInt8Array) -> AnyArray:
         resized = resize_patch(pixels, patch_px=self.patch_px)
         if self.trunk is None:
             return resized
@@ -91,14 +113,25 @@ class Reader:
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one row."""
-        return self.rows([np.zeros((self.patch_px, self.patch_px, 3), np.uint8)], 0).shape[1:]
+        return self._row(np.zeros((self.patch_px, self.patch_px, 3), np.uint8)).shape
 
-    def cache(self, view: int) -> RowCache:
-        """Where rows of one view are kept; the same for every run that freezes the same blocks."""
+    def heeds_labels(self, view: int) -> bool:
+        """Whether a view depends on its patch's label, or has another one."""
+        return bool(view) and self.augmentation is not None and self.augmentation.heeds_labels
+
+    def cache(self, view: int, *, cracked: bool = False) -> RowCache:
+        """Where rows of one view are kept; the same for every run that freezes the same blocks.
+
+        Args:
+            view: Number of the view.
+            cracked: Label of the patches. Where a view heeds it, a row ends with the label of the view.
+        """
         assert self.trunk is not None
-        how = self.augmentation.model_dump_json() if view and self.augmentation else "as it is"
-        key = f"{_VERSION} {self._digest} {self.output} {self.patch_px} {RESIZE_RULE} {how} {view}"
-        return RowCache(key, width=int(np.prod(self.shape)), dtype="<f2", required=True)
+        how = self.augmentation.model_dump_json(exclude={"views"}) if view and self.augmentation else "as it is"
+        label = f" cracked {cracked}" if self.heeds_labels(view) else ""
+        key = f"{_VERSION} {self._digest} {self.output} {self.patch_px} {RESIZE_RULE} {how} {view}{label}"
+        width = int(np.prod(self.shape)) + self.heeds_labels(view)
+        return RowCache(key, width=width, dtype="<f2", required=True)
 
     @cached_property
     def _digest(self) -> str:
@@ -154,11 +187,12 @@ class Material:
         self.reader, self.normalise = reader, normalise
         self.on_disk = on_disk and reader.trunk is not None
         self.threads, self.progress = threads, progress
-        self._rows: dict[tuple[str, int], AnyArray | MappedRows] = {}
+        self._rows: dict[tuple[str, int], AnyRows] = {}
 
     def train(self, order: IntArray, *, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Batches of training patches in a given order; every epoch (from 1) shows another view, if any."""
-        return self._batches("train", order, epoch if self.reader.augmentation else 0, batch_size)
+        augmentation = self.reader.augmentation
+        return self._batches("train", order, augmentation.view_in(epoch) if augmentation else 0, batch_size)
 
     def val(self, *, batch_size: int) -> Iterator[Batch]:
         """Batches of validation patches, as they are."""
@@ -179,7 +213,8 @@ class Material:
         if not self.on_disk:
             return
         views = range(min(n_views, _MOST_VIEWS) + 1) if self.reader.augmentation else (0,)
-        there = sum(self.reader.cache(view).bytes_on_disk for view in views)
+        labels = {view: (False, True) if self.reader.heeds_labels(view) else (False,) for view in views}
+        there = sum(self.reader.cache(view, cracked=label).bytes_on_disk for view in views for label in labels[view])
         needed = max(0, self.bytes_needed(n_views) - there)
         folder = next(place for place in (cache_folder(), *cache_folder().parents) if place.exists())
         free = shutil.disk_usage(folder).free
@@ -195,9 +230,12 @@ class Material:
             return
         rows, shape = self._known(part, view), self.reader.shape
         for places in _cut(order, batch_size):
-            yield self._tensors(np.asarray(rows[places]).reshape(-1, *shape), part, places)
+            values, labels = np.asarray(rows[places]), self.labels[part][places]
+            if self.reader.heeds_labels(view):
+                values, labels = values[:, :-1], values[:, -1].astype(np.float32)
+            yield self._tensors(values.reshape(-1, *shape), labels)
 
-    def _known(self, part: str, view: int) -> AnyArray | MappedRows:
+    def _known(self, part: str, view: int) -> AnyRows:
         """Rows of a part, computed unless they are cached. Of training views, the last alone is remembered."""
         if (part, view) not in self._rows:
             for key in [key for key in self._rows if key[0] == part]:
@@ -205,7 +243,15 @@ class Material:
             self._rows[part, view] = self._computed(self.parts[part], view)
         return self._rows[part, view]
 
-    def _computed(self, index: PatchIndex, view: int) -> AnyArray | MappedRows:
+    def _computed(self, index: PatchIndex, view: int) -> AnyRows:
+        if not self.reader.heeds_labels(view):
+            return self._computed_of(index, view, cracked=False)
+        labels = np.array([patch.label == "crack" for patch in index.patches], np.int64)
+        parts = [index.select([index.patches[i] for i in np.flatnonzero(labels == label)]) for label in (0, 1)]
+        return _RowsByLabel([self._computed_of(own, view, cracked=bool(i)) for i, own in enumerate(parts)], labels)
+
+    def _computed_of(self, index: PatchIndex, view: int, *, cracked: bool) -> AnyRows:
+        """Rows of patches that, where the view heeds labels, all have the same one."""
         reader, threads, progress = self.reader, self.threads, self.progress
         if self._plain_features(view):
             assert reader.trunk is not None
@@ -219,10 +265,11 @@ class Material:
             ).values
 
         def compute(images: Sequence[UInt8Array]) -> AnyArray:
-            rows = reader.rows(images, view).reshape(len(images), -1)
-            return np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+            rows, labels = reader.rows(images, view, cracked=[cracked] * len(images))
+            rows = np.clip(rows.reshape(len(images), -1), -_LARGEST_HALF, _LARGEST_HALF)
+            return (np.column_stack([rows, labels]) if reader.heeds_labels(view) else rows).astype(np.float16)
 
-        cache = reader.cache(view)
+        cache = reader.cache(view, cracked=cracked)
         if reader.output == "features":
             return rows_of(index, cache, compute, threads=threads, progress=progress).values
         return cache.mapped(compute_rows(index, cache, compute, threads=threads, progress=progress).digests)
@@ -234,19 +281,39 @@ class Material:
     def _streamed(self, part: str, order: IntArray, view: int, batch_size: int) -> Iterator[Batch]:
         index = self.parts[part]
 
-        def load(places: list[int]) -> tuple[AnyArray, list[int]]:
+        def load(places: list[int]) -> tuple[AnyArray, npt.NDArray[np.float32]]:
             images = [index.read_pixels(index.patches[i].path) for i in places]
-            return self.reader.rows(images, view), places
+            return self.reader.rows(images, view, cracked=[index.patches[i].label == "crack" for i in places])
 
         cut = (places.tolist() for places in _cut(order, batch_size))
-        for rows, places in ordered_map(load, cut, threads=self.threads):
-            yield self._tensors(rows, part, np.array(places))
+        for rows, labels in ordered_map(load, cut, threads=self.threads):
+            yield self._tensors(rows, labels)
 
-    def _tensors(self, rows: AnyArray, part: str, places: IntArray) -> Batch:
-        values, targets = torch.from_numpy(rows), torch.from_numpy(self.labels[part][places])
+    def _tensors(self, rows: AnyArray, labels: npt.NDArray[np.float32]) -> Batch:
+        values, targets = torch.from_numpy(rows), torch.from_numpy(labels)
         if self.reader.trunk is None:
             return to_planes(values, *self.normalise), targets
         return (values.permute(0, 3, 1, 2).float() if values.ndim == 4 else values.float()), targets
+
+
+class _RowsByLabel:
+    """Rows that are kept by label, in the order of the patches.
+
+    Args:
+        rows: Of uncracked patches, and of cracked ones.
+        labels: Of all patches, shape (n,), 1 for crack.
+    """
+
+    def __init__(self, rows: Sequence[AnyRows], labels: IntArray) -> None:
+        self._rows, self._labels = rows, labels
+        self._places = np.where(labels == 1, np.cumsum(labels), np.cumsum(1 - labels)) - 1
+
+    def __getitem__(self, wanted: IntArray) -> AnyArray:
+        """Rows of several places, in memory."""
+        own = [np.flatnonzero(self._labels[wanted] == label) for label in (0, 1)]
+        found = [np.asarray(self._rows[i][self._places[wanted[at]]]) for i, at in enumerate(own) if len(at)]
+        together: AnyArray = np.concatenate(found)
+        return together[np.argsort(np.concatenate(own), kind="stable")]
 
 
 def n_batches(n: int, batch_size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,7 @@ class HeadLayers(nn.Module):
     def __init__(self, feature_dim: int, settings: HeadSettings) -> None:
         super().__init__()
         widths = (feature_dim, *settings.hidden)
+        self.pool = settings.pool
         self.features_dropout = nn.Dropout(settings.features_dropout)
         self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths))
         self.dropouts = nn.ModuleList(nn.Dropout(share) for share in settings.hidden_dropout)
@@ -86,12 +88,14 @@ def to_planes(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) ->
 
 
 def plane_logits(blocks: nn.Module, head: HeadLayers, planes: torch.Tensor) -> torch.Tensor:
-    """Logits (n,) of a feature map's blocks, mean over the map, and head."""
+    """Logits (n,) of a feature map's blocks and a head, on the map's mean or on each cell of it."""
     feature_map: torch.Tensor = blocks(planes)
-    features = feature_map.mean((2, 3))
-    with torch.autocast(features.device.type, enabled=False):  # a head is small, and sums many features
-        logits: torch.Tensor = head(features.float())
-    return logits
+    with torch.autocast(feature_map.device.type, enabled=False):  # a head is small, and sums many features
+        if head.pool == "mean":
+            logits: torch.Tensor = head(feature_map.mean((2, 3)).float())
+            return logits
+        cells = head(feature_map.flatten(2).transpose(1, 2).flatten(0, 1).float()).view(len(feature_map), -1)
+        return torch.logsumexp(cells, 1) - math.log(cells.shape[1])
 
 
 @contextlib.contextmanager

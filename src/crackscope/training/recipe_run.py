@@ -193,7 +193,10 @@ def _usable(index: PatchIndex, setting: _Setting) -> tuple[PatchIndex, list[byte
 
 
 def _build(recipe: Recipe) -> _Network:
-    blocks, card = build_scratch_cnn() if recipe.backbone == SCRATCH_CNN else load_backbone(recipe.backbone)
+    if recipe.backbone == SCRATCH_CNN:
+        blocks, card = build_scratch_cnn()
+    else:
+        blocks, card = load_backbone(recipe.backbone, until=recipe.until)
     return _Network(blocks.requires_grad_(False), HeadLayers(card.feature_dim, recipe.head), card)
 
 
@@ -242,7 +245,8 @@ class _Materials:
             normalise=self.normalise,
         )
         if material.on_disk:
-            n_views = dict(recipe.phases)[phase].epochs
+            shown = recipe.augmentation
+            n_views = shown.views + 1 if shown and shown.views else dict(recipe.phases)[phase].epochs
             size = math.ceil(material.bytes_needed(n_views) / 1e6)
             setting.say(f"{phase}: what is frozen runs once, and takes at most {size:,} MB in {cache_folder()}")
             material.require_space(n_views)
@@ -252,7 +256,7 @@ class _Materials:
 def _frozen_part(recipe: Recipe, phase: str) -> Backbone | None:
     """What runs once in a phase: the whole backbone, its first blocks, or nothing."""
     if phase == "frozen":
-        return read_backbone(backbone_file(recipe.backbone))
+        return read_backbone(backbone_file(recipe.backbone, until=recipe.until))
     if recipe.first_block == 0:
         return None
     return read_backbone(backbone_file(recipe.backbone, n_blocks=recipe.first_block))
@@ -287,6 +291,7 @@ def _export(
         n_leaks=setting.n_leaks,
         refused=refused,
         seed=setting.seed,
+        pool=recipe.head.pool,
     )
     model = compose(_exported(network, recipe), network.head.exported(temperature=card.patch.temperature), card)
     with new_file(out, overwrite=True) as part:
@@ -317,6 +322,6 @@ def _export(
 def _exported(network: _Network, recipe: Recipe) -> Backbone:
     """The backbone of the bundle: the very file that features came from, or the one with the blocks that learned."""
     if recipe.finetuning is None:
-        return read_backbone(backbone_file(recipe.backbone))
+        return read_backbone(backbone_file(recipe.backbone, until=recipe.until))
     model = export_backbone(network.blocks, network.card)
     return Backbone(model.graph, network.card.model_copy(update={"sha256": graph_digest(model.graph)}))

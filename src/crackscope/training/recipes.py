@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from crackscope.card import Pool
 from crackscope.errors import RecipeError, did_you_mean
 from crackscope.training.augmentation import Augmentation
 
@@ -106,12 +107,15 @@ class HeadSettings(_Settings):
         features_dropout: Share of the features dropped in training.
         hidden: Widths of fully connected layers with ReLU; none is a linear head, whose map is exact.
         hidden_dropout: Share dropped after each of them.
+        pool: What the head stands on: ``mean``, the mean of the feature map; or ``logsumexp``, each of its cells, whose
+            logits become one as `crackscope.card.Pool` says.
     """
 
     output: Literal["softmax", "sigmoid"] = "softmax"
     features_dropout: Share = 0.0
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
     hidden_dropout: tuple[Share, ...] = ()
+    pool: Pool = "mean"
 
     @model_validator(mode="after")
     def _paired(self) -> HeadSettings:
@@ -129,6 +133,8 @@ class Recipe(_Settings):
         source: The project it follows.
         expected: The result to expect, with data and split.
         backbone: A hub id, a model folder, or `SCRATCH_CNN`.
+        until: The block after which the backbone ends, or the first layer of a block, such as
+            ``block_13.expand_1x1``; None keeps all of it.
         patch_px: Shorter side that patches are resized to.
         batch_size: Patches a step, in both phases.
         augmentation: Other views of the training patches; None shows each as it is.
@@ -142,6 +148,7 @@ class Recipe(_Settings):
     source: str = ""
     expected: str = ""
     backbone: str
+    until: str | None = None
     patch_px: int = Field(ge=32, le=4096)
     batch_size: int = Field(ge=1, le=65536)
     augmentation: Augmentation | None = None
@@ -158,6 +165,10 @@ class Recipe(_Settings):
         held = self.finetuning is not None and (self.finetuning.from_block or self.finetuning.frozen_layers)
         if self.backbone == SCRATCH_CNN and (self.frozen is not None or held):
             raise ValueError(f"the weights of '{SCRATCH_CNN}' are random, so nothing of it can stay frozen")
+        if self.backbone == SCRATCH_CNN and self.until is not None:
+            raise ValueError(f"'{SCRATCH_CNN}' has no earlier end, so until cannot be '{self.until}'")
+        if self.frozen is not None and self.head.pool != "mean":
+            raise ValueError(f"a frozen phase learns from mean features, so head.pool cannot be '{self.head.pool}'")
         return self
 
     @property

@@ -74,7 +74,7 @@ class RunRecord:
         if self.recipe.augmentation is not None:
             first = pixels[:_N_VIEWED]
             views = [
-                [view_of(patch, self.recipe.augmentation, view=i) for i in range(1, _N_VIEWS + 1)] for patch in first
+                [view_of(patch, self.recipe.augmentation, view=i)[0] for i in range(1, _N_VIEWS + 1)] for patch in first
             ]
             self._log.augmented_views(first[0], views[0])
             write_augmented_views(first, views, self.folder / "views.png", overwrite=True)

@@ -1,0 +1,512 @@
+"""The data doctor: what is wrong with a set of labelled patches, before anything is trained on it.
+
+`audit` reads every patch and tells findings, the gravest kind first: copies with opposite labels, leaks across a split,
+labels that are probably wrong, files that cannot be read, copies, pictures that show nothing or are blurred, and files
+unlike the rest. Nothing is ever deleted; `cleaned` says what a cleaned index would leave out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.bundle import Backbone, default_bundle, read_backbone, read_bundle
+from crackscope.cache import Progress, Rows
+from crackscope.errors import BundleError, DataError
+from crackscope.features import extract_features
+from crackscope.images import ImageForm
+from crackscope.label_errors import LabelErrors, find_label_errors
+from crackscope.leaks import leaks_in
+from crackscope.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
+from crackscope.provenance import count_seen
+from crackscope.quality import NUMBERS, Quality, find_faults, measure_quality
+from crackscope.similarity import connected, duplicate_pairs, fingerprints, look_alike_groups
+from crackscope.splits import Split, apply_split, split_of
+
+__all__ = ["KINDS", "Audit", "Finding", "Kind", "audit", "left_out"]
+
+IntArray = npt.NDArray[np.int64]
+Say = Callable[[str], None]
+
+_DEFAULT_PATCH_PX = 160
+_USUAL = 0.9  # from this share on, what most files are is what the others should be
+_RARE_LABEL = 0.01  # below this share, even a thousand patches hold too few to learn and to measure with
+_UPRIGHT = 1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of finding is called, what it means, and what its score counts: the greater, the worse."""
+
+    title: str
+    meaning: str
+    score: str
+
+
+KINDS: dict[str, Kind] = {
+    "contradictory_duplicate": Kind(
+        "Copies with opposite labels",
+        "The same pixels are labelled crack and uncracked: at least one label is wrong, whatever a model says. "
+        "Look, and correct the label; a cleaned index leaves out all of them.",
+        "files",
+    ),
+    "exact_leak": Kind(
+        "Copies across the split",
+        "The same file stands in two parts: what is measured there is memory. "
+        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "1",
+    ),
+    "near_leak": Kind(
+        "Near copies across the split",
+        "The same pixels, re-encoded, resized or flipped, stand in two parts. "
+        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "1",
+    ),
+    "photo_leak": Kind(
+        "Photos on two sides of the split",
+        "Patches of one photo share light and texture, so a model that has seen some knows the others. "
+        "Leaving out single patches does not mend it: rebuild the split.",
+        "patches outside the photo's main part",
+    ),
+    "label_error": Kind(
+        "Labels that are probably wrong",
+        "A model that has seen neither the patch nor its photo is as sure of the other label as it is of patches that "
+        "carry it. Look before you correct: the model errs too, most of all where a crack is faint.",
+        "probability of the other label",
+    ),
+    "unreadable": Kind(
+        "Files that cannot be read",
+        "Missing, empty, cut short, or no image. Training leaves them out; fetch or export them again.",
+        "1",
+    ),
+    "exact_duplicate": Kind(
+        "Copies",
+        "The same file under several names: it counts as often when a model learns, and narrows intervals unduly.",
+        "files",
+    ),
+    "near_duplicate": Kind(
+        "Near copies",
+        "The same pixels, re-encoded, resized or flipped. They must stay on one side of a split, as "
+        "the command split sees to.",
+        "files",
+    ),
+    "low_information": Kind(
+        "Pictures that show nothing",
+        "So little contrast that neither label can be told. A cleaned index leaves them out.",
+        "how far contrast lies below 1 grey level",
+    ),
+    "blurred": Kind(
+        "Blurred",
+        "Softer than the rest of the set, and too soft to show a fine crack.",
+        "robust standard deviations below the median",
+    ),
+    "dark": Kind(
+        "Dark",
+        "Darker than the rest of the set; the brightest pixels lie two stops below white.",
+        "robust standard deviations below the median",
+    ),
+    "overexposed": Kind(
+        "Overexposed",
+        "More than a fifth of the pixels are white: what was there is gone.",
+        "share of white pixels",
+    ),
+    "odd_file": Kind(
+        "Files unlike the rest",
+        "Another size, other samples (grey, CMYK, 16 bits), or an EXIF orientation that other programs may not heed. "
+        "If one label has more of them, a model learns the format in place of the crack.",
+        "oddities",
+    ),
+    "unlabelled": Kind(
+        "Images without a label",
+        "They lie in no folder that names a label, so no command uses them.",
+        "1",
+    ),
+    "rare_label": Kind(
+        "Labels missing or very rare",
+        "Nothing can be learnt, or measured, of a label that hardly occurs.",
+        "share of the other label",
+    ),
+}
+"""Kinds of findings, the gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: One of `KINDS`.
+        files: Paths in the index; none where it is about the whole set.
+        score: The greater, the worse, within its kind; see `Kind.score`.
+        why: One sentence.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found.
+
+    Attributes:
+        index: The patches in the order of their paths, with the parts of the split.
+        findings: By kind, the gravest first; within a kind the worst first.
+        facts: Counts of labels, photos, data sets, parts, sizes; medians of quality; what labels were judged with.
+        skipped: Checks that could not be made, and why.
+    """
+
+    index: PatchIndex
+    findings: tuple[Finding, ...]
+    facts: dict[str, Any]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Findings of each kind, the kinds without any included."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS}
+
+    def document(self) -> dict[str, Any]:
+        """As it is written in JSON."""
+        return {
+            "status": "findings" if self.findings else "clean",
+            "facts": self.facts,
+            "skipped": self.skipped,
+            "counts": self.counts(),
+            "scores": {kind: KINDS[kind].score for kind in KINDS},
+            "left_out": left_out(self),
+            "findings": [vars(finding) | {"files": list(finding.files)} for finding in self.findings],
+        }
+
+
+def left_out(found: Audit) -> dict[str, str]:
+    """Files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
+
+    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none.
+    A photo on two sides of a split is no reason: leaving out single patches does not mend it.
+    """
+    reasons: dict[str, str] = {}
+    of_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    for finding in found.findings:
+        of_kind[finding.kind].append(finding)
+    for kind in ("unreadable", "low_information", "contradictory_duplicate", "label_error"):
+        for finding in of_kind[kind]:
+            for path in finding.files:
+                reasons.setdefault(path, kind)
+    parts = {patch.path: patch.part for patch in found.index.patches}
+    kept_first = ("test", "val", "train", None)
+    for kind in ("exact_duplicate", "near_duplicate"):
+        for finding in of_kind[kind]:
+            remaining = [path for path in finding.files if path not in reasons]
+            for path in sorted(remaining, key=lambda path: (kept_first.index(parts[path]), path))[1:]:
+                reasons[path] = kind
+    return dict(sorted(reasons.items()))
+
+
+def audit(
+    data: str | Path | PatchIndex,
+    *,
+    split: str | Path | Split | None = None,
+    backbone: str | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    say: Say = lambda _: None,
+) -> Audit:
+    """Look for everything that is wrong with labelled patches. Neither their order nor the threads change a finding.
+
+    Args:
+        data: Labelled patches, see `crackscope.patches.read_patches`.
+        split: A split, or its file, to be searched for leaks; left out, the parts that the data itself names, if any.
+        backbone: A bundle or a backbone file whose features labels are judged with; the default one where left out.
+        threads: Thread budget; all cores where left out.
+        progress: Called with (done, total) as each pass over the files goes on.
+        say: Told a line at a time what comes next.
+
+    Raises:
+        DataError: If no image is labelled.
+        SplitError: If the split does not fit the data.
+        BundleError: If the backbone is none.
+    """
+    extractor, patch_px = _read_backbone(backbone)
+    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    index = index.select(sorted(_with_parts(index, split).patches, key=lambda patch: patch.path))
+    say(f"{index.name}: reading {len(index):,} patches")
+    quality = measure_quality(index, threads=threads, progress=progress)
+    prints = fingerprints(index, threads=threads, progress=progress)
+    say("looking for copies")
+    pairs = duplicate_pairs(prints, threads=threads)
+    groups = _kept_together(index, prints, pairs)
+    refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
+    del prints  # 2 kB a patch
+    say(f"judging labels by patches of other {'photos' if index.knows_photos else 'groups that look alike'}")
+    judged = _judge_labels(index, extractor, patch_px, groups, refused, threads, progress)
+    copies = _copies(index, digests, connected(len(index), pairs), judged)
+    contradictory = {path for one in copies if one.kind == "contradictory_duplicate" for path in one.files}
+    found = [
+        *_unreadable(index, refused),
+        *copies,
+        *_leaks(index, digests, pairs),
+        *(one for one in _label_errors(index, judged) if one.files[0] not in contradictory),  # those are told already
+        *_faults(index, quality),
+        *_odd_files(index, quality.forms, judged.refused),
+        *(Finding("unlabelled", (path,), 1.0, "no folder on its way names a label") for path in index.ignored),
+        *_rare_labels(index),
+    ]
+    order = {kind: i for i, kind in enumerate(KINDS)}
+    found.sort(key=lambda finding: (order[finding.kind], -finding.score, finding.files, finding.why))
+    facts = _facts(index, quality, digests, refused)
+    if judged.errors is not None:
+        facts["label_error"] = {
+            "backbone": extractor.card.name,
+            "n_judged": len(judged.places),
+            "n_groups": judged.errors.n_groups,
+            "accuracy": judged.errors.accuracy,
+            "thresholds": dict(zip(LABELS, judged.errors.thresholds, strict=True)),
+            "n_seen_by_backbone": count_seen(index, digests, extractor.card.trained_on),
+        }
+    return Audit(index, tuple(found), facts, {"label_error": judged.why_not} if judged.why_not else {})
+
+
+def _read_backbone(place: str | Path | None) -> tuple[Backbone, int]:
+    """A backbone, or that of a bundle, and the patch size it was made for."""
+    path = default_bundle() if place is None else Path(place)
+    try:
+        patch_px = read_bundle(path).card.patch_px
+    except BundleError:  # a backbone without a head; if it is none either, reading it says so
+        patch_px = _DEFAULT_PATCH_PX
+    return read_backbone(path), patch_px
+
+
+def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchIndex:
+    """The whole index with the parts of a split; patches that it does not name are in none."""
+    if split is None:
+        return index
+    named = {patch.path: patch for patch in apply_split(index, split_of(index, split)).patches}
+    return index.select([named.get(patch.path, replace(patch, part=None)) for patch in index.patches])
+
+
+def _kept_together(index: PatchIndex, prints: Rows, pairs: IntArray) -> IntArray:
+    """What must not be judged by itself, shape (n,): photos with their copies, or groups that look alike."""
+    number: dict[str, int] = {}
+    photos = [number.setdefault(patch.photo, len(number)) for patch in index.patches if patch.photo is not None]
+    if len(photos) == len(index):
+        places = np.array(photos, np.int64)
+        return np.asarray(connected(len(number), places[pairs])[places], np.int64)
+    first: dict[str, int] = {}
+    together = [(first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo]
+    return look_alike_groups(prints, pairs=pairs, together=np.array(together, np.int64).reshape(-1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Patches whose labels were judged, and what came of it; else why they were not."""
+
+    places: IntArray
+    errors: LabelErrors | None
+    refused: dict[int, str]  # readable, but of a size that no patch has
+    why_not: str = ""
+
+
+def _judge_labels(
+    index: PatchIndex,
+    backbone: Backbone,
+    patch_px: int,
+    groups: IntArray,
+    unreadable: Mapping[int, str],
+    threads: int | None,
+    progress: Progress | None,
+) -> _Judged:
+    counts = index.counts()
+    if not all(counts.values()):  # before features are computed, which takes longest
+        return _Judged(np.empty(0, np.int64), None, {}, f"no patch is labelled {min(LABELS, key=counts.__getitem__)}")
+    rows = extract_features(index, backbone, patch_px=patch_px, threads=threads, progress=progress)
+    places = np.array([i for i in range(len(index)) if i not in rows.refused and i not in unreadable], np.int64)
+    refused = {i: why for i, why in rows.refused.items() if i not in unreadable}
+    labels = _labels(index)[places]
+    features = rows.values if len(places) == len(index) else rows.values[places]
+    try:
+        return _Judged(places, find_label_errors(features, labels, groups[places]), refused)
+    except DataError as error:
+        return _Judged(places, None, refused, str(error))
+
+
+def _labels(index: PatchIndex) -> IntArray:
+    return np.array([patch.label == "crack" for patch in index.patches], np.int64)
+
+
+# Findings, kind by kind
+
+
+def _unreadable(index: PatchIndex, refused: Mapping[int, str]) -> list[Finding]:
+    return [Finding("unreadable", (index.patches[i].path,), 1.0, why) for i, why in sorted(refused.items())]
+
+
+def _copies(index: PatchIndex, digests: Sequence[bytes], same: IntArray, judged: _Judged) -> list[Finding]:
+    """A finding for everything that is one thing: alike pairwise, or by way of others."""
+    members: dict[int, list[int]] = {}
+    for i, thing in enumerate(same.tolist()):
+        members.setdefault(thing, []).append(i)
+    beliefs = (
+        dict(zip(judged.places.tolist(), judged.errors.probabilities.tolist(), strict=True)) if judged.errors else {}
+    )
+    found = []
+    for places in members.values():
+        if len(places) < 2:
+            continue
+        patches = [index.patches[i] for i in places]
+        files, n_contents = tuple(patch.path for patch in patches), len({digests[i] for i in places})
+        what = "the same file" if n_contents == 1 else "the same pixels, re-encoded, resized or flipped"
+        if len({patch.label for patch in patches}) > 1:
+            n_crack = sum(patch.label == "crack" for patch in patches)
+            why = f"{what}; {n_crack} labelled crack, {len(places) - n_crack} uncracked"
+            if (belief := beliefs.get(places[0])) is not None:
+                why += f"; other patches say {_said(belief)}"
+            found.append(Finding("contradictory_duplicate", files, float(len(files)), why))
+        else:
+            kind = "exact_duplicate" if n_contents == 1 else "near_duplicate"
+            found.append(Finding(kind, files, float(len(files)), f"{what}, all labelled {patches[0].label}"))
+    return found
+
+
+def _said(probability: float) -> str:
+    label = LABELS[int(probability >= 0.5)]
+    return f"{label} (probability {max(probability, 1 - probability):.3f})"
+
+
+def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: IntArray) -> list[Finding]:
+    found = []
+    sizes = Counter((patch.photo, patch.part) for patch in index.patches)
+    for leak in leaks_in(index, digests, pairs):
+        patches = [index.patches[i] for i in leak.places]
+        in_parts = [sizes[patch.photo, patch.part] for patch in patches]
+        score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
+        found.append(Finding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
+    return found
+
+
+def _label_errors(index: PatchIndex, judged: _Judged) -> list[Finding]:
+    if judged.errors is None:
+        return []
+    found = []
+    others = "other photos" if index.knows_photos else "other groups"
+    doubts = judged.errors.doubt(_labels(index)[judged.places])
+    for at in np.flatnonzero(judged.errors.wrong).tolist():
+        patch = index.patches[judged.places[at]]
+        why = f"labelled {patch.label}; patches of {others} say {_said(float(judged.errors.probabilities[at]))}"
+        found.append(Finding("label_error", (patch.path,), float(doubts[at]), why))
+    return found
+
+
+def _faults(index: PatchIndex, quality: Quality) -> list[Finding]:
+    faults = find_faults(quality)
+    brightest, white, contrast, sharpness, evenness = np.asarray(quality.rows.values, np.float64).T
+    told: tuple[tuple[str, npt.NDArray[np.float64], Callable[[int], str]], ...] = (
+        ("low_information", faults.blank, lambda i: f"contrast of {contrast[i]:.2f} grey levels"),
+        ("dark", faults.dark, lambda i: f"95 % of its pixels are no brighter than {brightest[i]:.0f} of 255"),
+        ("overexposed", faults.white, lambda i: f"{white[i]:.0%} of its pixels are white"),
+        (
+            "blurred",
+            faults.blurred,
+            lambda i: f"sharpness {sharpness[i]:.3f} (0.25 is none), evenness {evenness[i]:.2f}",
+        ),
+    )
+    return [
+        Finding(kind, (index.patches[i].path,), float(scores[i]), why(i))
+        for kind, scores, why in told
+        for i in np.flatnonzero(scores).tolist()
+    ]
+
+
+def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Mapping[int, str]) -> list[Finding]:
+    known = [form for form in forms if form is not None]
+    if not known:
+        return []
+    (usual_hw, n_usual), *_ = Counter((form.height_px, form.width_px) for form in known).most_common()
+    middle_hw: list[float] = np.median([(form.height_px, form.width_px) for form in known], 0).tolist()
+    modes = Counter(form.mode for form in known)
+    found = []
+    for i, form in enumerate(forms):
+        if form is None:
+            continue
+        hw = (form.height_px, form.width_px)
+        oddities = [refused[i]] if i in refused else []
+        if n_usual >= _USUAL * len(known):
+            if hw != usual_hw:
+                oddities.append(f"{_size(hw)}, while {n_usual / len(known):.1%} have {_size(usual_hw)}")
+        elif any(not 0.5 <= side / middle <= 2 for side, middle in zip(hw, middle_hw, strict=True)):
+            oddities.append(f"{_size(hw)}, while the median is {_size(middle_hw)}")
+        if modes[form.mode] < (1 - _USUAL) * len(known):
+            oddities.append(f"samples are {form.mode}, mostly they are {modes.most_common(1)[0][0]}")
+        if form.orientation != _UPRIGHT:
+            oddities.append(f"EXIF orientation {form.orientation}: who does not heed it sees it turned or mirrored")
+        if oddities:
+            found.append(Finding("odd_file", (index.patches[i].path,), float(len(oddities)), "; ".join(oddities)))
+    return found
+
+
+def _size(hw: Sequence[float]) -> str:
+    return f"{hw[1]:.0f}×{hw[0]:.0f} px"
+
+
+def _rare_labels(index: PatchIndex) -> list[Finding]:
+    """Over all patches, and in each part of a split."""
+    found = []
+    parts: list[str | None] = [part for part in PARTS if any(patch.part == part for patch in index.patches)]
+    for part in [None, *parts]:
+        labels = Counter(patch.label for patch in index.patches if part is None or patch.part == part)
+        for label in LABELS:
+            share, where = labels[label] / labels.total(), f"part {part}" if part else "the set"
+            if share < _RARE_LABEL:
+                n = f"{labels[label]:,} of {labels.total():,} patches" if labels[label] else "no patch"
+                found.append(Finding("rare_label", (), 1 - share, f"in {where}, {n} is labelled {label}"))
+    return found
+
+
+# Facts
+
+
+def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refused: Mapping[int, str]) -> dict[str, Any]:
+    patches_of_photo = Counter(patch.photo for patch in index.patches if patch.photo is not None)
+    readable = [i for i in range(len(index)) if i not in refused]
+    sizes = Counter(_size((form.height_px, form.width_px)) for form in quality.forms if form is not None)
+    modes = Counter(form.mode for form in quality.forms if form is not None)
+    middle = np.median(quality.rows.values[readable], 0).tolist() if readable else None
+    return {
+        "name": index.name,
+        "n_patches": len(index),
+        "n_readable": len(readable),
+        "n_contents": len({digests[i] for i in readable}),
+        "labels": index.counts(),
+        "datasets": _tally(index.patches, lambda patch: patch.dataset),
+        "parts": _tally(index.patches, lambda patch: patch.part),
+        "n_photos": len(patches_of_photo) if index.knows_photos else None,
+        "patches_a_photo": (
+            [
+                min(patches_of_photo.values()),
+                float(np.median([*patches_of_photo.values()])),
+                max(patches_of_photo.values()),
+            ]
+            if index.knows_photos
+            else None
+        ),
+        "sizes": dict(sizes.most_common(10)),
+        "modes": dict(modes.most_common()),
+        "median_quality": (dict(zip(NUMBERS, middle, strict=True)) if middle else None),
+    }
+
+
+def _tally(patches: Sequence[Patch], key: Callable[[Patch], str | None]) -> dict[str, dict[str, int]]:
+    """Patches of each label by something else, where it is known."""
+    found: dict[str, Counter[str]] = {}
+    for patch in patches:
+        if (name := key(patch)) is not None:
+            found.setdefault(name, Counter())[patch.label] += 1
+    return {name: {label: labels[label] for label in LABELS} for name, labels in sorted(found.items())}

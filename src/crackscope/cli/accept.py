@@ -1,0 +1,87 @@
+"""``crackscope accept``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+
+if TYPE_CHECKING:
+    from crackscope.acceptance import Acceptance
+
+__all__ = ["accept"]
+
+
+def accept(
+    data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches of the site.")],
+    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    min_recall: Annotated[float, typer.Option(min=0, max=1, help="Share of cracked patches to be found.")] = 0.9,
+    max_false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of uncracked patches that may be called crack.")
+    ] = 0.1,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("acceptance"),
+    seed: Annotated[int, typer.Option(help="Of dealing photos to folds and of the bootstrap.")] = 0,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide from a labelled sample whether a model may be used on a site: go, no-go, or how many more to label.
+
+    Recall of crack and false alarm rate are held against what is required, with 95 % intervals that know that patches
+    of one photo are alike. The report also says what a threshold for this site, or a head adapted to it, would give.
+    Exit 0 is go; 3 is no-go or undecided.
+
+    Example: `crackscope accept site.csv --model crack.onnx --min-recall .9 --max-false-alarms .1 --out acceptance`
+    """
+    from crackscope.acceptance import accept
+    from crackscope.output import require_free_folder
+    from crackscope.reports.acceptance_report import FILES, write_acceptance
+
+    require_free_folder(out, ours=FILES, overwrite=overwrite)
+    with progress_bar("judging") as progress:
+        found = accept(
+            data,
+            model,
+            min_recall=min_recall,
+            max_false_alarms=max_false_alarms,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+    chosen = ["--model", str(model)] if model else []
+    limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
+    command = shlex.join(["crackscope", "accept", str(data), *chosen, *limits])
+    write_acceptance(found, out, command=command, overwrite=overwrite)
+    for path, why in found.evaluation.refused[:5]:
+        say(f"{path}: {why}")
+    emit({"status": found.decision, "out": str(out)} | found.document(), as_json=as_json, text=_text(found, out))
+    if found.decision != "go":
+        raise typer.Exit(3)
+
+
+def _text(found: Acceptance, out: Path) -> str:
+    from crackscope.reports.acceptance_report import TITLES, advice, headline, verdicts
+    from crackscope.reports.wording import interval_text, number_text
+
+    sample, mark = found.evaluation, "leaky | " if found.leaky else ""
+    told = dict(zip(("recall", "alarms"), verdicts(found), strict=True))
+    photos = f" from {sample.n_photos:,} {sample.photo_kind}" if sample.n_photos is not None else ""
+    lines = [
+        headline(found),
+        f"{sample.model} on {sample.dataset}, {sample.n_patches:,} patches ({sample.n_crack:,} crack){photos}:",
+        f"{mark}recall of crack, at least {found.min_recall:g}: {told['recall']}",
+        f"{mark}false alarm rate, at most {found.max_false_alarms:g}: {told['alarms']}",
+        f"{mark}{'':34}{'recall of crack':24}false alarm rate",
+    ]
+    for name, one in found.variants.items():
+        cells = (
+            f"{number_text(share.estimate.value)} ({interval_text(share.estimate)})"
+            for share in (one.recall, one.false_alarms)
+        )
+        lines.append(f"{mark}{TITLES[name].lower():34}" + "".join(f"{cell:24}" for cell in cells).rstrip())
+    lines += [f"{TITLES[name].lower()}: not tried, {why}" for name, why in found.why_not.items()]
+    return "\n".join([*lines, *advice(found), f"report: {out / 'report.html'}"])

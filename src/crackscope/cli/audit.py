@@ -1,0 +1,82 @@
+"""``crackscope audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+
+if TYPE_CHECKING:
+    from crackscope.auditing import Audit
+
+__all__ = ["audit"]
+
+
+def audit(
+    data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
+    split: Annotated[
+        Path | None, typer.Option(help="A split file to search for leaks; else the parts that DATA itself names.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.csv and report.html.")] = Path("audit"),
+    clean: Annotated[
+        Path | None, typer.Option(help="Also write an index of what is left, path,label,photo,part (.csv).")
+    ] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(help="A bundle whose features labels are judged with; the default one if left out.")
+    ] = None,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is wrong with labelled patches: wrong labels, copies, leaks, blur, damage.
+
+    Exit code 3 says that something was found. Nothing is deleted: --clean writes a table, which every command takes as
+    DATA, without unreadable files, copies, doubtful labels and pictures that show nothing.
+
+    Example: `crackscope audit patches/ --split split.csv --out audit --clean clean.csv`
+    """
+    from crackscope.auditing import audit as examine
+    from crackscope.auditing import left_out
+    from crackscope.cleaning import require_cleanable, write_clean_index
+    from crackscope.output import require_free_folder
+    from crackscope.patches import read_patches
+    from crackscope.reports.audit_report import FILES, write_audit
+
+    require_free_folder(out, ours=FILES, overwrite=overwrite)
+    index = read_patches(data)
+    if clean:
+        require_cleanable(index, data, clean, overwrite=overwrite)
+    with progress_bar("reading") as progress:
+        found = examine(index, split=split, backbone=backbone, threads=threads, progress=progress, say=say)
+    write_audit(found, out, read_image=index.read_pixels, overwrite=overwrite)
+    n_kept = write_clean_index(found, data, clean, overwrite=overwrite) if clean else None
+    n_photos = found.counts()["photo_leak"]
+    if clean and n_photos:
+        say(f"{n_photos} photos stand on two sides; no cleaned index mends that. Rebuild the split: crackscope split.")
+    document = {
+        "status": "findings" if found.findings else "clean",
+        "out": str(out),
+        "n_patches": len(found.index),
+        "n_findings": len(found.findings),
+        "counts": found.counts(),
+        "skipped": found.skipped,
+        "n_left_out": len(left_out(found)),
+        "clean": str(clean) if clean else None,
+        "n_kept": n_kept,
+    }
+    emit(document, as_json=as_json, text=_text(found, out, clean, n_kept))
+    if found.findings:
+        raise typer.Exit(3)
+
+
+def _text(found: Audit, out: Path, clean: Path | None, n_kept: int | None) -> str:
+    from crackscope.auditing import KINDS
+
+    lines = [f"{n:8,}  {KINDS[kind].title.lower()}" for kind, n in found.counts().items() if n] or ["nothing found"]
+    lines += [f"not checked: {KINDS[kind].title.lower()}: {why}" for kind, why in found.skipped.items()]
+    if clean:
+        lines.append(f"cleaned index: {clean} ({n_kept:,} of {len(found.index):,} patches)")
+    return "\n".join([*lines, f"report: {out / 'report.html'}"])

@@ -1,0 +1,108 @@
+"""``crackscope transfer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+
+if TYPE_CHECKING:
+    from crackscope.transfer import Transfer
+
+__all__ = ["transfer"]
+
+
+def transfer(
+    data: Annotated[list[Path], typer.Argument(help="Folders, .tar, .zip or .csv of labelled patches.")],
+    recipe: Annotated[str, typer.Option(help="`crackscope recipes` lists them; `head` needs no torch.")] = "head",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A model folder or hub id; for `head` also a bundle. The recipe's own if left out."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Each is a split, a draw and a training of its own.")] = "0,1,2",
+    per_label: Annotated[
+        int, typer.Option(min=10, help="Patches of either label drawn from each set, over train, val and test.")
+    ] = 2000,
+    without: Annotated[
+        Path | None, typer.Option(help="A .csv of photos that take no part: a column photo, or surface,photo.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and every model.")] = Path("transfer"),
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train on each set and test on each: how well does what was learnt on one hold on another?
+
+    DATA that holds several published sets, such as the three surfaces of SDNET2018, is divided. With three sets or more
+    there are also trainings on all but one, with as many patches as one set gives. The set that is tested on decides
+    nothing, not even the threshold. Stopped, the same command goes on; it loses one training at most.
+
+    Example: `crackscope transfer metu.tar sdnet2018.tar --backbone mobilenet_v2_1.0_224 --out transfer`
+    """
+    from crackscope.training.transfer_run import measure_transfer
+
+    with progress_bar("working") as progress:
+        found = measure_transfer(
+            data,
+            out,
+            recipe=recipe,
+            changes=changes or (),
+            backbone=backbone,
+            seeds=_numbers(seeds),
+            per_label=per_label,
+            without=without,
+            threads=threads,
+            overwrite=overwrite,
+            progress=progress,
+            say=say,
+        )
+    if found.leaky:
+        say("Some models, or their backbone, were trained on what they are tested on: figures marked leaky flatter.")
+    for path, why in found.refused[:5]:
+        say(f"{path}: {why}")
+    status = {"status": "refused" if found.refused else "done", "out": str(out)}
+    emit(status | found.document(), as_json=as_json, text=_text(found, out))
+    if found.refused:
+        raise typer.Exit(3)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is no list of numbers such as 0,1,2.", param_hint="--seeds") from error
+
+
+def _text(found: Transfer, out: Path) -> str:
+    from crackscope.reports.wording import number_text
+
+    n = len(found.seeds)
+    lines = [f"{found.recipe}, {f'mean of {n} seeds' if n > 1 else f'seed {found.seeds[0]}'}: AUROC / F1 of crack"]
+    left = max(len("trained on"), *map(len, found.sources)) + 2
+    width = max(16, *(len(target) + 2 for target in found.targets))
+    lines.append(f"{'trained on':{left}}" + "".join(f"{target:>{width}}" for target in found.targets))
+    for source in found.sources:
+        cells = []
+        for target in found.targets:
+            mean, tests = found.mean(source, target), found.of(source, target)
+            mark = "leaky " if any(one.leaky for one in tests) else ""
+            cells.append(f"{mark}{number_text(mean['auroc'].value)} / {number_text(mean['f1_crack'].value)}")
+        lines.append(f"{source:{left}}" + "".join(f"{cell:>{width}}" for cell in cells))
+    bases = "".join(f"{number_text(found.always_crack_f1(target)):>{width}}" for target in found.targets)
+    lines.append(f"{'F1 of always crack':{left}}{bases}" if left > 18 else f"{'always':{left}}{bases}")
+    for kind, means in found.means_by_kind().items():
+        told = ", ".join(
+            f"{word} {number_text(means[name])}"
+            for word, name in (
+                *(("AUROC", "auroc"), ("balanced accuracy", "balanced_accuracy"), ("MCC", "mcc"), ("F1", "f1_crack")),
+                *(("precision", "precision_crack"), ("recall", "recall_crack")),
+            )
+        )
+        lines.append(f"{kind}: {told}")
+    return "\n".join([*lines, f"report: {out / 'report.html'}"])

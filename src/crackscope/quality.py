@@ -1,0 +1,191 @@
+"""What can be told of an image without a model: light, contrast, sharpness, and the form of its file.
+
+*Sharpness* is how much of the difference between pixels 4 px apart is already there between neighbours, in the
+direction where that is least. It does not ask how much there is to see: smooth concrete keeps its fine grain, and blur
+takes it away. A steady ramp has 1/4, the least there can be; white noise has 1. *Evenness* is the sharpness of that
+direction as a share of the best one's: a camera that moves blurs along one direction only.
+
+A fault is judged by a limit, and sharpness and darkness also against the other images of the set, so that a set that is
+soft or dark as a whole is not found faulty wholesale. Limits were set by looking at METU and SDNET2018, where few
+patches are faulty, and at the same patches blurred (`crackscope.corruptions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.archives import Files
+from crackscope.cache import Progress, RowCache, Rows, rows_of
+from crackscope.errors import ImageError
+from crackscope.images import ImageForm, image_form
+from crackscope.patches import PatchIndex
+
+__all__ = ["Faults", "Quality", "find_faults", "measure_quality", "quality_of"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+UInt8Array = npt.NDArray[np.uint8]
+
+BLANK = 1.0
+"""Contrast in grey levels below which there is nothing to see: one level is the step in which pixels are stored."""
+
+SHARP = 0.295
+"""Sharpness below which an image may be blurred. METU's least is .295; a Gaussian of 2 px leaves .25 to .28."""
+
+SHARP_ONE_WAY, EVEN = 0.33, 0.7
+"""Sharpness and evenness below both of which it may have moved: 1 in 6,000 patches is so without having been moved, and
+91 to 100 % of those moved by 5.5 % of their side."""
+
+DARK = 64.0
+"""Level of the brightest pixels (95th percentile) below which an image may be dark: two stops below white."""
+
+WHITE_SHARE = 0.2
+"""Share of white pixels above which an image is overexposed; there, whatever was to see is gone."""
+
+UNLIKE = 2.5
+"""Robust standard deviations (by the median absolute deviation) from which a value is unlike the rest.
+
+Source: Leys et al. 2013, Detecting outliers, J. Exp. Soc. Psychol. 49."""
+
+NUMBERS = ("brightest_level", "white_share", "contrast_levels", "sharpness", "evenness")
+"""What `quality_of` tells, in its order."""
+
+_WHITE = 250  # of 255: a little below, since JPEG does not keep white white
+_RAMP = 0.25
+_NEAR_PX, _FAR_PX = 1, 4
+_SIDE_PX = 256  # larger images are shrunk: nobody minds a blur of one pixel in a photo of 4,000
+_VERSION = "quality-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """Numbers of every patch of an index, and the form of its file.
+
+    Attributes:
+        rows: Values of shape (n, 5): what `quality_of` tells.
+        forms: Form of each file; None where it could not be read.
+    """
+
+    rows: Rows
+    forms: tuple[ImageForm | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Faults:
+    """Which images are faulty, each of at most one kind, and how much.
+
+    Attributes:
+        blank: Shape (n,): how far below the limit the contrast is, in grey levels; 0 where it is not.
+        dark: Robust z-scores below the rest; 0 where it is not dark.
+        white: Share of white pixels; 0 where it is not overexposed.
+        blurred: Robust z-scores below the rest; 0 where it is not blurred.
+    """
+
+    blank: FloatArray
+    dark: FloatArray
+    white: FloatArray
+    blurred: FloatArray
+
+
+def measure_quality(index: PatchIndex, *, threads: int | None = None, progress: Progress | None = None) -> Quality:
+    """Numbers of every patch, cached on disk, and the form of its file, which is read anew."""
+    files = _Watched(index.files)
+    cache = RowCache(_VERSION, width=len(NUMBERS))
+    rows = rows_of(replace(index, files=files), cache, _quality_all, threads=threads, progress=progress)
+    return Quality(rows, tuple(files.forms.get(path) for path in index.paths))
+
+
+class _Watched:
+    """Files whose form is noted when they are read."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.forms: dict[str, ImageForm] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._files.names
+
+    def read(self, name: str) -> bytes:
+        content = self._files.read(name)
+        with suppress(ImageError):  # decoding it says what is wrong
+            self.forms[name] = image_form(content)
+        return content
+
+
+def _quality_all(images: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+    return np.array([quality_of(pixels) for pixels in images], np.float32)
+
+
+def quality_of(pixels: UInt8Array) -> tuple[float, float, float, float, float]:
+    """Brightest level (95th percentile of grey), share of white pixels, contrast in grey levels, sharpness, evenness.
+
+    Args:
+        pixels: RGB, uint8, shape (H, W, 3). An image of fewer than 8 px a side has sharpness and evenness 1.
+
+    Example:
+        >>> quality_of(np.full((32, 32, 3), 255, np.uint8))
+        (255.0, 1.0, 0.0, 1.0, 1.0)
+    """
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    if min(grey.shape) > _SIDE_PX:
+        scale = _SIDE_PX / min(grey.shape)
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    up_to = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()) / grey.size
+    brightest = float(np.searchsorted(up_to, 0.95))
+    white = float(1 - up_to[_WHITE - 1])
+    if min(grey.shape) < 2 * _FAR_PX:
+        return brightest, white, float(grey.std()), 1.0, 1.0
+    near, far = _differences(grey, _NEAR_PX), _differences(grey, _FAR_PX)
+    # In a direction where nothing changes, there is nothing that blur could have taken away.
+    ratios = np.where(far > BLANK / 2, near / np.maximum(far, BLANK / 2), 1.0)
+    return brightest, white, float(far.mean()), float(ratios.min()), float(ratios.min() / ratios.max())
+
+
+def _differences(grey: UInt8Array, lag: int) -> FloatArray:
+    """Mean absolute difference of pixels that lie a lag apart: across, down, and along both diagonals."""
+    pairs = (
+        (grey[:, lag:], grey[:, :-lag]),
+        (grey[lag:], grey[:-lag]),
+        (grey[lag:, lag:], grey[:-lag, :-lag]),
+        (grey[lag:, :-lag], grey[:-lag, lag:]),
+    )
+    return np.array([cv2.mean(cv2.absdiff(one, other))[0] for one, other in pairs])
+
+
+def find_faults(quality: Quality) -> Faults:
+    """What is blank, dark, overexposed or blurred; the first of these that holds."""
+    values = np.asarray(quality.rows.values, np.float64)
+    readable = np.array([i not in quality.rows.refused for i in range(len(values))], np.bool_)
+    brightest, white, contrast, sharpness, evenness = values.T
+    blank = readable & (contrast < BLANK)
+    seen = readable & ~blank
+    below = _below_the_rest(brightest, seen)
+    dark = seen & (brightest < DARK) & (below > UNLIKE)
+    overexposed = seen & (white > WHITE_SHARE)
+    # Sharpness ends at that of a ramp: on a logarithm above it, a set's values lie evenly around their median.
+    softer = _below_the_rest(np.log(np.maximum(sharpness - _RAMP, 1e-3)), seen)
+    soft = (sharpness < SHARP) & (softer > UNLIKE)
+    moved = (sharpness < SHARP_ONE_WAY) & (evenness < EVEN) & (softer > 1)
+    blurred = seen & ~dark & ~overexposed & (soft | moved)
+    return Faults(
+        np.where(blank, BLANK - contrast, 0.0),
+        np.where(dark, below, 0.0),
+        np.where(overexposed, white, 0.0),
+        np.where(blurred, softer, 0.0),
+    )
+
+
+def _below_the_rest(values: FloatArray, judged: BoolArray) -> FloatArray:
+    """By how many robust standard deviations each value lies below the median of those that are judged."""
+    if not judged.any():
+        return np.zeros(len(values))
+    middle = np.median(values[judged])
+    spread = 1.4826 * np.median(np.abs(values[judged] - middle))
+    return np.asarray((middle - values) / max(float(spread), 1e-3), np.float64)

@@ -1,0 +1,248 @@
+"""A folder on an acceptance test: one page that says what was decided and why, the figures, and every answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crackscope.acceptance import LIKELY, Acceptance
+from crackscope.clustered_shares import Share
+from crackscope.output import new_folder, write_text
+from crackscope.patches import LABELS
+from crackscope.reports.page import environment
+from crackscope.reports.wording import FIGURES, percent_text, resampling_text
+from crackscope.site_variants import FIGURES as MORE_FIGURES
+
+__all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
+
+FILES = ("acceptance.json", "predictions.csv", "report.html")
+"""What `write_acceptance` writes."""
+
+TITLES = {
+    "as_it_is": "As it is",
+    "site_threshold": "With a threshold for this site",
+    "adapted_head": "With a head adapted to this site",
+}
+"""What a `Variant` is called."""
+
+_N_REFUSED_LISTED = 20
+_WORTH_IT = 0.9  # of the errors that are allowed, a changed model must save a tenth to be spoken of
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A share on a scale, in per cent of the scale's length."""
+
+    title: str
+    share: Share
+    left: float
+    width: float
+    dot: float
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A requirement and how the variants stand to it."""
+
+    title: str
+    sense: str
+    required: float
+    ends: tuple[float, float]
+    line: float
+    bars: tuple[_Bar, ...]
+
+
+def write_acceptance(found: Acceptance, out: Path, *, command: str = "", overwrite: bool = False) -> Path:
+    """Write the page, the figures and the answers into a folder, which appears whole.
+
+    Args:
+        found: From `crackscope.acceptance.accept`.
+        out: The folder.
+        command: What to type to get the same again, for the page.
+        overwrite: Replace a folder that holds nothing else.
+
+    Raises:
+        OutputError: If `out` is taken, or cannot be written.
+    """
+    out = Path(out)
+    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
+        write_text(part / "acceptance.json", json.dumps(found.document(), indent=2, allow_nan=False) + "\n")
+        write_text(part / "predictions.csv", _table(found))
+        write_text(part / "report.html", _page(found, command))
+    return out
+
+
+def headline(found: Acceptance) -> str:
+    """The decision in a few words."""
+    if found.leaky:
+        return "Undecided: the model was trained on this sample"
+    if found.decision == "go":
+        return "Go: this model may be used on this site"
+    if found.decision == "no-go":
+        return "No-go: do not use this model on this site"
+    if found.n_more is None:
+        return "Undecided: no sample of reasonable size would tell"
+    return f"Undecided: label {_count(found.n_more, found.unit, more=True)} to know"
+
+
+def verdicts(found: Acceptance) -> tuple[str, str]:
+    """What the sample shows of the requirements on recall and on false alarms: ``met``, ``failed`` or ``not shown``."""
+    recall, alarms = found.as_it_is.recall.estimate, found.as_it_is.false_alarms.estimate
+    ends = (
+        (recall.low >= found.min_recall, recall.high < found.min_recall),
+        (alarms.high <= found.max_false_alarms, alarms.low > found.max_false_alarms),
+    )
+    recall_is, alarms_are = ("met" if met else "failed" if failed else "not shown" for met, failed in ends)
+    return ("not shown", "not shown") if found.leaky else (recall_is, alarms_are)
+
+
+def advice(found: Acceptance) -> list[str]:
+    """What to do now, a sentence or two an item."""
+    items = []
+    if found.leaky:
+        n_seen = found.evaluation.n_seen
+        items.append(
+            f"The model was trained on {_count(n_seen, 'patch')} of this sample, or on their photos, so these figures "
+            "say how well it remembers. Label photos of this site that it has not seen, and test again."
+        )
+    elif found.decision == "go":
+        items.append(
+            "Use the model at its own threshold, on photos taken as these were. Test again when camera, distance, "
+            "surface or model change."
+        )
+    elif found.decision == "no-go":
+        items.append(
+            "Do not use the model here as it is. Requirements that are lowered now need a sample of their own."
+        )
+    elif found.n_more is None:
+        items.append(
+            f"A rate lies so near to what is required that it would take more than "
+            f"{_count(found.most_more, found.unit)}. Decide without the test, or state requirements anew, and label "
+            "another sample for them."
+        )
+    else:
+        items.append(
+            f"Label {_count(found.n_more, found.unit, more=True)}, chosen as these were, and test with all of them "
+            f"together: if the rates stay as measured, the answer is then {found.leads_to} with a probability of about "
+            f"{LIKELY:.0%}. Test once more only: every further look makes a wrong go likelier."
+        )
+    if found.unit == "patch":
+        items.append(
+            "The photos that the patches come from are not known, so each counts for itself. If a photo has several, "
+            "all intervals are too narrow: name the photos in a CSV (path,label,photo)."
+        )
+    if not found.leaky and found.decision != "go":
+        items += _remedies(found)
+    return items
+
+
+def _remedies(found: Acceptance) -> list[str]:
+    """What a changed model would give, where its figures promise more."""
+    items = []
+    threshold = found.variants.get("site_threshold")
+    if threshold and threshold.threshold is not None and _promises(found, "site_threshold", than=("as_it_is",)):
+        items.append(
+            f"A threshold of {threshold.threshold:.3g} in place of {found.evaluation.threshold:.3g} suits the two "
+            "requirements better. It was chosen on this sample: accept it on photos labelled anew."
+        )
+    if _promises(found, "adapted_head", than=("as_it_is", "site_threshold")):
+        items.append(
+            "A head fitted to this site promises more than the model as it is, and more than a threshold alone. Train "
+            "one on labelled photos of the site, and accept it on others."
+        )
+    return items
+
+
+def _promises(found: Acceptance, name: str, *, than: Sequence[str]) -> bool:
+    """Whether a variant uses up clearly less of what is allowed (see `crackscope.site_adaptation.site_threshold`)."""
+
+    def used_up(one: str) -> float:
+        variant = found.variants[one]
+        missed = (1 - variant.recall.estimate.value) / (1 - found.min_recall)
+        return max(missed, variant.false_alarms.estimate.value / found.max_false_alarms)
+
+    than = [one for one in than if one in found.variants]
+    return name in found.variants and used_up(name) < _WORTH_IT * min(map(used_up, than))
+
+
+def _count(n: int, unit: str, *, more: bool = False) -> str:
+    plural = "patches" if unit == "patch" else f"{unit}s"
+    return f"{n:,} {'more ' if more else ''}{unit if n == 1 else plural}"
+
+
+def _table(found: Acceptance) -> str:
+    """Every patch with the answer of every variant; those of changed models are from other folds."""
+    sample = found.evaluation
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["path", "label", "photo", "crack_probability", *(f"predicted_{name}" for name in found.variants)])
+    photos = sample.photos or ("",) * sample.n_patches
+    for i, path in enumerate(sample.paths):
+        said = [LABELS[int(one.said[i])] for one in found.variants.values()]
+        writer.writerow([path, LABELS[sample.labels[i]], photos[i], repr(float(sample.probabilities[i])), *said])
+    return stream.getvalue()
+
+
+def _page(found: Acceptance, command: str) -> str:
+    sample = found.evaluation
+    return (
+        environment()
+        .get_template("acceptance.html")
+        .render(
+            found=found,
+            sample=sample,
+            counts=resampling_text(sample),
+            headline=headline(found),
+            verdicts=verdicts(found),
+            advice=advice(found),
+            scales=_scales(found),
+            titles=TITLES,
+            figures=FIGURES,
+            more_figures=MORE_FIGURES,
+            refused=sample.refused[:_N_REFUSED_LISTED],
+            percent_range=_percent_range,
+            command=command,
+        )
+    )
+
+
+def _scales(found: Acceptance) -> tuple[_Scale, _Scale]:
+    """Both requirements, each on a scale that shows the intervals as long as they fit."""
+    recalls = {name: one.recall for name, one in found.variants.items()}
+    alarms = {name: one.false_alarms for name, one in found.variants.items()}
+    lowest = math.floor(10 * min(found.min_recall, *(one.estimate.low for one in recalls.values())) - 0.2) / 10
+    highest = math.ceil(10 * max(found.max_false_alarms, *(one.estimate.high for one in alarms.values())) + 0.2) / 10
+    return (
+        _scale("recall_crack", "at least", found.min_recall, recalls, (lowest, 1.0)),
+        _scale("false_alarm_rate", "at most", found.max_false_alarms, alarms, (0.0, highest)),
+    )
+
+
+def _scale(name: str, sense: str, required: float, shares: dict[str, Share], ends: tuple[float, float]) -> _Scale:
+    start, end = max(0.0, ends[0]), min(1.0, ends[1])
+
+    def place(value: float) -> float:
+        return 100 * (value - start) / (end - start)
+
+    bars = tuple(
+        _Bar(
+            title=TITLES[variant],
+            share=share,
+            left=place(share.estimate.low),
+            width=place(share.estimate.high) - place(share.estimate.low),
+            dot=place(share.estimate.value),
+        )
+        for variant, share in shares.items()
+    )
+    return _Scale(FIGURES[name].title, sense, required, (start, end), place(required), bars)
+
+
+def _percent_range(share: Share) -> str:
+    """The interval in per cent."""
+    low, high = percent_text(share.estimate.low), percent_text(share.estimate.high)
+    return f"{low.split(chr(0xA0))[0]}–{high}"
