@@ -301,8 +301,12 @@ def test_quarter_turns_alone_are_exact() -> None:
 
 
 def test_a_few_views_come_by_turns_with_the_patch_itself() -> None:
-    assert [Augmentation(views=2).view_in(epoch) for epoch in range(1, 8)] == [1, 2, 0, 1, 2, 0, 1]
-    assert [Augmentation().view_in(epoch) for epoch in range(1, 4)] == [1, 2, 3]
+    places = np.arange(6)
+    shown = np.stack([Augmentation(views=2).views_in(epoch, places) for epoch in range(1, 8)])
+    assert shown[0].tolist() == [1, 2, 0, 1, 2, 0]
+    for patch in shown.T:  # every patch in every view, before one comes again
+        assert sorted(patch[:3]) == sorted(patch[3:6]) == [0, 1, 2]
+    assert [Augmentation().views_in(epoch, places).tolist() for epoch in (1, 2)] == [[1] * 6, [2] * 6]
     assert not Augmentation(rotation_degrees=20).heeds_labels
     assert Augmentation(zoom_in=2).heeds_labels
     assert Augmentation(drawn_cracks=0.1).heeds_labels

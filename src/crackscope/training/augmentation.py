@@ -18,14 +18,16 @@ from crackscope.drawing import draw_crack_over
 __all__ = ["Augmentation", "augment_patch", "square", "view_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
 
 
 class Augmentation(BaseModel):
     """How far a view may lie from its patch; what comes in from outside is mirrored at the edge.
 
     Attributes:
-        views: So many views of a patch are made, and shown by turns with the patch itself, an epoch each; 0 makes
-            another one for every epoch.
+        views: So many views of a patch are made, and shown by turns with the patch itself, an epoch each: in every
+            epoch some patches are shown as they are, and the others in one view or another. 0 makes another view of
+            all patches for every epoch.
         quarter_turns: Turned by 0, 90, 180 or 270 degrees.
         zoom_out: Seen from up to so many times the distance; 1 leaves it.
         zoom_in: Uncracked patches also from up to so many times as near, half of them; a cracked one could lose its
@@ -64,9 +66,9 @@ class Augmentation(BaseModel):
         """Whether a view depends on its patch's label, or has another one."""
         return self.zoom_in > 1 or self.drawn_cracks > 0
 
-    def view_in(self, epoch: int) -> int:
-        """Number of the view that an epoch (from 1) shows; 0 is the patch as it is."""
-        return epoch % (self.views + 1) if self.views else epoch
+    def views_in(self, epoch: int, places: IntArray) -> IntArray:
+        """Number of the view of each patch, by its place, that an epoch (from 1) shows; 0 is the patch as it is."""
+        return (places + epoch) % (self.views + 1) if self.views else np.full(len(places), epoch)
 
 
 def view_of(

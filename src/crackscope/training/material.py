@@ -35,6 +35,7 @@ __all__ = ["Material", "Reader", "n_batches", "readable"]
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -71,13 +72,13 @@ class Reader:
         self._lock = threading.Lock()
 
     def rows(
-        self, patches: Sequence[UInt8Array], view: int, *, cracked: Sequence[bool]
-    ) -> tuple[AnyArray, npt.NDArray[np.float32]]:
+        self, patches: Sequence[UInt8Array], views: Sequence[int], *, cracked: Sequence[bool]
+    ) -> tuple[AnyArray, FloatArray]:
         """Rows of a few patches, shape (n, h, w, c) or (n, d): uint8 without a trunk, else float32.
 
         Args:
             patches: RGB pixels.
-            view: Number of the view; 0 is the patch as it is.
+            views: Number of each one's view; 0 is the patch as it is.
             cracked: The label of each patch.
 
         Returns:
@@ -86,7 +87,7 @@ class Reader:
         Raises:
             ImageError: If one is no patch.
         """
-        seen = [self._seen(pixels, view, label) for pixels, label in zip(patches, cracked, strict=True)]
+        seen = [self._seen(*one) for one in zip(patches, views, cracked, strict=True)]
         return np.stack([self._row(pixels) for pixels, _ in seen]), np.array([label for _, label in seen], np.float32)
 
     def _seen(self, pixels: UInt8Array, view: int, cracked: bool) -> tuple[UInt8Array, bool]:
@@ -192,11 +193,13 @@ class Material:
     def train(self, order: IntArray, *, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Batches of training patches in a given order; every epoch (from 1) shows another view, if any."""
         augmentation = self.reader.augmentation
-        return self._batches("train", order, augmentation.view_in(epoch) if augmentation else 0, batch_size)
+        views = augmentation.views_in(epoch, order) if augmentation else np.zeros(len(order), np.int64)
+        return self._batches("train", order, views, batch_size)
 
     def val(self, *, batch_size: int) -> Iterator[Batch]:
         """Batches of validation patches, as they are."""
-        return self._batches("val", np.arange(len(self.labels["val"])), 0, batch_size)
+        order = np.arange(len(self.labels["val"]))
+        return self._batches("val", order, np.zeros_like(order), batch_size)
 
     def bytes_needed(self, n_views: int) -> int:
         """Bytes that the cache takes at most, for so many views of the training patches."""
@@ -224,21 +227,36 @@ class Material:
                 "Free some, set CRACKSCOPE_CACHE to another disk, or train with --cache none."
             )
 
-    def _batches(self, part: str, order: IntArray, view: int, batch_size: int) -> Iterator[Batch]:
-        if not self.on_disk and not self._plain_features(view):
-            yield from self._streamed(part, order, view, batch_size)
+    def _batches(self, part: str, order: IntArray, views: IntArray, batch_size: int) -> Iterator[Batch]:
+        if not self.on_disk and not self._plain_features(bool(views.any())):
+            yield from self._streamed(part, order, views, batch_size)
             return
-        rows, shape = self._known(part, view), self.reader.shape
-        for places in _cut(order, batch_size):
-            values, labels = np.asarray(rows[places]), self.labels[part][places]
-            if self.reader.heeds_labels(view):
-                values, labels = values[:, :-1], values[:, -1].astype(np.float32)
-            yield self._tensors(values.reshape(-1, *shape), labels)
+        for chosen in _cut(np.arange(len(order)), batch_size):
+            yield self._tensors(*self._kept(part, order[chosen], views[chosen]))
+
+    def _kept(self, part: str, places: IntArray, views: IntArray) -> tuple[AnyArray, FloatArray]:
+        """Rows of some places, each in its view, and the labels of the views."""
+        shown = np.unique(views)
+        if len(shown) == 1:
+            return self._kept_of_view(part, places, int(shown[0]))
+        own = [np.flatnonzero(views == view) for view in shown]
+        found = [self._kept_of_view(part, places[at], int(views[at[0]])) for at in own]
+        back = np.argsort(np.concatenate(own))
+        values, labels = (np.concatenate([one[i] for one in found])[back] for i in (0, 1))
+        return values, labels
+
+    def _kept_of_view(self, part: str, places: IntArray, view: int) -> tuple[AnyArray, FloatArray]:
+        values = np.asarray(self._known(part, view)[places])
+        labels = self.labels[part][places]
+        if self.reader.heeds_labels(view):
+            values, labels = values[:, :-1], values[:, -1].astype(np.float32)
+        return values.reshape(-1, *self.reader.shape), labels
 
     def _known(self, part: str, view: int) -> AnyRows:
-        """Rows of a part, computed unless they are cached. Of training views, the last alone is remembered."""
+        """Rows of a part, computed unless they are cached. Of views that do not come again, the last is remembered."""
         if (part, view) not in self._rows:
-            for key in [key for key in self._rows if key[0] == part]:
+            again = self.reader.augmentation is not None and self.reader.augmentation.views
+            for key in [key for key in self._rows if key[0] == part and not again]:
                 del self._rows[key]
             self._rows[part, view] = self._computed(self.parts[part], view)
         return self._rows[part, view]
@@ -265,7 +283,7 @@ class Material:
             ).values
 
         def compute(images: Sequence[UInt8Array]) -> AnyArray:
-            rows, labels = reader.rows(images, view, cracked=[cracked] * len(images))
+            rows, labels = reader.rows(images, [view] * len(images), cracked=[cracked] * len(images))
             rows = np.clip(rows.reshape(len(images), -1), -_LARGEST_HALF, _LARGEST_HALF)
             return (np.column_stack([rows, labels]) if reader.heeds_labels(view) else rows).astype(np.float16)
 
@@ -278,18 +296,19 @@ class Material:
         """Whether rows are features of patches as they are, whose cache every recipe shares."""
         return self.reader.output == "features" and not view
 
-    def _streamed(self, part: str, order: IntArray, view: int, batch_size: int) -> Iterator[Batch]:
+    def _streamed(self, part: str, order: IntArray, views: IntArray, batch_size: int) -> Iterator[Batch]:
         index = self.parts[part]
 
-        def load(places: list[int]) -> tuple[AnyArray, npt.NDArray[np.float32]]:
-            images = [index.read_pixels(index.patches[i].path) for i in places]
-            return self.reader.rows(images, view, cracked=[index.patches[i].label == "crack" for i in places])
+        def load(chosen: IntArray) -> tuple[AnyArray, FloatArray]:
+            patches = [index.patches[i] for i in order[chosen].tolist()]
+            images = [index.read_pixels(patch.path) for patch in patches]
+            return self.reader.rows(images, views[chosen].tolist(), cracked=[one.label == "crack" for one in patches])
 
-        cut = (places.tolist() for places in _cut(order, batch_size))
+        cut = _cut(np.arange(len(order)), batch_size)
         for rows, labels in ordered_map(load, cut, threads=self.threads):
             yield self._tensors(rows, labels)
 
-    def _tensors(self, rows: AnyArray, labels: npt.NDArray[np.float32]) -> Batch:
+    def _tensors(self, rows: AnyArray, labels: FloatArray) -> Batch:
         values, targets = torch.from_numpy(rows), torch.from_numpy(labels)
         if self.reader.trunk is None:
             return to_planes(values, *self.normalise), targets

@@ -1,0 +1,175 @@
+"""Do similarity groups keep together what belongs together? Measured where the photos are known, and on METU.
+
+    python benchmarks/similarity_groups.py --metu METU --sdnet2018 SDNET2018 [--backbone BACKBONE.onnx]
+
+SDNET2018 tells its photos. They are hidden, the patches are split 70:15:15 by similarity, by blocks of 44 numbers, and
+at random, and by photo as a yardstick; then test patches are counted that have a *near twin* in training. Distances
+are by look (colour, light and texture of the fingerprint, each in standard deviations), which is what groups are made
+of, and with --backbone (a backbone file or a bundle) by its features at 160 px on their 128 main axes, which know
+nothing of the groups. Two readings of near:
+
+- any: nearer than the 1st percentile of what lies nearest in another photo. A split by photo has up to 1 % by chance.
+- same photo: a patch of the same photo, nearer than the 1st percentile of all pairs from different photos. Much
+  stricter: tiles that do not overlap, but share light and ground.
+
+On METU, whose photos nobody tells: whether byte-identical copies stay together, and how often neighbouring numbers of
+Positive, which mostly share a photo, stand in two parts. Seeds 0, 1 and 2; the figures are the same again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crackscope.bundle import read_backbone
+from crackscope.cache import Rows
+from crackscope.features import extract_features
+from crackscope.patches import PatchIndex, read_patches
+from crackscope.similarity import fingerprints
+from crackscope.splits import split
+
+SEEDS = (0, 1, 2)
+BLOCK = 44  # numbers in a row, as one published study groups METU
+N_SAMPLE = 4000  # patches whose nearest is sought
+N_AXES = 128
+CHUNK = 500
+
+
+def parts_at_random(units: np.ndarray, seed: int) -> np.ndarray:
+    """A part for each patch: whole units by chance, 70:15:15."""
+    drawn = np.random.default_rng(seed).random(units.max() + 1)[units]
+    return np.where(drawn < 0.7, "train", np.where(drawn < 0.85, "val", "test"))
+
+
+def parts_by_similarity(index: PatchIndex, rows: Rows, seed: int) -> np.ndarray:
+    hidden = index.select([replace(patch, photo=None) for patch in index.patches])
+    found = {patch.path: patch.part for patch in split(hidden, by="similarity", seed=seed, rows=rows).patches}
+    return np.array([found.get(path, "") for path in index.paths])
+
+
+def distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean, (n, m)."""
+    squares = (ones**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * ones @ others.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def main_axes(features: np.ndarray) -> np.ndarray:
+    """Standardised features on their main axes."""
+    standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
+    axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :N_AXES]
+    return standard @ axes
+
+
+class Measure:
+    """Near twins by one distance.
+
+    Args:
+        values: Shape (n, d).
+        photos: Number of each patch's photo.
+    """
+
+    def __init__(self, values: np.ndarray, photos: np.ndarray) -> None:
+        self.values, self.photos = values, photos
+        self.rng = np.random.default_rng(0)
+        nearest, sample = [], []
+        for chunk in self._chunks(np.arange(len(values))):
+            found = distances(values[chunk], values)
+            apart = photos[chunk][:, None] != photos[None]
+            sample.append(self.rng.choice(found[apart], 20_000))
+            nearest.append(np.where(apart, found, np.inf).min(1))
+        self.any_limit = float(np.quantile(np.concatenate(nearest), 0.01))
+        self.same_limit = float(np.quantile(np.concatenate(sample), 0.01))
+
+    def twins(self, parts: np.ndarray) -> tuple[float, float]:
+        """Shares of test patches with a near twin in training: any, and of the same photo."""
+        training = np.flatnonzero(parts == "train")
+        any_twin, same_photo = [], []
+        for chunk in self._chunks(np.flatnonzero(parts == "test")):
+            found = distances(self.values[chunk], self.values[training])
+            any_twin.append(found.min(1) < self.any_limit)
+            own = self.photos[chunk][:, None] == self.photos[training][None]
+            same_photo.append(np.where(own, found, np.inf).min(1) < self.same_limit)
+        return float(np.concatenate(any_twin).mean()), float(np.concatenate(same_photo).mean())
+
+    def _chunks(self, places: np.ndarray) -> list[np.ndarray]:
+        drawn = np.sort(self.rng.choice(places, min(len(places), N_SAMPLE), replace=False))
+        return np.array_split(drawn, -(-len(drawn) // CHUNK))
+
+
+def on_sdnet2018(folder: Path, backbone: Path | None, threads: int | None) -> None:
+    index = read_patches(folder)
+    rows = fingerprints(index, threads=threads)
+    photos = np.unique([patch.photo for patch in index.patches], return_inverse=True)[1]
+    look = rows.values[:, 1024:].astype(np.float32)
+    look = (look - look.mean(0)) / look.std(0)
+    blocks = np.empty(len(index), np.int64)
+    blocks[np.argsort(index.paths)] = np.arange(len(index)) // BLOCK
+    measures = {"look": Measure(look, photos)}
+    if backbone is not None:
+        features = extract_features(index, read_backbone(backbone), patch_px=160, threads=threads).values
+        measures["features"] = Measure(main_axes(features), photos)
+    print(
+        f"SDNET2018, {len(index):,} patches of {photos.max() + 1} photos; test patches with a near twin in training:\n"
+    )
+    print(
+        "| split | seed | "
+        + " | ".join(f"{name}: {kind}" for name in measures for kind in ("any", "same photo"))
+        + " |"
+    )
+    print("| --- | --- " + "| --- " * 2 * len(measures) + "|")
+    for seed in SEEDS:
+        ways = {
+            "by similarity": parts_by_similarity(index, rows, seed),
+            f"blocks of {BLOCK} numbers": parts_at_random(blocks, seed),
+            "at random": parts_at_random(np.arange(len(index)), seed),
+            "by photo": parts_at_random(photos, seed),
+        }
+        for way, parts in ways.items():
+            found = [share for measure in measures.values() for share in measure.twins(parts)]
+            print(f"| {way} | {seed} | " + " | ".join(f"{100 * share:.2f} %" for share in found) + " |", flush=True)
+
+
+def on_metu(folder: Path, threads: int | None) -> None:
+    index = read_patches(folder)
+    rows = fingerprints(index, threads=threads)
+    n_copies = sum(n - 1 for digest, n in Counter(rows.digests).items() if digest)
+    numbers = {
+        int(re.sub(r"\D.*", "", Path(path).stem)): i
+        for i, path in enumerate(index.paths)
+        if index.patches[i].label == "crack" and re.fullmatch(r"\d+", Path(path).stem)
+    }
+    pairs = np.array([(i, numbers[n + 1]) for n, i in numbers.items() if n + 1 in numbers])
+    print(
+        f"\nMETU, {len(index):,} patches with {n_copies:,} byte-identical copies; {len(pairs):,} pairs of neighbours:\n"
+    )
+    print("| split | seed | copies in two parts | neighbours of Positive in two parts |")
+    print("| --- | --- | --- | --- |")
+    for seed in SEEDS:
+        chance = parts_at_random(np.arange(len(index)), seed)
+        for way, parts in (("by similarity", parts_by_similarity(index, rows, seed)), ("at random", chance)):
+            sides: dict[bytes, set[str]] = {}
+            for digest, part in zip(rows.digests, parts.tolist(), strict=True):
+                sides.setdefault(digest, set()).add(part)
+            torn = sum(len(found) > 1 for found in sides.values())
+            apart = float((parts[pairs[:, 0]] != parts[pairs[:, 1]]).mean())
+            print(f"| {way} | {seed} | {torn:,} | {100 * apart:.1f} % |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--metu", type=Path, required=True)
+    parser.add_argument("--sdnet2018", type=Path, required=True)
+    parser.add_argument("--backbone", type=Path)
+    parser.add_argument("--threads", type=int, default=None)
+    given = parser.parse_args()
+    on_sdnet2018(given.sdnet2018, given.backbone, given.threads)
+    on_metu(given.metu, given.threads)
+
+
+if __name__ == "__main__":
+    main()
