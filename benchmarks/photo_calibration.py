@@ -29,7 +29,7 @@ import onnx
 
 from crackscope.bundle import compose, read_backbone, read_bundle, write_model
 from crackscope.card import Calibration
-from crackscope.graphs import Head
+from crackscope.graphs import Head, plane_of
 from crackscope.images import decode_photo
 from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.metrics import measure
@@ -151,7 +151,7 @@ def main() -> None:
     out = given.out or Path(tempfile.mkdtemp()) / "default.onnx"
     head = Head(weight, bias, card.patch.temperature)
     backbone = replace(read_backbone(given.model or default()), card=bundle.card.backbone)
-    write_model(compose(backbone, head, card), out, overwrite=True)
+    write_model(compose(backbone, head, card, plane_of(model.graph)), out, overwrite=True)
     scanner = Scanner(read_bundle(out))
     head_line = "AUROC | average precision | F1 | ECE | recall at 1 false region a photo | pointing"
     print(f"| data | scale | photos | tiles | {head_line} |\n| {' | '.join(['---'] * 10)} |")

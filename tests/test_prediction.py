@@ -189,7 +189,7 @@ def test_a_row_says_what_the_model_says(model, tmp_path):
     assert said.threshold == 0.5
     assert said.label in ("crack", "uncracked", "unsure")
     expected = PredictionRow(
-        str(tmp_path / "p.png"), "patch", said.label, said.crack_probability, said.threshold, model.name
+        str(tmp_path / "p.png"), "patch", said.label, said.crack_probability, said.threshold, None, model.name
     )
     assert list(predict(tmp_path / "p.png", model)) == [expected]
     assert model.name.startswith("tiny@")

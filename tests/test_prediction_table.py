@@ -74,7 +74,7 @@ def stopping_after(images, n_read):
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_the_columns_and_the_order_are_a_promise(images, model, tmp_path, ending):
-    assert COLUMNS == ("path", "unit", "label", "crack_probability", "threshold", "model", "error")
+    assert COLUMNS == ("path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error")
     out = tmp_path / "new" / f"table{ending}"
     summary = predict_to_file(images, model, out)
     rows = read_rows(out)
@@ -130,7 +130,7 @@ def test_lines_end_in_a_line_feed_alone(images, model, tmp_path):
     predict_to_file(images, model, tmp_path / "t.csv")
     content = (tmp_path / "t.csv").read_bytes()
     assert b"\r" not in content
-    assert content.startswith(b"path,unit,label,crack_probability,threshold,model,error\n")
+    assert content.startswith(b"path,unit,label,crack_probability,threshold,reason,model,error\n")
     assert content.count(b"\n") == 28
 
 

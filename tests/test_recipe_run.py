@@ -685,3 +685,22 @@ def test_a_run_of_hairline_has_a_finer_exact_map_and_says_how_it_is_pooled(
 def test_drawn_cracks_are_seen_in_the_pictures_of_views(finished: Callable[[str], Run]) -> None:
     assert (finished("hairline").folder / "views.png").is_file()
     assert not (finished("frozen").folder / "views.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["frozen", "hairline"])
+def test_every_way_of_training_fits_a_gate_where_there_are_patches_enough(
+    trained: Callable[..., Run], finished: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    plain = finished(kind)
+    assert read_bundle(plain.model).card.gate is None
+    assert "a gate takes 200" in plain.document["gate"]["reason"]
+    for module in ("crackscope.gate", "crackscope.training.gates"):
+        monkeypatch.setattr(f"{module}.LEAST_CRACKED", 4)
+    runs_with = [trained(kind) for _ in range(2)]
+    assert len({run.model.read_bytes() for run in runs_with}) == 1
+    run = runs_with[0]
+    card = read_bundle(run.model).card
+    assert card.gate is not None
+    assert run.document["gate"] == {"fitted": True, "reason": None}
+    assert run.evaluation.reasons is not None
+    assert np.array_equal(run.evaluation.probabilities, plain.evaluation.probabilities)

@@ -198,8 +198,8 @@ def test_the_table_says_what_the_scanner_says_the_likeliest_crack_first(
     images: list[ImageFile], scanner: Scanner, tmp_path: Path
 ) -> None:
     assert (
-        *("rank", "path", "verdict", "crack_probability", "share_cracked", "n_regions", "width_px", "height_px"),
-        *("scale", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "error"),
+        *("rank", "path", "verdict", "reason", "crack_probability", "share_cracked", "n_regions"),
+        *("width_px", "height_px", "scale", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "error"),
     ) == PHOTO_COLUMNS
     scan_to_folder(images, scanner, tmp_path / "scan")
     rows = table(tmp_path / "scan")
@@ -218,14 +218,14 @@ def test_the_table_says_what_the_scanner_says_the_likeliest_crack_first(
         assert (row["width_px"], row["height_px"], float(row["scale"])) == ("200", "150", found.scale)
         stem = Path(row["path"]).stem
         assert (row["map"], row["overlay"]) == (f"maps/{stem}.png", f"overlays/{stem}.jpg")
-        assert (row["taken_at"], row["latitude_deg"], row["longitude_deg"], row["error"]) == ("",) * 4
+        assert {row[name] for name in ("reason", "taken_at", "latitude_deg", "longitude_deg", "error")} == {""}
     content = (tmp_path / "scan" / "photos.csv").read_bytes()
     assert (content.count(b"\n"), content.count(b"\r")) == (9, 0)
 
 
 def ranked(**paths: tuple[float | None, float | None, str | None]) -> list[str]:
     rows = [
-        {"path": path, "crack_probability": probability, "share_cracked": share, "error": error}
+        {"path": path, "reason": None, "crack_probability": probability, "share_cracked": share, "error": error}
         for path, (probability, share, error) in paths.items()
     ]
     found = rank(rows)

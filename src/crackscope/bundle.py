@@ -2,7 +2,8 @@
 
 Its graph takes raw ``pixels`` (n, H, W, 3) uint8 RGB, pads them right and bottom to a multiple of 32 by repeating the
 edge, normalises inside, and returns ``probability`` (n, k), ``logits`` (n, k), ``logit_map`` (n, k, h, w) and
-``features`` (n, d). The card, as JSON in the file's metadata, says what any caller must know; `Card` is its form.
+``features`` (n, d); with a gate in its card, also ``novelty`` (n,). The card, as JSON in the file's metadata, says what
+any caller must know; `Card` is its form.
 
 Two kinds of file share this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``; a *bundle* is a
 backbone with a head on top. `compose` makes the one into the other, and takes a bundle's own backbone as readily.
@@ -27,10 +28,12 @@ from crackscope.graphs import (
     BACKBONE_KEY,
     CARD_KEY,
     MULTIPLE_PX,
+    NOVELTY,
     OPSET,
     OUTPUTS,
     Backbone,
     Head,
+    Plane,
     backbone_graph,
     compose,
     graph_digest,
@@ -44,6 +47,7 @@ __all__ = [
     "Backbone",
     "Bundle",
     "Head",
+    "Plane",
     "compose",
     "default_bundle",
     "graph_digest",
@@ -175,7 +179,8 @@ def _checked_card(model: onnx.ModelProto, place: Path) -> Card:
     if graph_digest(model.graph) != card.graph_sha256:
         raise BundleError(f"{place}: the graph is not the one its card describes. Fetch or train the bundle again.")
     outputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
-    if missing := set(OUTPUTS) - set(outputs):
+    wanted = {*OUTPUTS, NOVELTY} if card.gate else {*OUTPUTS}
+    if missing := wanted - set(outputs):
         raise BundleError(f"{place}: the graph has no output '{min(missing)}'. Train the bundle again.")
     found = [axis.dim_value for axis in outputs["probability"]][1:]
     if found != [len(card.labels)]:

@@ -11,7 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from crackscope.preprocessing import RESIZE_RULE
 
-__all__ = ["CARD_VERSION", "BackboneCard", "Calibration", "Card", "Pool", "TrainingData", "Verdict"]
+__all__ = [
+    "BLURRED",
+    "CARD_VERSION",
+    "NOT_CONCRETE",
+    "REASONS",
+    "BackboneCard",
+    "Calibration",
+    "Card",
+    "Gate",
+    "Pool",
+    "TrainingData",
+    "Verdict",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -19,6 +31,11 @@ CARD_VERSION: Final = 1
 
 Pool = Literal["mean", "logsumexp"]
 """How the logits of cells become one: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
+
+
+NOT_CONCRETE, BLURRED = "not concrete", "blurred"
+REASONS: Final = (BLURRED, NOT_CONCRETE)
+"""Why a patch or a photo is ``rejected``."""
 
 
 class _Part(BaseModel):
@@ -155,6 +172,44 @@ class Verdict(_Part):
         return "unsure" if peak_probability >= self.unsure_low else "uncracked"
 
 
+class Gate(_Part):
+    """When a patch is ``rejected``: it shows what training never saw, or is too blurred to be judged.
+
+    Novelty is an output of the graph: the squared distance of the features to a plane in which those of training
+    patches lie, 1 on average there. Clarity is that of `crackscope.gate.patch_clarity`. Both limits were set on cracked
+    validation patches, of which next to none may be rejected.
+
+    Attributes:
+        max_novelty: Above, a patch is ``not concrete``.
+        min_clarity: Below, it is ``blurred``.
+        rank: Axes of the plane.
+        n_crack: Cracked validation patches.
+        n_uncracked: The others.
+        not_concrete_crack: Share of cracked validation patches above `max_novelty`.
+        not_concrete_uncracked: Share of the others.
+        blurred_crack: Share of cracked validation patches below `min_clarity`.
+        blurred_uncracked: Share of the others.
+        fitted_on: Data and part it was fitted on.
+    """
+
+    max_novelty: float = Field(gt=0)
+    min_clarity: float = Field(ge=0, le=1)
+    rank: int = Field(ge=1)
+    n_crack: int = Field(ge=1)
+    n_uncracked: int = Field(ge=0)
+    not_concrete_crack: float = Field(ge=0, le=1)
+    not_concrete_uncracked: float = Field(ge=0, le=1)
+    blurred_crack: float = Field(ge=0, le=1)
+    blurred_uncracked: float = Field(ge=0, le=1)
+    fitted_on: str = ""
+
+    def reason(self, novelty: float, clarity: float) -> str | None:
+        """Why a patch is rejected, None where it is not. What is blurred may seem foreign for that alone."""
+        if clarity < self.min_clarity:
+            return BLURRED
+        return NOT_CONCRETE if novelty > self.max_novelty else None
+
+
 class Card(_Part):
     """Everything that a caller of the graph must know, and what an auditor will ask.
 
@@ -169,6 +224,7 @@ class Card(_Part):
         patch: Calibration for patches.
         photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
         verdict: What a whole photo is called; None until it was fitted.
+        gate: When a patch is rejected; None where too little was known to fit one.
         split: How the data was divided: ``by``, ``sha256``, ``leaky``.
         figures: Measured figures by name of the data, each with value, low, high.
         precision: Numbers that the graph computes with; ``int8`` of one that `crackscope export` rounded.
@@ -188,6 +244,7 @@ class Card(_Part):
     patch: Calibration
     photo: Calibration | None = None
     verdict: Verdict | None = None
+    gate: Gate | None = None
     backbone: BackboneCard
     training_data: tuple[TrainingData, ...] = ()
     recipe: dict[str, Any] = {}

@@ -61,6 +61,8 @@ class CrackMap:
         unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
         path: Of the photo.
         pool: How the logits of a footprint's cells become one.
+        reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not. The map is there all
+            the same.
     """
 
     logits: FloatArray
@@ -72,6 +74,7 @@ class CrackMap:
     unit: str = "photo"
     path: str = ""
     pool: Pool = "mean"
+    reason: str | None = None
 
     @property
     def footprint_px(self) -> tuple[float, float]:

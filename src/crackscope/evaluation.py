@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crackscope.card import REASONS
 from crackscope.errors import DataError
 from crackscope.metrics import Estimate, always_crack, measure
 from crackscope.patches import LABELS
@@ -55,6 +56,8 @@ class Evaluation:
         n_leaks: Photos and duplicates on two sides of the split; 0 is clean.
         n_seen: Patches that the model was trained on, or whose photo was; 0 is clean.
         refused: (path, reason) of every file that could not be read, and so is in no figure.
+        reasons: (n,) why a patch is rejected, None where it is not; None for a model without a gate. Rejected patches
+            are in every figure, by their probability.
     """
 
     dataset: str
@@ -74,6 +77,7 @@ class Evaluation:
     n_leaks: int = 0
     n_seen: int = 0
     refused: tuple[tuple[str, str], ...] = ()
+    reasons: tuple[str | None, ...] | None = None
 
     @property
     def n_patches(self) -> int:
@@ -118,6 +122,16 @@ class Evaluation:
         return float(right.mean()) if right.size else float("nan")
 
     @property
+    def rejected(self) -> BoolArray:
+        """(n,) where a patch is rejected; nowhere without a gate."""
+        return np.array([reason is not None for reason in self.reasons or [None] * self.n_patches], np.bool_)
+
+    def rejected_share(self, label: int) -> float:
+        """Share of the patches of a label (1 for crack) that are rejected; NaN where there are none."""
+        found = self.rejected[self.labels == label]
+        return float(found.mean()) if found.size else float("nan")
+
+    @property
     def confusion_counts(self) -> IntArray:
         """(2, 2) patches by truth (rows) and answer (columns), uncracked first."""
         counts = np.bincount(2 * self.labels + self.predictions, minlength=4)
@@ -141,6 +155,7 @@ def evaluate_predictions(
     n_leaks: int = 0,
     n_seen: int = 0,
     refused: Sequence[tuple[str, str]] = (),
+    reasons: Sequence[str | None] | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -162,6 +177,7 @@ def evaluate_predictions(
         n_leaks: Photos and duplicates on two sides of the split.
         n_seen: Patches that the model was trained on, or whose photo was.
         refused: (path, reason) of files that could not be read.
+        reasons: (n,) why each is rejected, None where it is not; left out for a model without a gate.
         n_resamples: Bootstrap resamples of each interval.
         seed: Of the resampling.
 
@@ -201,6 +217,7 @@ def evaluate_predictions(
         n_leaks=int(n_leaks),
         n_seen=int(n_seen),
         refused=tuple(refused),
+        reasons=None if reasons is None else tuple(reasons),
     )
 
 
@@ -220,6 +237,7 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
             "share": evaluation.unsure_share,
             "accuracy_decided": None if np.isnan(decided) else decided,
         },
+        "rejected": _rejected_document(evaluation),
         "baseline_always_crack": {name: figure.document() for name, figure in evaluation.baseline.items()},
         "dataset": evaluation.dataset,
         "part": evaluation.part,
@@ -232,6 +250,19 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
         "leaky": evaluation.leaky,
         "n_leaks": evaluation.n_leaks,
         "n_seen": evaluation.n_seen,
+    }
+
+
+def _rejected_document(evaluation: Evaluation) -> dict[str, object] | None:
+    """How many patches the model's gate rejects; None where it has none."""
+    if evaluation.reasons is None:
+        return None
+    crack, uncracked = (evaluation.rejected_share(label) for label in (1, 0))
+    return {
+        "n": int(evaluation.rejected.sum()),
+        "share_crack": None if np.isnan(crack) else crack,
+        "share_uncracked": None if np.isnan(uncracked) else uncracked,
+        **{reason.replace(" ", "_"): evaluation.reasons.count(reason) for reason in REASONS},
     }
 
 

@@ -21,15 +21,18 @@ __all__ = [
     "BACKBONE_KEY",
     "CARD_KEY",
     "MULTIPLE_PX",
+    "NOVELTY",
     "OPSET",
     "OUTPUTS",
     "Backbone",
     "Head",
+    "Plane",
     "backbone_graph",
     "compose",
     "graph_digest",
     "make_backbone",
     "make_model",
+    "plane_of",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,7 +45,10 @@ CARD_KEY, BACKBONE_KEY = "crackscope.card", "crackscope.backbone"
 """Where a bundle's and a backbone's metadata hold their cards."""
 
 OUTPUTS = ("probability", "logits", "logit_map", "features")
-_HEAD = "head/"  # names of everything that `compose` adds, so that it can be taken off again
+NOVELTY = "novelty"
+"""A further output of a bundle whose card has a gate."""
+
+_HEAD, _GATE = "head/", "gate/"  # names of everything that `compose` adds, so that it can be taken off again
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,32 @@ class Head:
     def layers(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
         """Weight and bias of every layer, the last one linear."""
         return (*self.hidden, (self.weight, self.bias))
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane in the space of features, in which those of training patches lie, nearly.
+
+    Attributes:
+        mean: Array of shape (d,): a point of the plane.
+        axes: Array of shape (r, d): directions along it, orthonormal rows.
+        spread: Mean squared distance of training patches to the plane.
+    """
+
+    mean: FloatArray
+    axes: FloatArray
+    spread: float
+
+    def novelty(self, features: FloatArray) -> npt.NDArray[np.float64]:
+        """What the graph's output of that name gives: squared distances over `spread`, shape (n,).
+
+        Args:
+            features: Shape (n, d).
+        """
+        centred = np.asarray(features, np.float64) - self.mean
+        beside = centred - centred @ self.axes.T @ self.axes
+        found: npt.NDArray[np.float64] = (beside**2).sum(1) / self.spread
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +152,9 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
 
 
 def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
-    """A bundle's graph without its head: the very graph that its backbone's digest is of."""
-    nodes = [node for node in graph.node if not node.name.startswith(_HEAD)]
-    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith(_HEAD)]
+    """A bundle's graph without head and gate: the very graph that its backbone's digest is of."""
+    nodes = [node for node in graph.node if not node.name.startswith((_HEAD, _GATE))]
+    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, _GATE))]
     return _backbone_graph(nodes, constants, feature_dim)
 
 
@@ -208,21 +240,22 @@ def _plain_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 # The head
 
 
-def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
+def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = None) -> onnx.ModelProto:
     """Put a head on a backbone: the bundle.
 
     Args:
         backbone: From `crackscope.bundle.read_backbone`.
         head: The head's weights; its temperature must be the card's.
         card: Its ``graph_sha256`` and ``backbone`` are filled in here.
+        plane: What its gate measures novelty from; without a gate, the graph has no output ``novelty``.
 
     Returns:
         The model, ready for `crackscope.bundle.write_model`. The same arguments give the same bytes.
 
     Raises:
-        BundleError: If head, backbone and card do not fit each other, or a weight is not finite.
+        BundleError: If head, backbone, card and plane do not fit each other, or a weight is not finite.
     """
-    _require_fit(backbone, head, card)
+    _require_fit(backbone, head, card, plane)
     k, d = len(head.bias), head.feature_dim
     nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
     pooled_first = bool(head.hidden) and card.pool == "mean"
@@ -252,12 +285,17 @@ def compose(backbone: Backbone, head: Head, card: Card) -> onnx.ModelProto:
         constants.append(_constant(f"{_HEAD}zero", np.array(0, np.float32)))
         constants.append(_constant(f"{_HEAD}axes", np.array([2, 3], np.int64)))
     constants.append(_constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)))
-    shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d]}
+    outputs: tuple[str, ...] = OUTPUTS
+    if plane is not None:
+        nodes += _novelty_nodes()
+        constants += _novelty_constants(plane)
+        outputs = (*OUTPUTS, NOVELTY)
+    shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d], NOVELTY: ["n"]}
     graph = helper.make_graph(
         [*backbone.graph.node, *nodes],
         "crackscope",
         [_pixels()],
-        [_value(name, shapes.get(name, ["n", k])) for name in OUTPUTS],
+        [_value(name, shapes.get(name, ["n", k])) for name in outputs],
         initializer=[*backbone.graph.initializer, *constants],
     )
     int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)
@@ -290,7 +328,7 @@ def _layer_nodes(head: Head, source: str, result: str, name: str) -> list[onnx.N
     return [*nodes, helper.make_node("Conv", [source, f"{_HEAD}weight", f"{_HEAD}bias"], [result], f"{_HEAD}{name}")]
 
 
-def _require_fit(backbone: Backbone, head: Head, card: Card) -> None:
+def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None) -> None:
     k, d = head.weight.shape[0], head.feature_dim
     if d != backbone.card.feature_dim or k != len(card.labels) or head.bias.shape != (k,):
         raise BundleError(
@@ -302,10 +340,53 @@ def _require_fit(backbone: Backbone, head: Head, card: Card) -> None:
             f"the head's temperature is {head.temperature:g}, the card's {card.patch.temperature:g}. "
             "Give both the fitted one."
         )
+    if (card.gate is None) != (plane is None):
+        raise BundleError("a gate and the plane it measures from come together. Give both, or neither.")
+    if plane is not None and not (plane.mean.shape == (d,) and plane.axes.ndim == 2 and plane.axes.shape[1] == d):
+        raise BundleError(
+            f"a plane through {plane.mean.shape} with axes {plane.axes.shape} does not lie among {d} features. "
+            "Fit the gate on this backbone."
+        )
     weights = [values.ravel() for layer in head.layers for values in layer]
+    if plane is not None:
+        weights += [plane.mean, plane.axes.ravel(), np.array([plane.spread, 1 / plane.spread])]
     numbers = np.concatenate([*weights, [1 / head.temperature]]).astype(np.float32)
     if not np.isfinite(numbers).all():
-        raise BundleError("the head holds weights that are not finite. Look at the features it was trained on.")
+        raise BundleError("head or gate hold weights that are not finite. Look at the features it was trained on.")
+
+
+# The gate
+
+
+def plane_of(graph: onnx.GraphProto) -> Plane | None:
+    """The plane that a bundle's gate measures novelty from; None where it has none."""
+    found = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name.startswith(_GATE)}
+    if not found:
+        return None
+    return Plane(found[f"{_GATE}mean"], found[f"{_GATE}axes"], float(found[f"{_GATE}spread"]))
+
+
+def _novelty_nodes() -> list[onnx.NodeProto]:
+    """From ``features`` (n, d) to ``novelty`` (n,), as `Plane.novelty`."""
+    names = ("mean", "axes", "spread", "across", "centred", "along", "inside", "beside", "distance")
+    mean, axes, spread, across, centred, along, inside, beside, distance = (f"{_GATE}{name}" for name in names)
+    return [
+        helper.make_node("Sub", ["features", mean], [centred], centred),
+        helper.make_node("Gemm", [centred, axes], [along], along, transB=1),  # (n, r)
+        helper.make_node("Gemm", [along, axes], [inside], inside),  # (n, d)
+        helper.make_node("Sub", [centred, inside], [beside], beside),
+        helper.make_node("ReduceSumSquare", [beside, across], [distance], distance, keepdims=0),  # (n,)
+        helper.make_node("Div", [distance, spread], [NOVELTY], f"{_GATE}{NOVELTY}"),
+    ]
+
+
+def _novelty_constants(plane: Plane) -> list[onnx.TensorProto]:
+    return [
+        _constant(f"{_GATE}mean", plane.mean.astype(np.float32)),
+        _constant(f"{_GATE}axes", plane.axes.astype(np.float32)),
+        _constant(f"{_GATE}spread", np.array(plane.spread, np.float32)),
+        _constant(f"{_GATE}across", np.array([1], np.int64)),
+    ]
 
 
 # Small parts

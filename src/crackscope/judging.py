@@ -189,7 +189,7 @@ def judge(
     """
     digests = fingerprints(index, threads=threads, progress=progress).digests
     lineage = (*model.card.backbone.trained_on, *model.card.training_data)
-    judged, probabilities, refused = _predictions(index, model, progress)
+    judged, probabilities, reasons, refused = _predictions(index, model, progress)
     photos = [patch.photo for patch in judged if patch.photo is not None]
     return evaluate_predictions(
         np.array([patch.label == "crack" for patch in judged], np.int64),
@@ -207,6 +207,7 @@ def judge(
         n_leaks=n_leaks,
         n_seen=count_seen(index, digests, lineage),
         refused=refused,
+        reasons=reasons if model.card.gate else None,
         n_resamples=n_resamples,
         seed=seed,
     )
@@ -220,11 +221,12 @@ def part_to_judge(index: PatchIndex, split: str | Path | Split | None) -> str | 
 
 def _predictions(
     index: PatchIndex, model: Classifier, progress: Progress | None
-) -> tuple[list[Patch], list[float], list[tuple[str, str]]]:
-    """Patches that could be judged, their probabilities, and the others with the reason."""
+) -> tuple[list[Patch], list[float], list[str | None], list[tuple[str, str]]]:
+    """Patches that could be judged, their probabilities, why any is rejected, and the others with the reason."""
     files = [(path, partial(index.files.read, path)) for path in index.paths]
     judged: list[Patch] = []
     probabilities: list[float] = []
+    reasons: list[str | None] = []
     refused: list[tuple[str, str]] = []
     for i, row in enumerate(model.predict_files(files)):
         if row.error is not None or row.crack_probability is None:
@@ -232,6 +234,7 @@ def _predictions(
         else:
             judged.append(index.patches[i])
             probabilities.append(row.crack_probability)
+            reasons.append(row.reason)
         if progress:
             progress(i + 1, len(index))
-    return judged, probabilities, refused
+    return judged, probabilities, reasons, refused

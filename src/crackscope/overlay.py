@@ -34,21 +34,28 @@ def draw_overlay(
         raise DataError(f"longest_px is {longest_px}; it must be at least 1.")
     picture: UInt8Array = shrunk(pixels, max(pixels.shape[:2]) if longest_px is None else longest_px).copy()
     regions = found.regions(chosen)
+    line_px = max(1, round(max(picture.shape[:2]) / 800))
     if not regions:
-        return picture
+        return _marked(picture, found, line_px)
     height, width = picture.shape[:2]
     probabilities = _stretched(found, (height, width))
     inside = probabilities >= chosen
     certainty = ((probabilities[inside] - chosen) / max(1e-6, 1 - chosen))[:, None]
     tint = _TINT + certainty * (_STRONG - _TINT)
     picture[inside] = np.round((1 - _OPACITY) * picture[inside] + _OPACITY * tint).astype(np.uint8)
-    line_px = max(1, round(max(height, width) / 800))
     outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
     scale_y, scale_x = height / found.photo_hw[0], width / found.photo_hw[1]
     for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
         x, y = _first_corner(found, region, chosen)
         _write(picture, str(number), (round(x * scale_x), round(y * scale_y)), line_px)
+    return _marked(picture, found, line_px)
+
+
+def _marked(picture: UInt8Array, found: CrackMap, line_px: int) -> UInt8Array:
+    """Says on the picture why the photo is rejected, at its lower left."""
+    if found.reason is not None:
+        _write(picture, f"rejected: {found.reason}", (0, picture.shape[0]), line_px)
     return picture
 
 

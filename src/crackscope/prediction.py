@@ -2,6 +2,9 @@
 
 What counts as a patch is told by the card: the longer side is at most twice the longest training patch
 (``source_px``) and at most 1.5 times the shorter one. Anything else is a photo, which is scanned, never squashed.
+
+A model with a gate (`crackscope.gate`) says ``rejected`` of what shows no concrete or is too blurred. That is an answer
+like any other: the probability is given all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import numpy.typing as npt
 from crackscope.bundle import Bundle, read_bundle
 from crackscope.card import Card
 from crackscope.errors import BundleError, DataError, ImageError, reason_of
+from crackscope.gate import patch_clarity
+from crackscope.graphs import NOVELTY
 from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo
 from crackscope.inputs import ImageFile
 from crackscope.preprocessing import MAX_ASPECT, MIN_PX, resize_patch
@@ -46,25 +51,31 @@ class Prediction:
     """What the model says of one patch, or of a photo.
 
     Attributes:
-        label: ``crack``, ``uncracked`` or ``unsure``.
+        label: ``crack``, ``uncracked``, ``unsure`` or ``rejected``.
         crack_probability: Calibrated, in [0, 1]; of a photo, the greatest of any patch's footprint inside it.
         threshold: The one the label was decided with.
+        reason: Why it is rejected, ``not concrete`` or ``blurred``; None where it is not.
     """
 
     label: str
     crack_probability: float
     threshold: float
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """One file of a batch; of an unreadable one ``error`` says why and label and probability are None."""
+    """One file of a batch; of an unreadable one ``error`` says why and label and probability are None.
+
+    ``reason`` says why a file that was read is ``rejected``.
+    """
 
     path: str
     unit: str | None
     label: str | None
     crack_probability: float | None
     threshold: float | None
+    reason: str | None
     model: str
     error: str | None = None
 
@@ -123,7 +134,8 @@ class Classifier:
             DataError: If an array has another shape or type.
             ImageError: If one is much larger than a patch, or too small.
         """
-        return [self._prediction(value) for value in self.probabilities(patches)]
+        arrays = self._checked(patches)
+        return [self._prediction(*found) for found in zip(*self._in_chunks(arrays, gated=True), strict=True)]
 
     def probabilities(self, patches: Sequence[UInt8Array | Photo]) -> FloatArray:
         """Calibrated crack probability of each patch, shape (n,).
@@ -131,14 +143,21 @@ class Classifier:
         Raises:
             As `classify_batch`.
         """
+        return self._in_chunks(self._checked(patches), gated=False)[0]
+
+    def _checked(self, patches: Sequence[UInt8Array | Photo]) -> list[UInt8Array]:
         arrays = [patch.pixels if isinstance(patch, Photo) else patch for patch in patches]
         for pixels in arrays:
             require_rgb(pixels)
             _require_patch(pixels, self.card)
+        return arrays
+
+    def _in_chunks(self, arrays: Sequence[UInt8Array], *, gated: bool) -> tuple[FloatArray, list[str | None]]:
         chunks = chunked(arrays, _FILES_A_TURN)
         threads = min(self.threads, max(1, len(arrays) // _FILES_A_TURN))
-        found = list(ordered_map(self._run, chunks, threads=threads))
-        return np.concatenate(found) if found else np.empty(0, np.float32)
+        found = list(ordered_map(lambda chunk: self._run(chunk, gated=gated), chunks, threads=threads))
+        values = np.concatenate([values for values, _ in found]) if found else np.empty(0, np.float32)
+        return values, [reason for _, reasons in found for reason in reasons]
 
     def predict_files(
         self,
@@ -184,25 +203,38 @@ class Classifier:
                 _require_patch(photo.pixels, self.card)
                 patches[i] = photo.pixels
             except (OSError, DataError) as error:
-                rows[i] = PredictionRow(path, unit, None, None, None, self.name, reason_of(error))
-        for i, value in zip(patches, self._run(list(patches.values())), strict=True):
-            rows[i] = self._row(chunk[i][0], "patch", self._prediction(value))
+                rows[i] = PredictionRow(path, unit, None, None, None, None, self.name, reason_of(error))
+        for i, value, reason in zip(patches, *self._run(list(patches.values())), strict=True):
+            rows[i] = self._row(chunk[i][0], "patch", self._prediction(value, reason))
         return [rows[i] for i in range(len(chunk))]
 
     def _row(self, path: str, unit: str, said: Prediction) -> PredictionRow:
-        return PredictionRow(path, unit, said.label, said.crack_probability, said.threshold, self.name)
+        return PredictionRow(path, unit, said.label, said.crack_probability, said.threshold, said.reason, self.name)
 
-    def _run(self, patches: Sequence[UInt8Array]) -> FloatArray:
+    def _run(self, patches: Sequence[UInt8Array], *, gated: bool = True) -> tuple[FloatArray, list[str | None]]:
+        """Probabilities of patches, and why each is rejected; without a gate none is."""
         if not patches:
-            return np.empty(0, np.float32)
-        found = run_patches(self._session, patches, "probability", patch_px=self.card.patch_px)
+            return np.empty(0, np.float32), []
+        card, gate = self.card, self.card.gate if gated else None
+        reasons: list[str | None] = [None] * len(patches)
+        if gate is None:
+            found = run_patches(self._session, patches, "probability", patch_px=card.patch_px)
+        else:
+            rows = []
+            for i, pixels in enumerate(patches):
+                resized = resize_patch(pixels, patch_px=card.patch_px)
+                probability, novelty = self._session.run(["probability", NOVELTY], {"pixels": resized[None]})
+                rows.append(probability[0])
+                reasons[i] = gate.reason(float(novelty[0]), patch_clarity(pixels, card, resized=resized))
+            found = np.stack(rows)
         if not np.isfinite(found).all():  # it would compare as below every threshold, and read as "uncracked"
             raise BundleError(f"{self.name}: the network gave something that is not a number. Train the bundle again.")
-        return found[:, self.card.labels.index("crack")]
+        return found[:, card.labels.index("crack")], reasons
 
-    def _prediction(self, probability: np.floating[Any] | float) -> Prediction:
-        value = float(probability)
-        return Prediction(self.card.patch.label(value), value, self.card.patch.threshold)
+    def _prediction(self, probability: np.floating[Any] | float, reason: str | None = None) -> Prediction:
+        value, calibration = float(probability), self.card.patch
+        label = calibration.label(value) if reason is None else "rejected"
+        return Prediction(label, value, calibration.threshold, reason)
 
 
 def unit_of(source_hw: tuple[int, int], card: Card) -> str:

@@ -43,7 +43,7 @@ from crackscope.cache import Progress
 from crackscope.card import Calibration, Card
 from crackscope.errors import BundleError, DataError, SplitError, did_you_mean
 from crackscope.evaluation import Evaluation, metrics_document
-from crackscope.graphs import CARD_KEY, backbone_graph, graph_digest, make_model
+from crackscope.graphs import CARD_KEY, NOVELTY, backbone_graph, graph_digest, make_model
 from crackscope.judging import evaluate
 from crackscope.metrics import Estimate
 from crackscope.output import new_file, require_free
@@ -53,7 +53,7 @@ from crackscope.prediction import Classifier, open_session, run_patches, unit_of
 from crackscope.preprocessing import resize_patch
 from crackscope.splits import apply_split, split_of
 
-__all__ = ["MAX_LOSS", "PRECISIONS", "Export", "export", "match_temperature", "quantise"]
+__all__ = ["MAX_LOSS", "PRECISIONS", "Export", "export", "match_gate", "match_temperature", "quantise"]
 
 FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
@@ -186,7 +186,7 @@ def export(
     parts = apply_split(index, split_of(index, split))
     train = _read_some(parts, "train", calibration_patches, bundle.card, seed=seed)
     val = _read_some(parts, "val", _N_MATCHED, bundle.card, seed=seed)
-    rounded = match_temperature(quantise(bundle, train), bundle, val)
+    rounded = match_gate(match_temperature(quantise(bundle, train), bundle, val), bundle, val)
 
     before, after = (
         evaluate(
@@ -298,6 +298,31 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
     (sharpness,) = [tensor for tensor in graph.initializer if tensor.name == "head/sharpness"]  # as `compose` names it
     sharpness.CopyFrom(numpy_helper.from_array(np.array([1 / patch.temperature], np.float32), sharpness.name))
     return _sealed(graph, card.model_copy(update={"patch": patch, "photo": photo}))
+
+
+def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
+    """Move the limit of novelty of a rounded bundle, so that it rejects what the exact one rejects.
+
+    Rounding moves features, and a little of that lies beside the plane. The limit is stretched as the novelty of the
+    tenth of the patches that lies nearest to it, by the median.
+
+    Args:
+        rounded: From `quantise`; itself where it has no gate.
+        exact: What it was made of.
+        patches: Of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
+    """
+    gate = rounded.card.gate
+    if gate is None:
+        return rounded
+    after, before = (
+        run_patches(open_session(one.content), patches, NOVELTY, patch_px=one.card.patch_px).astype(np.float64)
+        for one in (rounded, exact)
+    )
+    near = np.argsort(np.abs(np.log(np.maximum(before, 1e-9) / gate.max_novelty)))[: max(1, len(before) // 10)]
+    factor = float(np.median(after[near] / np.maximum(before[near], 1e-9)))
+    note = f"; int8: limit of novelty matched on {len(patches)} patches of part val"
+    changes = {"max_novelty": gate.max_novelty * factor, "fitted_on": f"{gate.fitted_on}{note}"}
+    return _sealed(_graph_of(rounded), rounded.card.model_copy(update={"gate": gate.model_copy(update=changes)}))
 
 
 # Bundles in memory

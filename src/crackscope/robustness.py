@@ -30,6 +30,7 @@ from crackscope.streaming import ordered_map
 __all__ = ["Condition", "Robustness", "measure_robustness"]
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 UInt8Array = npt.NDArray[np.uint8]
 
 _SHOWN = ("recall_crack", "false_alarm_rate", "balanced_accuracy", "auroc", "ece")
@@ -44,12 +45,17 @@ class Condition:
         strength: 1 to 5, or 0.
         figures: Recall, false alarm rate, balanced accuracy, AUROC, ECE, with intervals over photos.
         unsure_share: Share of patches in the unsure band.
+        rejected_share: Share of patches that the gate rejects; they are in the figures all the same. None without one.
+        missed_unrejected: Share of cracked patches that are neither found nor rejected, and so are lost; None without
+            a gate.
     """
 
     corruption: str
     strength: int
     figures: dict[str, Estimate]
     unsure_share: float
+    rejected_share: float | None = None
+    missed_unrejected: float | None = None
 
     @property
     def error(self) -> float:
@@ -121,6 +127,8 @@ class Robustness:
                     "strength": one.strength,
                     **{name: figure.document() for name, figure in one.figures.items()},
                     "unsure_share": one.unsure_share,
+                    "rejected_share": one.rejected_share,
+                    "missed_unrejected": one.missed_unrejected,
                 }
                 for one in self.conditions
             ],
@@ -163,7 +171,7 @@ def measure_robustness(
         index = apply_split(index, split_of(index, split), part=part)
     index.require_both_labels("robustness")
     index = _drawn(index, max_patches, seed)
-    judged, probabilities, refused = _answers(index, classifier, threads, progress)
+    judged, probabilities, rejected, refused = _answers(index, classifier, threads, progress)
     if not judged:
         raise DataError(f"{index.name}: none of {len(refused)} patches can be read; {refused[0][0]}: {refused[0][1]}.")
     labels = np.array([patch.label == "crack" for patch in judged], np.int64)
@@ -173,14 +181,15 @@ def measure_robustness(
     lineage = (*classifier.card.backbone.trained_on, *classifier.card.training_data)
     calibration = classifier.card.patch
     conditions = []
-    for (corruption, strength), values in zip(_conditions(), probabilities.T, strict=True):
+    for (corruption, strength), values, away in zip(_conditions(), probabilities.T, rejected.T, strict=True):
         figures = measure(
             labels, values, threshold=calibration.threshold, photos=known, n_resamples=n_resamples, seed=seed
         )
         unsure = (values >= calibration.unsure_low) & (values < calibration.unsure_high)
-        conditions.append(
-            Condition(corruption, strength, {name: figures[name] for name in _SHOWN}, float(unsure.mean()))
-        )
+        lost = (values < calibration.threshold)[labels == 1] & ~away[labels == 1]
+        gated = (float(away.mean()), float(lost.mean())) if classifier.card.gate else (None, None)
+        shown = {name: figures[name] for name in _SHOWN}
+        conditions.append(Condition(corruption, strength, shown, float(unsure.mean()), *gated))
     return Robustness(
         dataset=index.name,
         part=part,
@@ -216,18 +225,18 @@ def _drawn(index: PatchIndex, n: int, seed: int) -> PatchIndex:
 
 def _answers(
     index: PatchIndex, classifier: Classifier, threads: int | None, progress: Progress | None
-) -> tuple[list[Patch], FloatArray, list[tuple[str, str]]]:
-    """Patches that could be judged, the probability of each in every condition, and the others with the reason."""
+) -> tuple[list[Patch], FloatArray, BoolArray, list[tuple[str, str]]]:
+    """Patches that could be judged, of each in every condition probability and rejection, and why others could not."""
 
-    def work(patch: Patch) -> list[float] | str:
+    def work(patch: Patch) -> list[tuple[float, bool]] | str:
         try:
-            pixels = index.read_pixels(patch.path)
-            return [float(classifier.classify(view).crack_probability) for view in _views(pixels)]
+            said = [classifier.classify(view) for view in _views(index.read_pixels(patch.path))]
+            return [(one.crack_probability, one.reason is not None) for one in said]
         except (OSError, KeyError, ValueError, ImageError) as error:
             return reason_of(error)
 
     judged: list[Patch] = []
-    rows: list[list[float]] = []
+    rows: list[list[tuple[float, bool]]] = []
     refused: list[tuple[str, str]] = []
     for i, (patch, found) in enumerate(
         zip(index.patches, ordered_map(work, index.patches, threads=threads), strict=True)
@@ -239,7 +248,8 @@ def _answers(
             rows.append(found)
         if progress:
             progress(i + 1, len(index))
-    return judged, np.array(rows, np.float64).reshape(len(rows), -1), refused
+    table = np.array(rows, np.float64).reshape(len(rows), -1, 2)  # (n, conditions, 2)
+    return judged, table[:, :, 0], table[:, :, 1] > 0, refused
 
 
 def _views(pixels: UInt8Array) -> Sequence[UInt8Array]:

@@ -48,6 +48,6 @@ def photo_reader(classifier: Classifier) -> Callable[[Photo], Prediction]:
     def read(photo: Photo) -> Prediction:
         scanner = scanner_of(classifier)
         found = scanner.scan(photo)
-        return Prediction(scanner.label_of(found), found.peak_probability, scanner.threshold)
+        return Prediction(scanner.label_of(found), found.peak_probability, scanner.threshold, found.reason)
 
     return read

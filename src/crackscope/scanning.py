@@ -5,7 +5,8 @@ they start at multiples of the stride. So memory is bounded by the window, not b
 
 **Verdict.** A photo is called ``crack`` where the greatest probability of any footprint reaches the card's verdict
 threshold, ``unsure`` somewhat below, and else ``uncracked``. The card says how often that was wrong
-(`crackscope.card.Verdict`).
+(`crackscope.card.Verdict`). A model with a gate calls it ``rejected`` where more than half of a sample, at most 24
+crops as large as a patch, show no concrete or are too blurred (`crackscope.gate`). Its map is there all the same.
 
 **Scale.** A model was trained at some millimetres per pixel, as far as that is known, and on patches of some size in
 pixels. Where the photo's own millimetres per pixel are given, it is brought to the model's. Otherwise ``auto`` takes a
@@ -30,6 +31,8 @@ from crackscope.bundle import Bundle, read_bundle
 from crackscope.card import Calibration, Card
 from crackscope.crack_map import CrackMap
 from crackscope.errors import BundleError, DataError, ImageError
+from crackscope.gate import clarity, gate_crops, patch_clarity, photo_reason
+from crackscope.graphs import NOVELTY
 from crackscope.images import Photo, read_photo
 from crackscope.prediction import Classifier, open_session, require_rgb, unit_of
 from crackscope.preprocessing import MIN_PX, resize_photo
@@ -125,6 +128,7 @@ class PreparedPhoto:
         scale: Pixels of the network per pixel of the photo.
         unit: ``photo``, or ``patch`` for an image of patch size whose scale was not given.
         path: Of the photo.
+        clarity: Of a patch; a photo's is measured crop by crop.
     """
 
     pixels: UInt8Array
@@ -132,6 +136,7 @@ class PreparedPhoto:
     scale: float
     unit: str
     path: str
+    clarity: float = 1.0
 
 
 class Scanner:
@@ -162,7 +167,9 @@ class Scanner:
             raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
 
     def label_of(self, found: CrackMap) -> str:
-        """What the photo is called: ``crack``, ``unsure`` or ``uncracked``, by its greatest probability."""
+        """What the photo is called: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest value."""
+        if found.reason is not None:
+            return "rejected"
         if found.unit == "patch":
             return self.card.patch.label(found.peak_probability)
         return (self.card.verdict or self.calibration).label(found.peak_probability)
@@ -205,12 +212,13 @@ class Scanner:
             )
         given = scale is not None or mm_per_px is not None
         unit = "photo" if given else unit_of((height, width), self.card)
-        return PreparedPhoto(resized, (height, width), chosen, unit, path)
+        clear = patch_clarity(pixels, self.card, resized=resized) if self.card.gate and unit == "patch" else 1.0
+        return PreparedPhoto(resized, (height, width), chosen, unit, path, clear)
 
     def map_of(self, prepared: PreparedPhoto) -> CrackMap:
         """Run the network over a prepared photo."""
         stride, (height, width) = self.field.stride_px, prepared.photo_hw
-        logits = self.logit_map(prepared.pixels)
+        logits, reason = self.logit_map(prepared.pixels), self.reason_of(prepared)
         patch = prepared.unit == "patch"  # all of it is one footprint, as for `predict`
         return CrackMap(
             logits=logits,
@@ -222,7 +230,22 @@ class Scanner:
             unit=prepared.unit,
             path=prepared.path,
             pool=self.card.pool,
+            reason=reason,
         )
+
+    def reason_of(self, prepared: PreparedPhoto) -> str | None:
+        """Why a photo is rejected: a patch as a whole, a larger one by its crops; None where it is not."""
+        gate = self.card.gate
+        if gate is None:
+            return None
+        patch = prepared.unit == "patch"
+        crops = [prepared.pixels] if patch else gate_crops(prepared.pixels, prepared.scale, self.card)
+        with self._one_window:
+            (novelties,) = self._session.run([NOVELTY], {"pixels": np.stack(crops)})
+        # Of a photo that is enlarged, since somebody shrunk it before, nobody knows how sharp it was.
+        known = not patch and prepared.scale <= 1
+        clarities = [clarity(crop) if known else prepared.clarity for crop in crops]
+        return photo_reason([gate.reason(float(one), other) for one, other in zip(novelties, clarities, strict=True)])
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> FloatArray:
         """Logits of every cell, shape (⌈H/stride⌉, ⌈W/stride⌉), as of the whole picture at once.

@@ -125,5 +125,12 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
             ("Pointing accuracy", figures.pointing_accuracy),
         ):
             lines.append(f"{mark}{title:24}{number_text(figure.value):>8}  {interval_text(figure):<18}")
+    if evaluation.reasons is not None:
+        shares = " and ".join(
+            f"{100 * evaluation.rejected_share(label):.1f} % of {name}"
+            for label, name in ((1, "crack"), (0, "uncracked"))
+            if (evaluation.labels == label).any()
+        )
+        lines.append(f"{mark}Rejected: {shares}; counted like the others.")
     lines.append(f"Intervals: bootstrap, {evaluation.photo_kind} resampled.")
     return "\n".join([*lines, f"report: {out / 'report.html'}"])

@@ -26,6 +26,9 @@ def predict(
 ) -> None:
     """Say for every image whether it shows a crack: crack, uncracked or unsure, with a calibrated probability.
 
+    What shows no concrete, or is too blurred to be judged, is rejected: that is an answer too, and the column reason
+    says which of the two.
+
     An image whose longer side is at most twice the model's training patches (512 px for the default model), and at most
     1.5 times the shorter, is a patch. Anything larger is a photo (column unit): it is scanned, never squashed, and its
     probability is the greatest of any place in it as large as a patch (`crackscope scan` says where). Interrupted, the

@@ -34,7 +34,8 @@ def scan(
 
     Each photo is read once, at full resolution, and gets a map of probabilities and an overlay. photos.csv ranks them,
     regions.json lists every place found, report.html shows them on one page that can be sent to somebody. A photo is
-    called crack, unsure or uncracked by the greatest probability in it; the report says how often that errs.
+    called crack, unsure or uncracked by the greatest probability in it; the report says how often that errs. One that
+    shows no concrete, or is too blurred, is rejected, with the reason, and comes last.
 
     Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
     camera's photo is shrunk as the model's training patches were (0.625 for the default model), and a small photo is

@@ -57,7 +57,10 @@ def write_robustness(
 
 
 def draw_robustness(found: Robustness) -> Figure:
-    """Recall and false alarms by strength, a small plot a corruption; strength 0 is the patch as it is."""
+    """Recall and false alarms by strength, a small plot a corruption; strength 0 is the patch as it is.
+
+    A thin grey line is the share of patches that the model's gate rejects, where it has one.
+    """
     figure = blank_sheet()
     figure.set_size_inches(*_SIZE_INCHES)
     rows = -(-len(CORRUPTIONS) // _COLUMNS)
@@ -77,6 +80,9 @@ def draw_robustness(found: Robustness) -> Figure:
             values, lows, highs = ([getattr(one, end) for one in figures] for end in ("value", "low", "high"))
             axes.plot(strengths, values, color=colour, linestyle=dashes, marker="o", markersize=3.5, label=label)
             axes.fill_between(strengths, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        away = [one.rejected_share for one in conditions if one.rejected_share is not None]
+        if away:
+            axes.plot(strengths, away, color=MUTED, linewidth=0.9, label="rejected")
         dress_axes(axes, ("", ""))
         axes.set_title(name.replace("_", " "), fontsize=9.5, color=INK)
         axes.set_ylim(-0.03, 1.03)
@@ -85,7 +91,7 @@ def draw_robustness(found: Robustness) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("strength", fontsize=10, color=MUTED)
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=2, fontsize=9, labelcolor=INK, frameon=False)
+    figure.legend(handles, labels, loc="outside lower right", ncols=3, fontsize=9, labelcolor=INK, frameon=False)
     return figure
 
 
@@ -93,19 +99,14 @@ def _table(found: Robustness) -> str:
     stream = io.StringIO()
     names = list(found.clean.figures)
     writer = csv.writer(stream, lineterminator="\n")
+    shares = ("unsure_share", "rejected_share", "missed_unrejected")
     writer.writerow(
-        ["corruption", "strength", *(f"{name}{end}" for name in names for end in ("", "_low", "_high")), "unsure_share"]
+        ["corruption", "strength", *(f"{name}{end}" for name in names for end in ("", "_low", "_high")), *shares]
     )
     for one in found.conditions:
         numbers = [value for name in names for value in one.figures[name].document().values()]
-        writer.writerow(
-            [
-                one.corruption,
-                one.strength,
-                *("" if n is None else f"{n:.6g}" for n in numbers),
-                f"{one.unsure_share:.6g}",
-            ]
-        )
+        numbers += [getattr(one, share) for share in shares]
+        writer.writerow([one.corruption, one.strength, *("" if n is None else f"{n:.6g}" for n in numbers)])
     return stream.getvalue()
 
 

@@ -46,8 +46,8 @@ FILES = ("maps", "overlays", "photos.csv", "regions.json", "report.html", ".phot
 """What `scan_to_folder` writes."""
 
 PHOTO_COLUMNS = (
-    *("rank", "path", "verdict", "crack_probability", "share_cracked", "n_regions", "width_px", "height_px"),
-    *("scale", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "error"),
+    *("rank", "path", "verdict", "reason", "crack_probability", "share_cracked", "n_regions"),
+    *("width_px", "height_px", "scale", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "error"),
 )
 _OVERLAY_PX = 1600
 _LARGE_MEGAPIXELS = 40
@@ -158,13 +158,19 @@ def _lies_in(path: str, folder: Path) -> bool:
 
 
 def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows in the order in which to look at them, numbered from 1: the likeliest crack first, the refused last.
+    """Rows in the order in which to look at them, numbered from 1: the likeliest crack first.
 
-    Of photos that are equally likely, the one with more of its surface cracked comes first.
+    After them come the rejected, in the same order among themselves, and last what could not be read. Of photos that
+    are equally likely, the one with more of its surface cracked comes first.
     """
     order = sorted(
         rows,
-        key=lambda row: (bool(row["error"]), -(row["crack_probability"] or 0), -(row["share_cracked"] or 0)),
+        key=lambda row: (
+            bool(row["error"]),
+            row["reason"] is not None,
+            -(row["crack_probability"] or 0),
+            -(row["share_cracked"] or 0),
+        ),
     )
     return [{**row, "rank": i} for i, row in enumerate(order, start=1)]
 
@@ -246,6 +252,7 @@ def _findings(found: CrackMap, scanner: Scanner) -> dict[str, Any]:
     regions = found.regions()
     return {
         "verdict": scanner.label_of(found),
+        "reason": found.reason,
         "crack_probability": found.peak_probability,
         "share_cracked": found.share_cracked(),
         "n_regions": len(regions),

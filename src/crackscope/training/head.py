@@ -20,6 +20,7 @@ from crackscope.features import extract_features
 from crackscope.patches import PatchIndex
 from crackscope.splits import Split
 from crackscope.training.cards import calibrated_card
+from crackscope.training.gates import gate_of, gated
 
 __all__ = ["PENALTIES", "HeadRun", "train_head"]
 
@@ -41,6 +42,7 @@ class HeadRun:
             is, or where the backbone was trained on these patches.
         refused: Path and reason of patches that could not be read.
         n_computed: Patches whose features were not in the cache.
+        no_gate: Why the bundle has no gate; None where it has one.
     """
 
     model: onnx.ModelProto
@@ -48,6 +50,7 @@ class HeadRun:
     evaluation: Evaluation
     refused: tuple[tuple[str, str], ...]
     n_computed: int
+    no_gate: str | None = None
 
 
 def train_head(
@@ -87,8 +90,9 @@ def train_head(
     head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
     refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
     kept = [i for i in range(len(used)) if i not in rows.refused]
+    readable = used.select([used.patches[i] for i in kept])
     card, evaluation = calibrated_card(
-        used.select([used.patches[i] for i in kept]),
+        readable,
         [rows.digests[i] for i in kept],
         rows.values[val] @ head.weight[0] + head.bias[0],
         backbone=backbone.card,
@@ -100,8 +104,9 @@ def train_head(
         refused=refused,
         seed=seed,
     )
-    model = compose(backbone, Head(head.weight, head.bias, card.patch.temperature), card)
-    return HeadRun(model, penalty, evaluation, refused, rows.n_computed)
+    card, plane, no_gate = gated(card, gate_of(readable, backbone, card, threads=threads, progress=progress))
+    model = compose(backbone, Head(head.weight, head.bias, card.patch.temperature), card, plane)
+    return HeadRun(model, penalty, evaluation, refused, rows.n_computed, no_gate)
 
 
 def _part(index: PatchIndex, part: str) -> PatchIndex:

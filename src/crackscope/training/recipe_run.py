@@ -40,6 +40,7 @@ from crackscope.training.cards import calibrated_card
 from crackscope.training.conversion import backbone_file, source_digest
 from crackscope.training.export import Agreement, check_bundle, export_backbone, torch_logits
 from crackscope.training.finetuning import Trainer
+from crackscope.training.gates import gate_of, gated
 from crackscope.training.layers import Layer, layer_table
 from crackscope.training.material import Material, Reader, readable
 from crackscope.training.network import HeadLayers, keep_memory
@@ -65,6 +66,7 @@ class RecipeRun:
         refused: Path and reason of training and validation patches that could not be read.
         computed: On which ``device``, and in which ``precision`` convolutions were trained.
         seconds: Spent on epochs in all sessions; in total, with what came before and after in this session.
+        no_gate: Why the bundle has no gate; None where it has one.
     """
 
     evaluation: Evaluation
@@ -74,6 +76,7 @@ class RecipeRun:
     refused: tuple[tuple[str, str], ...]
     computed: dict[str, str]
     seconds: dict[str, float]
+    no_gate: str | None = None
 
     @property
     def best(self) -> Epoch:
@@ -170,7 +173,7 @@ def run_recipe(
         trainer.run()
         say("exporting, and comparing the bundle with torch on every file")
         val_logits = trainer.val_logits(materials.of(recipe.phases[-1][0])).numpy()
-        evaluation, agreement = _export(
+        evaluation, agreement, no_gate = _export(
             network, val_logits, (used, digests, refused), _to_judge(index), folder / "model.onnx", setting
         )
         layers = network.layers(recipe.patch_px)
@@ -178,7 +181,7 @@ def run_recipe(
         record.evaluation(trainer.history, evaluation, index)
     seconds = {"epochs": trainer.seconds, "total": trainer.seconds_before + time.perf_counter() - begun}
     computed = {"device": trainer.device.type, "precision": trainer.precision}
-    return RecipeRun(evaluation, trainer.history, tuple(layers), agreement, refused, computed, seconds)
+    return RecipeRun(evaluation, trainer.history, tuple(layers), agreement, refused, computed, seconds, no_gate)
 
 
 def _usable(index: PatchIndex, setting: _Setting) -> tuple[PatchIndex, list[bytes], tuple[tuple[str, str], ...]]:
@@ -275,8 +278,8 @@ def _export(
     judged: PatchIndex,
     out: Path,
     setting: _Setting,
-) -> tuple[Evaluation, Agreement]:
-    """Write the bundle if it answers as torch does on every file that is judged."""
+) -> tuple[Evaluation, Agreement, str | None]:
+    """Write the bundle if it answers as torch does on every file that is judged; and why it has no gate."""
     recipe = setting.recipe
     used, digests, refused = material
     card, _ = calibrated_card(
@@ -293,7 +296,18 @@ def _export(
         seed=setting.seed,
         pool=recipe.head.pool,
     )
-    model = compose(_exported(network, recipe), network.head.exported(temperature=card.patch.temperature), card)
+    backbone = _exported(network, recipe)
+    frozen = recipe.finetuning is None  # else its features are asked for this once
+    found = gate_of(
+        used,
+        backbone,
+        card,
+        on_disk=setting.on_disk and frozen,
+        threads=setting.threads,
+        progress=setting.progress,
+    )
+    card, plane, no_gate = gated(card, found)
+    model = compose(backbone, network.head.exported(temperature=card.patch.temperature), card, plane)
     with new_file(out, overwrite=True) as part:
         part.write_bytes(model.SerializeToString(deterministic=True))
         evaluation = judge(
@@ -316,7 +330,7 @@ def _export(
             threads=setting.threads,
             progress=setting.progress,
         )
-        return evaluation, check_bundle(evaluation, logits, temperature=card.patch.temperature)
+        return evaluation, check_bundle(evaluation, logits, temperature=card.patch.temperature), no_gate
 
 
 def _exported(network: _Network, recipe: Recipe) -> Backbone:

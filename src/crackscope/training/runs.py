@@ -158,6 +158,7 @@ def train(
         "computed": done.computed,
         "seconds": done.seconds,
         "agreement_with_torch": vars(done.agreement),
+        "gate": {"fitted": done.no_gate is None, "reason": done.no_gate},
         **common,
     }
     document["data"]["n_refused"] = len(done.refused)
@@ -227,6 +228,7 @@ def _train_head(
     head = train_head(parts, read_backbone(path), split=assigned, patch_px=patch_px, seed=seed, **options)
     settings = {"recipe": HEAD, "patch_px": patch_px, "seed": seed, "backbone": str(backbone or "default bundle")}
     document = {"settings": settings, "chosen": {"penalty": head.penalty}, "n_computed": head.n_computed, **common}
+    document["gate"] = {"fitted": head.no_gate is None, "reason": head.no_gate}
     document["data"]["n_refused"] = len(head.refused)
     with new_folder(folder, ours=RECIPE_FILES, overwrite=overwrite) as part:
         write_model(head.model, part / "model.onnx")

@@ -1,0 +1,289 @@
+"""Fit the default bundle's gate, and measure what it rejects: cracks, sound concrete, blur, foreign pictures.
+
+    python benchmarks/gate.py --metu METU --sdnet2018 SDNET2018 --without RESERVED.csv
+        [--grid GRID.csv] [--photos FOLDER] [--foreign FOLDER ...] [--write]
+
+Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
+SDNET2018 by photo, seed 0, 70:15:15, as the default bundle was trained. The plane is fitted on 2,000 patches of train
+of either set, limits on all of val; figures are of test, with 95 % intervals over photos (METU: groups alike).
+
+Always measured: patches; cracked ones blurred, with the recall of all and of those that are left; drawn text, drawn
+screens, noise and flat colours. Each FOLDER of --foreign holds pictures of one kind, which is named after it: crops of
+256 px are cut from them at random, and each is judged as a photo too. GRID.csv lays the tiles of SDNET2018's test part
+into photos; --photos names a folder with images/ and masks/, photos of concrete from elsewhere. Both are judged alike.
+
+With --write, the bundle is written to src/crackscope/assets/default.onnx. Weights, and so probabilities, do not change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+
+from crackscope.bundle import Bundle, Head, compose, default_bundle, read_backbone, read_bundle, write_model
+from crackscope.card import REASONS
+from crackscope.corruptions import STRENGTHS, corrupt
+from crackscope.errors import CrackscopeError
+from crackscope.evaluation import evaluate_predictions
+from crackscope.features import extract_features
+from crackscope.gate import fit_gate
+from crackscope.images import read_photo
+from crackscope.labelled_photos import photos_by_grid, photos_by_masks
+from crackscope.patches import PatchIndex, read_patches
+from crackscope.prediction import Classifier, Prediction
+from crackscope.scanning import Scanner
+from crackscope.splits import apply_split, split
+from crackscope.streaming import ordered_map
+from crackscope.training.gates import measure_clarity, spread_patches
+
+N_TRAINING, N_BLURRED, SIDE_PX = 2000, 400, 256
+N_RESAMPLES = 1000
+
+
+def part_of(index: PatchIndex, part: str) -> PatchIndex:
+    return index.select([patch for patch in index.patches if patch.part == part])
+
+
+def with_gate(bundle: Bundle, place: Path, indexes: list[PatchIndex]) -> tuple[onnx.ModelProto, str]:
+    """The bundle with a gate that is fitted anew, whatever it had before."""
+    own, card = read_backbone(place), bundle.card
+    training = [part_of(index, "train") for index in indexes]
+    training = [index.select(spread_patches(index.patches, N_TRAINING)) for index in training]
+    validation = [part_of(index, "val") for index in indexes]
+    features = [
+        np.concatenate([extract_features(index, own, patch_px=card.patch_px).values for index in several])
+        for several in (training, validation)
+    ]
+    found = fit_gate(
+        *features,
+        np.concatenate([measure_clarity(index, card) for index in validation]),
+        np.array([patch.label == "crack" for index in validation for patch in index.patches], np.int64),
+        fitted_on=f"{len(features[0]):,} patches of part train, {len(features[1]):,} of part val of METU and SDNET2018",
+    )
+    if isinstance(found, str):
+        raise SystemExit(found)
+    gate, plane = found
+    tensors = {
+        t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_model_from_string(bundle.content).graph.initializer
+    }
+    head = Head(tensors["head/weight"][:, :, 0, 0], tensors["head/bias"], card.patch.temperature)
+    model = compose(replace(own, card=card.backbone), head, card.model_copy(update={"gate": gate}), plane)
+    return model, gate.to_json()
+
+
+def share(said: list[Prediction], reason: str | None = None) -> float:
+    return float(np.mean([one.reason is not None if reason is None else one.reason == reason for one in said]))
+
+
+def interval(hits: np.ndarray, photos: list[str]) -> str:
+    """A share with its 95 % interval, photos resampled."""
+    numbers = np.unique(photos, return_inverse=True)[1]
+    counts, sums = np.bincount(numbers), np.bincount(numbers, weights=hits)
+    drawn = np.random.default_rng(0).integers(0, len(counts), (N_RESAMPLES, len(counts)))
+    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
+    return f"{100 * hits.mean():.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def row(*cells: object) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def head_row(*cells: str) -> None:
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def judge_patches(name: str, index: PatchIndex, model: Classifier) -> None:
+    said = list(ordered_map(lambda path: model.classify(index.read_pixels(path)), index.paths, threads=2))
+    for label in ("crack", "uncracked"):
+        mine = [i for i, patch in enumerate(index.patches) if patch.label == label]
+        photos = [index.patches[i].photo or index.paths[i] for i in mine]
+        cells = [
+            interval(
+                np.array([said[i].reason is not None if why is None else said[i].reason == why for i in mine]), photos
+            )
+            for why in (None, *REASONS)
+        ]
+        row(name, label, f"{len(mine):,}", len(set(photos)), *cells)
+    labels = np.array([patch.label == "crack" for patch in index.patches], np.int64)
+    kept = [i for i, one in enumerate(said) if one.reason is None]
+    figures = [
+        evaluate_predictions(
+            labels[some],
+            np.array([said[i].crack_probability for i in some]),
+            paths=[index.paths[i] for i in some],
+            photos=None,
+            threshold=model.card.patch.threshold,
+            unsure_band=(0.5, 0.5),
+            dataset=name,
+            model=model.name,
+            model_sha256=model.sha256,
+            n_resamples=10,
+        ).metrics
+        for some in (list(range(len(said))), kept)
+    ]
+    accuracy = [f"{one['accuracy'].value:.4f}" for one in figures]
+    recall = [f"{one['recall_crack'].value:.4f}" for one in figures]
+    print(f"  accuracy {accuracy[0]}, of the rest {accuracy[1]}; recall {recall[0]}, of the rest {recall[1]}")
+
+
+def judge_blur(indexes: list[PatchIndex], model: Classifier) -> None:
+    chosen = [
+        (index, patch)
+        for index in indexes
+        for patch in spread_patches([p for p in index.patches if p.label == "crack"], N_BLURRED)
+    ]
+    pixels = [index.read_pixels(patch.path) for index, patch in chosen]
+    for name, strength in [("none", 0), *((name, s) for name in ("motion_blur", "defocus") for s in STRENGTHS)]:
+
+        def answer(one: np.ndarray, name: str = name, strength: int = strength) -> Prediction:
+            return model.classify(corrupt(one, name, strength) if strength else one)
+
+        said = list(ordered_map(answer, pixels, threads=2))
+        cracks = [one.crack_probability >= one.threshold for one in said]
+        kept = [crack for crack, one in zip(cracks, said, strict=True) if one.reason is None]
+        missed = np.mean([not crack and one.reason is None for crack, one in zip(cracks, said, strict=True)])
+        row(
+            name.replace("_", " "),
+            strength,
+            f"{100 * share(said):.1f} %",
+            f"{np.mean(cracks):.3f}",
+            f"{np.mean(kept):.3f} of {len(kept)}" if kept else "none left",
+            f"{100 * missed:.1f} %",
+        )
+
+
+def drawn_text(rng: np.random.Generator) -> np.ndarray:
+    page = np.full((SIDE_PX, SIDE_PX, 3), rng.integers(200, 256), np.uint8)
+    for line in range(12):
+        words = "".join(chr(rng.integers(97, 123)) for _ in range(rng.integers(8, 30)))
+        place, size = (int(rng.integers(-20, 60)), 18 + 20 * line), float(rng.uniform(0.4, 0.9))
+        ink = tuple(int(level) for level in rng.integers(0, 90, 3))
+        cv2.putText(page, words, place, int(rng.integers(0, 5)), size, ink, 1, cv2.LINE_AA)
+    return page
+
+
+def drawn_screen(rng: np.random.Generator) -> np.ndarray:
+    screen = np.full((SIDE_PX, SIDE_PX, 3), rng.integers(0, 256, 3), np.uint8)
+    for _ in range(rng.integers(3, 12)):
+        x, y, width, height = (int(n) for n in rng.integers((0, 0, 30, 12), (220, 230, 200, 90)))
+        cv2.rectangle(screen, (x, y), (x + width, y + height), tuple(int(n) for n in rng.integers(0, 256, 3)), -1)
+        cv2.putText(
+            screen, "File Edit View"[: rng.integers(3, 15)], (x + 4, y + 12), 0, 0.4, (20, 20, 20), 1, cv2.LINE_AA
+        )
+    return screen
+
+
+DRAWN: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "drawn text": drawn_text,
+    "drawn screens": drawn_screen,
+    "noise": lambda rng: rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8),
+    "flat colours": lambda rng: np.full((SIDE_PX, SIDE_PX, 3), rng.integers(0, 256, 3), np.uint8),
+}
+
+
+def crops_of(photo: np.ndarray, rng: np.random.Generator, n: int) -> list[np.ndarray]:
+    height, width = photo.shape[:2]
+    if min(height, width) < SIDE_PX:
+        return []
+    places = rng.integers((0, 0), (height - SIDE_PX + 1, width - SIDE_PX + 1), (n, 2))
+    return [np.ascontiguousarray(photo[y : y + SIDE_PX, x : x + SIDE_PX]) for y, x in places]
+
+
+def judge_foreign(folders: list[Path], model: Classifier, scanner: Scanner) -> None:
+    for kind, draw in DRAWN.items():
+        rng = np.random.default_rng(0)
+        said = model.classify_batch([draw(rng) for _ in range(200)])
+        row(kind, len(said), *(f"{100 * share(said, why):.0f} %" for why in (None, *REASONS)), "–")
+    for folder in folders:
+        rng, seen, patches, photos = np.random.default_rng(0), set(), [], []
+        for place in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")):
+            try:
+                photo = read_photo(place).pixels
+            except CrackscopeError:
+                continue
+            fingerprint = cv2.resize(photo, (16, 16), interpolation=cv2.INTER_AREA).tobytes()
+            if min(photo.shape[:2]) < SIDE_PX or fingerprint in seen:
+                continue
+            seen.add(fingerprint)
+            patches += model.classify_batch(crops_of(photo, rng, 6))
+            photos.append(reason_of_photo(scanner, photo))
+        cells = [f"{100 * share(patches, why):.0f} %" for why in (None, *REASONS)]
+        row(folder.name, len(patches), *cells, f"{sum(one is not None for one in photos)} of {len(photos)}")
+
+
+def reason_of_photo(scanner: Scanner, pixels: np.ndarray) -> str | None:
+    return scanner.reason_of(scanner.prepare(pixels))
+
+
+def judge_concrete(name: str, photos: list, model: Classifier, scanner: Scanner) -> None:
+    patches, reasons = [], []
+    for labelled in photos:
+        pixels = labelled.load()[0]
+        patches += model.classify_batch(crops_of(pixels, np.random.default_rng(0), 9))
+        reasons.append(reason_of_photo(scanner, pixels))
+    cells = [f"{100 * share(patches, why):.1f} %" for why in (None, *REASONS)]
+    row(name, len(patches), *cells, f"{sum(one is not None for one in reasons)} of {len(reasons)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--metu", "--sdnet2018", "--without"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--foreign", type=Path, nargs="*", default=[])
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--grid", type=Path)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    with Path(given.without).open(newline="") as file:
+        reserved = {f"{line['surface']}-{line['photo']}" for line in csv.DictReader(file)}
+    metu, full = read_patches(given.metu), read_patches(given.sdnet2018)
+    sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
+    metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
+    model, described = with_gate(read_bundle(), default_bundle(), [metu, sdnet])
+    print(described)
+    content = model.SerializeToString(deterministic=True)
+    if given.write:
+        write_model(model, default_bundle(), overwrite=True)
+        bundle = read_bundle()
+    else:
+        bundle = in_memory(model, content)
+    classifier, scanner = Classifier(bundle), Scanner(bundle)
+
+    head_row("test part", "label", "patches", "photos", "rejected", *REASONS)
+    tests = [part_of(index, "test") for index in (metu, sdnet)]
+    for name, index in zip(("METU", "SDNET2018"), tests, strict=True):
+        judge_patches(name, index, classifier)
+    head_row(
+        "cracked patches, blurred by", "strength", "rejected", "recall", "recall of the rest", "missed, not rejected"
+    )
+    judge_blur(tests, classifier)
+    kinds = ("patches", "rejected", *REASONS, "photos rejected")
+    head_row("foreign pictures", *kinds)
+    judge_foreign(given.foreign, classifier, scanner)
+    head_row("concrete", *kinds)
+    if given.grid:
+        judge_concrete("SDNET2018, test", photos_by_grid(part_of(sdnet, "test"), given.grid), classifier, scanner)
+    if given.photos:
+        photos = photos_by_masks(given.photos / "images", given.photos / "masks", tile_px=SIDE_PX)
+        judge_concrete("photos from elsewhere", photos, classifier, scanner)
+
+
+def in_memory(model: onnx.ModelProto, content: bytes) -> Bundle:
+    from crackscope.card import Card
+    from crackscope.graphs import CARD_KEY
+
+    card = next(entry.value for entry in model.metadata_props if entry.key == CARD_KEY)
+    return Bundle(content, Card.model_validate_json(card), "default.onnx")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The gate of a model that was just trained: from files and a backbone to what `crackscope.gate` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.bundle import Backbone, Plane
+from crackscope.cache import Progress, RowCache, rows_of
+from crackscope.card import Card, Gate
+from crackscope.features import extract_features
+from crackscope.gate import LEAST_CRACKED, fit_gate, patch_clarity
+from crackscope.patches import LABELS, Patch, PatchIndex
+
+__all__ = ["gate_of", "gated", "measure_clarity", "spread_patches"]
+
+FloatArray = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+MAX_TRAINING = 4000
+"""Patches of ``train`` that the plane is fitted to, half of them cracked where there are enough."""
+
+
+def gate_of(
+    index: PatchIndex,
+    backbone: Backbone,
+    card: Card,
+    *,
+    on_disk: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Gate, Plane] | str:
+    """Fit a gate to patches of ``train`` and ``val``, or say why there is none.
+
+    Args:
+        index: Patches with their parts; those that cannot be read are left out.
+        backbone: Of the model.
+        card: Of the model.
+        on_disk: Whether features are read from the cache, and kept there.
+        threads: Thread budget.
+        progress: Called as work goes on.
+    """
+    training = spread_patches([patch for patch in index.patches if patch.part == "train"], MAX_TRAINING)
+    validation = sorted((patch for patch in index.patches if patch.part == "val"), key=lambda patch: patch.path)
+    n_crack = sum(patch.label == "crack" for patch in validation)
+    if n_crack < LEAST_CRACKED:
+        return f"{n_crack} cracked validation patches; a gate takes {LEAST_CRACKED}"
+    used = index.select([*training, *validation])
+    rows = extract_features(used, backbone, patch_px=card.patch_px, on_disk=on_disk, threads=threads, progress=progress)
+    clarities = measure_clarity(index.select(validation), card, on_disk=on_disk, threads=threads, progress=progress)
+    first = len(training)
+    read = [i for i in range(len(used)) if i not in rows.refused]
+    fitting, judged = [i for i in read if i < first], [i - first for i in read if i >= first]
+    return fit_gate(
+        rows.values[fitting],
+        rows.values[[first + i for i in judged]],
+        clarities[judged],
+        np.array([validation[i].label == "crack" for i in judged], np.int64),
+        fitted_on=f"{len(fitting):,} patches of part train, {len(judged):,} of part val",
+    )
+
+
+def gated(card: Card, found: tuple[Gate, Plane] | str) -> tuple[Card, Plane | None, str | None]:
+    """The card with what `gate_of` found, the plane, and why there is none."""
+    if isinstance(found, str):
+        return card, None, found
+    gate, plane = found
+    return card.model_copy(update={"gate": gate}), plane, None
+
+
+def measure_clarity(
+    index: PatchIndex,
+    card: Card,
+    *,
+    on_disk: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> FloatArray:
+    """Clarity of every patch, shape (n,); of one that cannot be read it is not a number.
+
+    Args:
+        index: The patches.
+        card: Of the model.
+        on_disk: Whether to use the cache.
+        threads: Thread budget.
+        progress: Called as work goes on.
+    """
+
+    def compute(images: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+        return np.array([[patch_clarity(pixels, card)] for pixels in images], np.float32)
+
+    cache = RowCache(f"clarity-1 {card.patch_px} {card.source_px}", width=1, on_disk=on_disk)
+    rows = rows_of(index, cache, compute, threads=threads, progress=progress)
+    values = np.array(rows.values[:, 0], np.float64)
+    values[list(rows.refused)] = np.nan
+    return values
+
+
+def spread_patches(patches: Sequence[Patch], n: int) -> list[Patch]:
+    """At most so many, spread evenly over the paths of each label, half of them cracked where there are enough."""
+    by_label = [sorted((p for p in patches if p.label == label), key=lambda p: p.path) for label in LABELS]
+    least = min(len(mine) for mine in by_label)
+    found: list[Patch] = []
+    for mine in by_label:
+        n_mine = min(len(mine), max(n // 2, n - least))
+        found += [mine[int(i)] for i in np.linspace(0, len(mine) - 1, n_mine).round()] if n_mine else []
+    return found
