@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
@@ -22,6 +23,7 @@ from crackscope.acceptance import decide, n_more_to_know
 from crackscope.bundle import Head, compose, read_backbone, write_model
 from crackscope.cli import main
 from crackscope.clustered_shares import Share, measure_share
+from crackscope.drawing import draw_dataset
 from crackscope.errors import DataError, OutputError
 from crackscope.evaluation import Evaluation, evaluate_predictions
 from crackscope.metrics import Estimate
@@ -456,3 +458,28 @@ def test_wrong_usage_is_2_and_a_requirement_at_an_end_is_1(
     assert run(monkeypatch, "accept", drawn, "--min-recall", 1, "--out", tmp_path / "out") == 1
     assert "is not between 0 and 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# What the gate rejects
+
+
+def test_a_crack_that_is_rejected_is_not_found_and_the_page_says_so(tmp_path: Path) -> None:
+    site = draw_dataset(tmp_path / "site", n_photos=10, patches_per_photo=9, side_px=227, seed=1)
+    for file in [path for path in site.parent.rglob("*") if path.suffix in (".jpg", ".png")]:
+        pixels = cv2.imread(str(file))
+        cv2.imwrite(str(file), cv2.GaussianBlur(pixels, (0, 0), 3))
+    found = crackscope.accept(site, min_recall=0.3, max_false_alarms=0.5, threads=1)
+    sample = found.evaluation
+    assert sample.rejected.sum() > 0.8 * sample.n_patches
+    n_crack = int((sample.rejected & (sample.labels == 1)).sum())
+    assert found.as_it_is.recall.estimate.value <= 1 - n_crack / sample.n_crack
+    assert not (found.as_it_is.said & sample.rejected).any()
+    assert not any((one.said & sample.rejected).any() for one in found.variants.values())
+    assert found.decision == "no-go"
+    document = found.document()
+    assert document["rejected"]["crack"] == n_crack
+    assert document["rejected"]["reasons"]["blurred"] > 0
+    assert f"{n_crack:,} of them cracked, which count as not found" in advice(found)[0]
+    table = (write_acceptance(found, tmp_path / "out") / "predictions.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(table.splitlines()))
+    assert sum(row["rejected"] != "" for row in rows) == sample.rejected.sum()

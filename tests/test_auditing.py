@@ -545,3 +545,16 @@ def test_axe_and_the_width_of_the_page(written: Path, width: int, scheme: Any) -
         assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
         assert complaints == []
         browser.close()
+
+
+def test_an_index_inside_the_folder_of_the_report_is_refused(
+    tmp_path: Path, drawn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be replaced with the folder, or stand in the way of that."""
+    words = ["audit", str(drawn), "--out", str(tmp_path / "out"), "--clean", str(tmp_path / "out" / "clean.csv")]
+    monkeypatch.setattr(sys, "argv", ["crackscope", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert "which is replaced as a whole. Write the index elsewhere." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -323,3 +323,9 @@ def test_other_light_changes_no_shape_and_dims_or_brightens() -> None:
     ]
     assert min(blurred) < 0.6 * sharp
     assert max(blurred) == sharp
+
+
+@pytest.mark.parametrize("widths", [(5, 1), (0, 5), (-3, 4), (1, 5000)])
+def test_widths_of_drawn_cracks_are_checked(widths: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="two widths above 0, the smaller one first"):
+        Augmentation(drawn_cracks=0.5, drawn_widths_px=widths)

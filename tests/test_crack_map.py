@@ -100,6 +100,14 @@ def test_a_few_strong_cells_decide_where_the_pool_says_so(
         assert cells.mean() - 1e-4 <= value - offset <= cells.max() + 1e-4
 
 
+def test_a_very_strong_cell_hides_no_other_crack() -> None:
+    logits = np.full((12, 30), -12, np.float32)
+    logits[5, 3], logits[5, 24] = 60, 4
+    found = pool_footprints(logits, 5, pool="logsumexp")
+    assert found[3, 22] == pytest.approx(np.log((np.exp(4) + 24 * np.exp(-12)) / 25), abs=1e-9)
+    assert found[3, 12] == pytest.approx(-12, abs=1e-9)
+
+
 def test_one_loud_cell_does_not_blur_what_lies_after_it() -> None:
     """Sums run over the whole map: what a cell adds is taken off again without a trace that counts."""
     logits = np.zeros((3, 500), np.float32)

@@ -27,7 +27,7 @@ from crackscope.bundle import (
 )
 from crackscope.card import BLURRED, NOT_CONCRETE, Card, Gate
 from crackscope.corruptions import corrupt
-from crackscope.drawing import draw_patch
+from crackscope.drawing import draw_patch, draw_photo
 from crackscope.errors import BundleError
 from crackscope.gate import (
     BLURRED_SHARE,
@@ -51,7 +51,7 @@ from crackscope.reports.evaluation_report import write_evaluation
 from crackscope.reports.robustness_report import write_robustness
 from crackscope.reports.scan_run import rank, scan_to_folder
 from crackscope.rows import predict
-from crackscope.scanning import Scanner
+from crackscope.scanning import Scanner, scanner_of
 from crackscope.training.gates import gate_of, spread_patches
 from crackscope.windows import receptive_field
 
@@ -325,10 +325,10 @@ def test_a_resized_patch_at_hand_is_taken() -> None:
 @settings(deadline=None, max_examples=60)
 @given(height=st.integers(16, 900), width=st.integers(16, 900), scale=st.floats(0.2, 2))
 def test_a_photo_is_judged_by_a_few_crops_of_one_size_inside_it(height: int, width: int, scale: float) -> None:
-    crops = gate_crops(np.zeros((height, width, 3), np.uint8), scale, tiny_card())
-    assert 1 <= len(crops) <= MAX_CROPS
-    assert len({crop.shape for crop in crops}) == 1
-    assert max(crops[0].shape) <= tiny_card().patch_px
+    crops, patch_px = gate_crops(np.zeros((height, width, 3), np.uint8), scale, tiny_card()), tiny_card().patch_px
+    assert (len(crops) > 0) == (min(height, width) >= patch_px)
+    assert len(crops) <= MAX_CROPS
+    assert all(crop.shape[:2] == (patch_px, patch_px) for crop in crops)
 
 
 def test_a_photo_is_rejected_by_more_than_half_of_its_crops() -> None:
@@ -600,3 +600,17 @@ def test_the_default_bundle_rejects_few_real_cracks_and_most_of_the_blurred(
         assert np.mean([one.reason is not None for one in default.classify_batch(cracked)]) <= 0.01
         moved = [np.asarray(corrupt(pixels, "motion_blur", 4)) for pixels in cracked[:100]]
         assert np.mean([one.reason == BLURRED for one in default.classify_batch(moved)]) > 0.85
+
+
+def test_a_strip_of_concrete_is_not_judged_for_novelty() -> None:
+    """Of crops that are lower than a training patch nobody knows what novelty is usual."""
+    scanner = scanner_of(None)
+    photo = draw_photo(0, photo_hw=(400, 1200)).pixels
+    for height in (70, 100, 120, 160, 200, 300):
+        strip = np.ascontiguousarray(photo[40 : 40 + height])
+        assert scanner.scan(strip, scale=1.0).reason is None
+    card = scanner.card
+    for size_hw, scale in (((400, 1200), 1.0), ((200, 900), 0.7), ((161, 500), 0.625)):
+        crops = gate_crops(np.zeros((*size_hw, 3), np.uint8), scale, card)
+        assert {crop.shape[:2] for crop in crops} == {(card.patch_px, card.patch_px)}
+    assert gate_crops(np.zeros((card.patch_px - 1, 900, 3), np.uint8), 1.0, card) == []

@@ -2,7 +2,8 @@
 
 Two requirements are stated before: the recall of crack, at least, and the false alarm rate, at most. The sample
 *shows* that one is met, or failed, where the 95 % interval of the figure (`crackscope.clustered_shares`) lies wholly on
-one side of it. Both met is ``go``, one failed is ``no-go``; else more photos are needed, and how many is computed.
+one side of it. Both met is ``go``, one failed is ``no-go``; else more photos are needed, and how many is computed. A
+cracked patch that the model's gate rejects is not found, and an uncracked one is no false alarm.
 
 An end of an interval is wrong in some 2.5 % of sites. So of the sites where ``go`` would be wrong, it is said in some
 2.5 %; and in 5 % at most where one does as is advised, labels more and tests a second time.
@@ -10,6 +11,7 @@ An end of an interval is wrong in some 2.5 % of sites. So of the sites where ``g
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +100,11 @@ class Acceptance:
             **{name: getattr(sample, name) for name in facts},
             "variants": {name: one.document() for name, one in self.variants.items()},
             "why_not": self.why_not,
+            "rejected": {
+                "n": int(sample.rejected.sum()),
+                "crack": int(sample.rejected[sample.labels == 1].sum()),
+                "reasons": dict(Counter(reason for reason in sample.reasons or () if reason is not None)),
+            },
             "always_crack": {name: sample.baseline[name].document() for name in shown},
             "refused": [list(row) for row in sample.refused],
         }

@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from crackscope.card import Calibration, Pool
 from crackscope.errors import DataError
@@ -25,7 +26,6 @@ UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
 _EIGHT_NEIGHBOURS = 8
-_LEAST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,11 @@ def pool_footprints(logits: FloatArray, footprint_cells: int, *, pool: Pool = "m
     values = np.asarray(logits, np.float64)
     if pool == "mean":
         return _box_means(values, footprint_cells)
-    highest = values.max()  # so that no exponential overflows; what lies 700 below it counts for nothing
-    means = np.maximum(_box_means(np.exp(values - highest), footprint_cells), _LEAST)
-    return np.asarray(np.log(means) + highest, np.float64)
+    for axis in (0, 1):  # of rows, then of columns: a mean of means is that of the square
+        n = min(footprint_cells, values.shape[axis])
+        stretches = np.lib.stride_tricks.sliding_window_view(values, n, axis)
+        values = np.asarray(logsumexp(stretches, axis=-1) - np.log(n), np.float64)
+    return values
 
 
 def _box_means(found: npt.NDArray[np.float64], footprint_cells: int) -> npt.NDArray[np.float64]:

@@ -56,7 +56,8 @@ class Evaluation:
         n_leaks: Photos and duplicates on two sides of the split; 0 is clean.
         n_seen: Patches that the model was trained on, or whose photo was; 0 is clean.
         refused: (path, reason) of every file that could not be read, and so is in no figure.
-        reasons: (n,) why a patch is rejected, None where it is not; None for a model without a gate. Rejected patches
+        reasons: (n,) why a patch is rejected, None where it is not; None where no gate was asked: the model has none,
+            or the figures are those that a training or a scan gives. Rejected patches
             are in every figure, by their probability.
     """
 

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from crackscope.card import Card, Gate
 from crackscope.graphs import Plane
@@ -68,7 +69,8 @@ def fit_gate(
     """A gate and the plane it measures from, or why there can be none.
 
     The limit is the k-th greatest value of n cracked patches (of clarity, the k-th least), k the greatest for which
-    k / (n + 1), the chance of a further patch like them to lie beyond, is at most the share that is allowed.
+    k / (n + 1), the chance of a further patch like them to lie beyond, is at most the share that is allowed, or 1: with
+    few patches, 1 in n + 1 is all that can be held.
 
     Args:
         training: Features of training patches, shape (m, d).
@@ -115,7 +117,8 @@ def fit_plane(features: FeatureArray) -> Plane | None:
         return None
     mean = values.mean(0)
     centred = values - mean
-    _, directions = np.linalg.eigh(centred.T @ centred)  # the greatest last
+    with threadpool_limits(1, "blas"):  # sums in another order would turn an axis
+        _, directions = np.linalg.eigh(centred.T @ centred)  # the greatest last
     axes = directions[:, ::-1][:, :rank].T
     axes = axes * np.sign(axes[np.arange(rank), np.abs(axes).argmax(1)])[:, None]  # of either sign, one
     plane = Plane(mean.astype(np.float32), axes.astype(np.float32), 1.0)
@@ -158,14 +161,20 @@ def patch_clarity(pixels: UInt8Array, card: Card, *, resized: UInt8Array | None 
 
 
 def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]:
-    """The crops that a photo is judged by, at the scale of a training patch, all of one size.
+    """The crops that a photo is judged by, at the scale of a training patch, all as large as one.
 
     Args:
         pixels: The photo at the network's scale.
-        scale: Pixels of the network per pixel of the photo. What was enlarged is shrunk again.
+        scale: Pixels of the network per pixel of the photo. What was enlarged is shrunk again, but not below a patch.
         card: Of the model.
+
+    Returns:
+        None of them where a side is shorter than a patch even as it is: of a strip nobody knows what novelty is usual.
     """
-    picture = resize_photo(pixels, min(1.0, card.patch_px / card.source_px / scale))
+    shorter = min(pixels.shape[:2])
+    if shorter < card.patch_px:
+        return []
+    picture = resize_photo(pixels, min(1.0, max(card.patch_px / card.source_px / scale, card.patch_px / shorter)))
     height, width = picture.shape[:2]
     crop_hw = min(card.patch_px, height), min(card.patch_px, width)
     n_rows = max(1, min(round(math.sqrt(MAX_CROPS * height / width)), height // crop_hw[0], MAX_CROPS))

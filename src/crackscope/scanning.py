@@ -240,6 +240,8 @@ class Scanner:
             return None
         patch = prepared.unit == "patch"
         crops = [prepared.pixels] if patch else gate_crops(prepared.pixels, prepared.scale, self.card)
+        if not crops:
+            return None
         with self._one_window:
             (novelties,) = self._session.run([NOVELTY], {"pixels": np.stack(crops)})
         # Of a photo that is enlarged, since somebody shrunk it before, nobody knows how sharp it was.

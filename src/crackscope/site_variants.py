@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,19 +90,25 @@ def try_variants(
 
     Returns:
         Variants by name, ``as_it_is`` always; and for ``site_threshold`` and ``adapted_head``, where they cannot be
-        tried, the reason.
+        tried, the reason. None of them calls crack what the model's gate rejects.
     """
     groups = _groups(sample)
-    logits = logit(np.clip(sample.probabilities, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON))
+    # What the gate rejects is not called crack, whatever its probability and whoever judges it.
+    answered = np.where(sample.rejected, 0.0, sample.probabilities)
+    logits = logit(np.clip(answered, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON))
     own = float(logit(np.clip(sample.threshold, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON)))
-    tried = {"as_it_is": _variant(sample, sample.predictions == 1, sample.metrics, sample.threshold)}
+    resampling: dict[str, Any] = {"photos": sample.photos, "n_resamples": n_resamples, "seed": seed}
+    figures = sample.metrics
+    if sample.rejected.any():
+        figures = measure(sample.labels, answered, threshold=sample.threshold, **resampling)
+    said = (sample.predictions == 1) & ~sample.rejected
+    tried = {"as_it_is": _variant(sample, said, figures, sample.threshold)}
     why_not = {}
 
     def crossed(margins: FloatArray, folds: IntArray, threshold: float | None) -> Variant:
-        figures = measure(
-            sample.labels, expit(margins), threshold=0.5, photos=sample.photos, n_resamples=n_resamples, seed=seed
-        )
-        return _variant(sample, margins >= 0, figures, threshold, n_folds=int(folds.max()) + 1)
+        margins = np.where(sample.rejected, -np.inf, margins)
+        found = measure(sample.labels, expit(margins), threshold=0.5, **resampling)
+        return _variant(sample, margins >= 0, found, threshold, n_folds=int(folds.max()) + 1)
 
     folds = deal_photos(sample.labels, groups, seed=seed)
     if folds is None:
@@ -111,7 +118,7 @@ def try_variants(
         threshold = float(expit(site_threshold(sample.labels, logits, **wanted)))
         found = crossed(threshold_margins(sample.labels, logits, folds, **wanted), folds, threshold)
         # A threshold changes no ranking; pooled over folds with several of them, it would seem to.
-        found.figures["auroc"] = sample.metrics["auroc"]
+        found.figures["auroc"] = figures["auroc"]
         tried["site_threshold"] = found
     folds = deal_photos(sample.labels, groups, n_left=2, seed=seed)
     if folds is None:

@@ -41,11 +41,14 @@ def audit(
     from crackscope.auditing import audit as examine
     from crackscope.auditing import left_out
     from crackscope.cleaning import require_cleanable, write_clean_index
+    from crackscope.errors import OutputError
     from crackscope.output import require_free_folder
     from crackscope.patches import read_patches
     from crackscope.reports.audit_report import FILES, write_audit
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
+    if clean and out.resolve() in clean.resolve().parents:
+        raise OutputError(f"{clean} lies in {out}, which is replaced as a whole. Write the index elsewhere.")
     index = read_patches(data)
     if clean:
         require_cleanable(index, data, clean, overwrite=overwrite)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,15 @@ def verdicts(found: Acceptance) -> tuple[str, str]:
 def advice(found: Acceptance) -> list[str]:
     """What to do now, a sentence or two an item."""
     items = []
+    rejected = found.evaluation.rejected
+    if rejected.any():
+        n_crack = int(rejected[found.evaluation.labels == 1].sum())
+        why = Counter(reason for reason in found.evaluation.reasons or () if reason is not None)
+        told = " and ".join(f"{n:,} as {reason}" for reason, n in why.most_common())
+        items.append(
+            f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}; {n_crack:,} of them cracked, which "
+            "count as not found. See why first: other photos, taken nearer or held still, may be all that is needed."
+        )
     if found.leaky:
         n_seen = found.evaluation.n_seen
         items.append(
@@ -180,11 +190,14 @@ def _table(found: Acceptance) -> str:
     sample = found.evaluation
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["path", "label", "photo", "crack_probability", *(f"predicted_{name}" for name in found.variants)])
+    said_by = [f"predicted_{name}" for name in found.variants]
+    writer.writerow(["path", "label", "photo", "crack_probability", "rejected", *said_by])
     photos = sample.photos or ("",) * sample.n_patches
     for i, path in enumerate(sample.paths):
         said = [LABELS[int(one.said[i])] for one in found.variants.values()]
-        writer.writerow([path, LABELS[sample.labels[i]], photos[i], repr(float(sample.probabilities[i])), *said])
+        reason = sample.reasons[i] if sample.reasons else None
+        probability = repr(float(sample.probabilities[i]))
+        writer.writerow([path, LABELS[sample.labels[i]], photos[i], probability, reason or "", *said])
     return stream.getvalue()
 
 

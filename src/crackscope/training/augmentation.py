@@ -11,7 +11,7 @@ import zlib
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from crackscope.drawing import draw_crack_over
 
@@ -60,6 +60,13 @@ class Augmentation(BaseModel):
     drawn_widths_px: tuple[float, float] = (0.7, 20)
     light: float = Field(default=0, ge=0, le=1)
     blur_px: float = Field(default=0, ge=0, le=10)
+
+    @field_validator("drawn_widths_px")
+    @classmethod
+    def _widths(cls, widths: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < widths[0] <= widths[1] <= 1000:
+            raise ValueError("two widths above 0, the smaller one first")
+        return widths
 
     @property
     def heeds_labels(self) -> bool:
