@@ -13,7 +13,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
 
 from crackscope.card import Calibration, Pool
 from crackscope.errors import DataError
@@ -228,7 +227,8 @@ def pool_footprints(logits: FloatArray, footprint_cells: int, *, pool: Pool = "m
     for axis in (0, 1):  # of rows, then of columns: a mean of means is that of the square
         n = min(footprint_cells, values.shape[axis])
         stretches = np.lib.stride_tricks.sliding_window_view(values, n, axis)
-        values = np.asarray(logsumexp(stretches, axis=-1) - np.log(n), np.float64)
+        highest = stretches.max(-1)  # of each stretch, so that no exponential overflows and none is lost
+        values = highest + np.log(np.exp(stretches - highest[..., None]).mean(-1))
     return values
 
 
