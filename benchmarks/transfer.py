@@ -101,6 +101,9 @@ def main() -> None:
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
     document = json.loads((out / "transfer.json").read_text(encoding="utf-8"))
+    asked = {"changes": given.set, "backbone": given.backbone, "seeds": given.seeds, "per_label": given.per_label}
+    if other := [key for key, value in asked.items() if document[key] != value]:
+        parser.error(f"{out} is of another run: {', '.join(f'{key} {document[key]}' for key in other)}. Move it away.")
     print(f"{document['recipe']}, seeds {document['seeds']}, {document['per_label']} patches a label and set; {out}")
     print_matrix(document)
     print_comparison(document)

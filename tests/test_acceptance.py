@@ -384,6 +384,14 @@ def test_a_leaky_page_marks_every_figure(tmp_path: Path) -> None:
     assert page.text.count(LEAKY) >= 12
 
 
+def test_the_banner_of_a_leaky_page_tells_the_leak_though_patches_are_rejected(tmp_path: Path) -> None:
+    sample = sample_of(n_seen=7)
+    found = acceptance_of(replace(sample, reasons=("blurred", *[None] * (sample.n_patches - 1))))
+    assert "The model rejects 1 patch" in advice(found)[1]
+    banner = page_of(found, tmp_path / "out").text.partition("These figures are leaky.")[2]
+    assert banner.startswith(" The model was trained on 7 patches of this sample")
+
+
 def test_a_better_threshold_or_head_is_offered_only_where_the_model_is_not_accepted() -> None:
     sample = sample_of(skill=5.0)
     shifted = replace(sample, probabilities=sample.probabilities * 0.5)

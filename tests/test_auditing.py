@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import crackscope
-from crackscope.auditing import KINDS, Audit, Finding, left_out
+from crackscope.auditing import _kept_together
+from crackscope.cache import Rows
 from crackscope.cleaning import require_cleanable, write_clean_index
 from crackscope.cli import main
 from crackscope.drawing import draw_patch
 from crackscope.errors import BundleError, DataError, OutputError, SplitError
+from crackscope.findings import KINDS, Audit, Finding, left_out
 from crackscope.patches import Patch, read_patches
 from crackscope.reports import audit_report
 from crackscope.reports.audit_report import FILES, FILES_APART, write_audit
@@ -262,6 +264,12 @@ def test_what_could_not_be_read_back_is_refused_at_once(walls: Path, tmp_path: P
     with pytest.raises(OutputError, match="--overwrite"):
         require_cleanable(index, walls, tmp_path / "taken.csv")
     require_cleanable(index, walls, tmp_path / "taken.csv", overwrite=True)
+    for name in (walls / "labels.csv", walls / "crack" / "labels.csv"):
+        with pytest.raises(OutputError, match=r"is read by a table of that name\. Write the index elsewhere"):
+            require_cleanable(index, walls, name, overwrite=True)
+    with pytest.raises(OutputError, match="is read by a table"):
+        require_cleanable(index, walls / "labels.csv", walls / "crack" / ".." / "labels.csv", overwrite=True)
+    require_cleanable(index, walls / "labels.csv", walls / "clean.csv", overwrite=True)
     for name in ("crack/ends with a blank.jpg ", "crack/back\\slash.jpg", "crack/\udcff.jpg", "crack/new\nline.jpg"):
         odd = index.select([Patch(name, "crack")])
         with pytest.raises(DataError, match="Rename"):
@@ -313,6 +321,35 @@ def test_sizes_that_vary_are_judged_by_their_median(tmp_path: Path) -> None:
     found = of_kind(crackscope.audit(tmp_path), "odd_file")
     assert sorted(Path(one.files[0]).name for one in found) == ["8.png", "8.png"]
     assert "while the median is 82×82 px" in found[0].why
+
+
+def test_a_photo_whose_first_patch_cannot_be_read_is_not_torn_apart(drawn: Path) -> None:
+    index = read_patches(drawn)
+    patches = sorted(index.patches, key=lambda patch: (patch.photo or "", patch.path))
+    photos = [patch.photo for patch in patches]
+    first = {photos.index(photo): "the file is empty" for photo in set(photos)}
+    patches.append(replace(patches[0], path="another.jpg", photo=None))  # so groups are needed
+    values = np.random.default_rng(0).uniform(0, 255, (len(patches), 1035)).astype(np.float16)
+    prints = Rows(values, tuple(b"%d" % i for i in range(len(patches))), first)
+    groups = _kept_together(index.select(patches), prints, np.empty((0, 2), np.int64))
+    of_photo: dict[str | None, set[int]] = {}
+    for i, photo in enumerate(photos):
+        if i not in first:
+            of_photo.setdefault(photo, set()).add(int(groups[i]))
+    assert [len(found) for found in of_photo.values()] == [1] * 12
+
+
+def test_groups_of_a_split_are_not_taken_for_photos(drawn: Path) -> None:
+    index = read_patches(drawn)
+    grouped = [replace(patch, photo=f"group-{int((patch.photo or '')[-2:]):03d}") for patch in index.patches]
+    flipped = grouped[0]
+    grouped[0] = replace(flipped, label="crack" if flipped.label == "uncracked" else "uncracked")
+    said: list[str] = []
+    found = crackscope.audit(index.select(grouped), say=said.append)
+    assert (found.facts["n_photos"], found.facts["patches_a_photo"]) == (None, None)
+    assert "judging labels by patches of other groups that look alike" in said
+    assert not any("other photos" in one.why for one in found.findings)
+    assert found.facts["label_error"]["n_groups"] == 12
 
 
 def test_a_label_that_lacks_skips_that_check_alone(drawn: Path) -> None:
@@ -505,7 +542,10 @@ def test_the_command_refuses_in_one_line_before_anything_is_read(run: Any, walls
     with tarfile.open(tmp_path / "walls.tar", "w") as archive:
         archive.add(walls, "walls")
     (tmp_path / "taken.csv").write_text("mine")
+    taken, table = tmp_path / "taken.csv", (walls / "labels.csv").read_bytes()
     for arguments, part in (
+        ((walls, "--split", taken, "--clean", taken, "--overwrite"), "is the split file"),
+        ((walls, "--clean", walls / "labels.csv", "--overwrite"), "is read by a table"),
         ((tmp_path / "walls.tar", "--clean", tmp_path / "clean.csv"), "Unpack it first"),
         ((walls, "--clean", tmp_path / "taken.csv"), "--overwrite"),
         ((walls, "--clean", tmp_path / "clean.tsv"), ".csv"),
@@ -518,6 +558,7 @@ def test_the_command_refuses_in_one_line_before_anything_is_read(run: Any, walls
         assert part in line
     assert not (tmp_path / "audit").exists()
     assert (tmp_path / "taken.csv").read_text() == "mine"
+    assert (walls / "labels.csv").read_bytes() == table
 
 
 # In a browser

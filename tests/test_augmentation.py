@@ -300,6 +300,15 @@ def test_quarter_turns_alone_are_exact() -> None:
     assert seen == wanted
 
 
+def test_only_settings_that_heed_labels_make_a_view_depend_on_one() -> None:
+    pixels = draw_patch(3, side_px=64, crack=False).pixels
+    augmentation = Augmentation(light=1, blur_px=1.5, quarter_turns=True, zoom_out=2)
+    assert not augmentation.heeds_labels
+    for view in range(1, 6):
+        seen, other = (labelled_view_of(pixels, augmentation, view=view, cracked=one)[0] for one in (False, True))
+        np.testing.assert_array_equal(seen, other)
+
+
 def test_a_few_views_come_by_turns_with_the_patch_itself() -> None:
     places = np.arange(6)
     shown = np.stack([Augmentation(views=2).views_in(epoch, places) for epoch in range(1, 8)])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from crackscope import cache as cache_module
 from crackscope.cache import RowCache, cache_folder, rows_of
-from crackscope.errors import DataError
+from crackscope.errors import DataError, OutputError
 from crackscope.patches import Patch, PatchIndex, content_digest
 
 WIDTH = 5
@@ -251,6 +251,22 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(folder, monkeypatch):
     expected = rows_of(index, RowCache("other", width=WIDTH, folder=folder), Compute())
     np.testing.assert_array_equal(rows.values, expected.values)
     assert not list(folder.rglob("*.part"))
+
+
+def test_a_shard_that_another_process_holds_open_counts_as_written(folder, monkeypatch):
+    """Windows refuses to replace it; it has the same rows, for its name is that of its content."""
+    rows = np.ones((1, 2), np.float32)
+    RowCache("k", width=2, folder=folder).add([b"d" * 32], rows)
+
+    def refuse(*_):
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    again = RowCache("k", width=2, folder=folder, required=True)
+    again.add([b"d" * 32], rows)
+    np.testing.assert_array_equal(again.read([b"d" * 32]), rows)
+    with pytest.raises(OutputError):
+        again.add([b"e" * 32], rows)
 
 
 def test_a_cache_that_cannot_be_a_folder_costs_nothing_else(tmp_path, monkeypatch):

@@ -94,6 +94,8 @@ def test_wrong_usage_is_2(run: Any) -> None:
     assert run("no-such-command").code == 2
     assert run("split", "x", "--by", "photos").code == 2
     assert run("split", "x", "--val", "1.5").code == 2
+    for command in ("accept", "evaluate", "robustness", "split"):
+        assert run(command, "x", "--seed", "-1").code == 2
     assert run("predict", "x.jpg", "--out", "table.xlsx").code == 2
     assert run("train", "x", "--patch-px", "8000").code == 2
     document = run("predict", "--json")

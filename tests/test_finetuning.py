@@ -532,7 +532,7 @@ def test_a_finished_training_goes_on_to_nothing(tmp_path: Path) -> None:
     again.run()
     assert same(weights(again), weights(expected))
     assert again.history == expected.history
-    assert again.seconds_before == pytest.approx(expected.seconds)
+    assert again.seconds_before >= expected.seconds
     assert world.checkpoint.read_bytes() == before
 
 
@@ -554,6 +554,7 @@ def test_time_of_all_sessions_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     # One step of ten seconds was lost; it was begun after the last checkpoint.
     assert [epoch.seconds for epoch in trainer.history] == [40, 40, 40]
     assert trainer.seconds == 120
+    assert trainer.seconds_before == 50
 
 
 def test_a_checkpoint_of_another_training_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -55,8 +57,6 @@ def test_features_that_tell_apart_are_used(parts: tuple[PatchIndex, crackscope.S
 
 
 def test_the_same_patches_give_the_same_bytes_from_any_folder(drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "elsewhere" / "deep"
     shutil.copytree(drawn.parent, copy)
     made = []
@@ -70,8 +70,6 @@ def test_the_same_patches_give_the_same_bytes_from_any_folder(drawn: Path, backb
 
 
 def test_an_unreadable_patch_is_told_and_the_rest_is_trained(drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "walls"
     shutil.copytree(drawn.parent, folder)
     index = read_patches(folder / "labels.csv")
@@ -81,6 +79,44 @@ def test_an_unreadable_patch_is_told_and_the_rest_is_trained(drawn: Path, backbo
     run = train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
     assert [path for path, _ in run.refused] == [broken.path]
     assert "a PDF" in run.refused[0][1]
+
+
+def test_a_label_that_cannot_be_read_at_all_is_told(drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "walls"
+    shutil.copytree(drawn.parent, folder)
+    index = read_patches(folder / "labels.csv")
+    assigned = split(index, by="photo", val=0.25, test=0.25)
+    for patch in assigned.patches:
+        if patch.part == "train" and patch.label == "crack":
+            (folder / patch.path).write_bytes(b"%PDF-1.7 not a picture")
+    with pytest.raises(DataError, match=r"part train needs both labels; found 0 crack .* the first because: .* a PDF"):
+        train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+
+
+def test_without_a_cache_no_feature_is_kept(
+    drawn: Path, backbone_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
+    index = read_patches(drawn)
+    options = {"split": split(index, by="photo", val=0.25, test=0.25), "backbone": backbone_file, "patch_px": 64}
+    kept = crackscope.train(index, tmp_path / "without", cache=False, **options)
+    n_kept = len(list((tmp_path / "cache").rglob("*.npy")))  # thumbnails, by which leaks are found
+    assert crackscope.train(index, tmp_path / "with", **options).model.read_bytes() == kept.model.read_bytes()
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) > n_kept
+
+
+def test_the_largest_training_patch_says_what_is_a_patch(drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
+    """One of a hundred patches is larger: a sample of them would miss it."""
+    folder = tmp_path / "walls"
+    shutil.copytree(drawn.parent, folder)
+    index = read_patches(folder / "labels.csv")
+    assigned = split(index, by="photo", val=0.25, test=0.25)
+    large = [patch for patch in assigned.patches if patch.part == "train"][1]
+    pixels = cv2.imread(str(folder / large.path))
+    cv2.imwrite(str(folder / large.path), cv2.resize(pixels, (224, 224)))
+    run = train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+    write_model(run.model, tmp_path / "model.onnx")
+    assert read_bundle(tmp_path / "model.onnx").card.source_px == 224
 
 
 def test_one_label_in_a_part_is_refused(parts: tuple[PatchIndex, crackscope.Split], backbone_file: Path) -> None:

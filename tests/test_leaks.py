@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,9 +113,50 @@ def test_leaks_are_told_with_the_places_of_their_patches(folder):
     parts += [replace(three, photo="7003", part="val"), replace(one, path="copy.jpg", photo="other", part="test")]
     same = (b"1", b"2", b"3", b"1")
     found = leaks_in(index.select(parts), same, np.array([[0, 1], [0, 3]]))
-    assert [(leak.kind, leak.places) for leak in found] == [("photo", (0, 2)), ("exact", (0, 3))]
+    assert [(leak.kind, leak.places) for leak in found] == [("photo", (0, 2)), ("exact", (0, 3, 1))]
     (_, near) = leaks_in(index.select(parts), (b"1", b"2", b"3", b"4"), np.array([[0, 3]]))
     assert (near.kind, near.sentence) == ("near", f"{one.path} (train) and copy.jpg (test) have the same pixels.")
+
+
+def of_parts(*parts: str | None) -> PatchIndex:
+    patches = tuple(Patch(f"{i}.jpg", "crack", f"p{i}", part) for i, part in enumerate(parts))
+    return PatchIndex("walls", patches, files=None)  # type: ignore[arg-type]
+
+
+def test_copies_leak_by_way_of_one_that_is_in_no_part():
+    """Pairs connect what belongs together, and are not all pairs of it."""
+    star = np.array([[0, 1], [0, 2]])
+    (exact,) = leaks_in(of_parts(None, "train", "test"), (b"a",) * 3, star)
+    assert (exact.kind, exact.places) == ("exact", (1, 2))
+    assert exact.sentence == "1.jpg (train) and 2.jpg (test) are the same file."
+    (near,) = leaks_in(of_parts(None, "train", "test"), (b"a", b"b", b"c"), star)
+    assert (near.kind, near.places) == ("near", (1, 2))
+    chain = np.array([[0, 1], [1, 2], [2, 3]])
+    (only,) = leaks_in(of_parts("val", None, None, "test"), (b"a", b"b", b"c", b"d"), chain)
+    assert (only.kind, only.places) == ("near", (0, 3))
+
+
+def test_what_copies_connect_leaks_once_between_any_two_parts():
+    index = of_parts("train", "train", "val", "test", "test", "train")
+    pairs = np.array([[0, 1], [0, 2], [0, 3], [1, 4]])  # 1 and 4 are one file, the others near it
+    found = leaks_in(index, (b"a", b"b", b"c", b"d", b"b", b"e"), pairs)
+    told = [(leak.kind, leak.sentence.split()[0], leak.places) for leak in found]
+    assert told == [
+        ("near", "0.jpg", (0, 2, 1)),
+        ("exact", "1.jpg", (1, 4, 0, 3)),
+        ("near", "2.jpg", (2, 3, 4)),
+    ]
+    assert leaks_in(index, (b"a",) * 6, np.empty((0, 2), np.int64)) == []
+
+
+def test_many_copies_of_one_thing_are_told_at_once():
+    n = 40_000
+    index = of_parts(*(("train", "val", "test")[i % 3] for i in range(n)))
+    pairs = np.stack([np.zeros(14_000, np.int64), np.arange(1, 14_001)], 1)
+    start = time.process_time()
+    found = leaks_in(index, [b"%d" % (i // 2) for i in range(n)], pairs)
+    assert time.process_time() - start < 3
+    assert [leak.kind for leak in found] == ["exact"] * 3
 
 
 def test_photos_that_only_the_data_knows_are_found_behind_groups(folder, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import namedtuple
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from crackscope import cache as cache_module  # noqa: E402
+from crackscope.archives import Files  # noqa: E402
 from crackscope.bundle import Backbone, read_backbone  # noqa: E402
-from crackscope.errors import ImageError, OutputError  # noqa: E402
+from crackscope.errors import DataError, ImageError, OutputError  # noqa: E402
 from crackscope.features import extract_features  # noqa: E402
 from crackscope.images import decode_photo  # noqa: E402
 from crackscope.patches import Patch, PatchIndex, read_patches  # noqa: E402
@@ -475,6 +477,27 @@ def test_a_patch_that_turned_into_a_photo_meanwhile_is_refused(trunk: Backbone) 
 # Views with another label
 
 DRAWING = Augmentation(drawn_cracks=0.5, zoom_in=2, views=2)
+
+
+@pytest.mark.parametrize("output", ["features", "feature_map"])
+def test_a_file_that_vanishes_after_the_first_look_stops_the_run(trunk: Backbone, drawn: Path, output: Any) -> None:
+    """Its row would be zeros, under a real label."""
+
+    class Vanishing:
+        def __init__(self, files: Files, name: str) -> None:
+            self.names, self._files, self._name = files.names, files, name
+
+        def read(self, name: str) -> bytes:
+            if name == self._name:
+                raise FileNotFoundError(2, "No such file or directory", name)
+            return self._files.read(name)
+
+    index = read_patches(drawn)
+    index = apply_split(index, split(index, val=0.25, test=0.25))
+    gone = next(patch.path for patch in index.patches if patch.part == "train")
+    material = made(replace(index, files=Vanishing(index.files, gone)), trunk, output=output)
+    with pytest.raises(DataError, match=rf"{gone}: .*though it could be read before. Go on with --resume"):
+        list(material.train(shuffled(material), epoch=1, batch_size=16))
 
 
 def test_a_view_with_a_crack_drawn_on_it_counts_as_cracked(parts: PatchIndex, trunk: Backbone) -> None:

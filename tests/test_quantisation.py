@@ -1,9 +1,8 @@
-"""An int8 bundle is a bundle like any other, says nearly what the fp32 one says, and is not written if it does not."""
+"""An int8 bundle is a bundle like any other, and says nearly what the fp32 one says."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import subprocess
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import typer
 from onnx import TensorProto, helper, numpy_helper
 
 import crackscope
@@ -22,10 +20,10 @@ from conftest import tiny_backbone_card, tiny_card, tiny_trunk
 from crackscope import quantisation
 from crackscope.bundle import Bundle, Head, compose, make_backbone, read_backbone, read_bundle, write_model
 from crackscope.card import Calibration
-from crackscope.errors import BundleError, DataError, OutputError, SplitError
+from crackscope.errors import BundleError, DataError
 from crackscope.graphs import OUTPUTS
 from crackscope.prediction import Classifier, open_session
-from crackscope.quantisation import export, match_temperature, quantise
+from crackscope.quantisation import match_temperature, quantise
 from crackscope.scanning import Scanner
 from crackscope.splits import split, write_split
 
@@ -208,71 +206,6 @@ def test_the_temperature_follows_stretched_logits(backbone_file: Path, patches: 
     np.testing.assert_allclose(old, new, atol=1e-3)
 
 
-def test_export_writes_a_model_that_states_itself(
-    drawn: Path, split_file: Path, bundle_file: Path, exact: Bundle, tmp_path: Path
-) -> None:
-    out = tmp_path / "folder" / "int8.onnx"
-    done = export(drawn, out, model=bundle_file, split=split_file, calibration_patches=20, allow_loss=True)
-    written = read_bundle(out)
-    card = written.card
-    assert card.precision == "int8"
-    assert card.patch.temperature == done.temperature[1]
-    assert card.recipe["int8"] == {
-        "from_sha256": exact.sha256,
-        "calibrated_on": "20 patches of part train",
-        "seed": 0,
-    }
-    again = crackscope.evaluate(drawn, crackscope.load(out), split=split_file)
-    assert again.metrics["accuracy"] == done.after.metrics["accuracy"]
-    assert card.figures["test"]["accuracy"] == again.metrics["accuracy"].document()
-    assert done.loss.value == pytest.approx(
-        done.before.metrics["accuracy"].value - done.after.metrics["accuracy"].value, abs=1e-12
-    )
-    assert done.n_changed == (done.before.predictions != done.after.predictions).sum()
-    assert done.n_bytes == (bundle_file.stat().st_size, out.stat().st_size)
-    assert min(done.latency_ms) > 0
-    document = json.loads(json.dumps(done.document()))
-    assert document["bytes"]["after"] == out.stat().st_size
-    assert document["part"] == "test"
-    second = export(
-        drawn, tmp_path / "again.onnx", model=exact, split=split_file, calibration_patches=20, allow_loss=True
-    )
-    assert second.out.read_bytes() == out.read_bytes()
-
-
-def test_a_model_that_loses_is_not_written(
-    drawn: Path, split_file: Path, exact: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quantisation, "MAX_LOSS", -1.0)
-    with pytest.raises(BundleError, match=r"in int8 it loses .* points of accuracy on part val .* nothing was written"):
-        export(drawn, tmp_path / "a.onnx", model=exact, split=split_file, part="val", calibration_patches=4)
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_cannot_be_exported_is_refused(
-    drawn: Path, split_file: Path, exact: Bundle, rounded: Bundle, tmp_path: Path
-) -> None:
-    out = tmp_path / "a.onnx"
-    with pytest.raises(BundleError, match="int8 already"):
-        export(drawn, out, model=rounded, split=split_file)
-    with pytest.raises(BundleError, match=r"precision 'int88' is none of int8\. Did you mean 'int8'"):
-        export(drawn, out, model=exact, split=split_file, precision="int88")
-    with pytest.raises(SplitError, match="part 'train' cannot be judged"):
-        export(drawn, out, model=exact, split=split_file, part="train")
-    with pytest.raises(SplitError, match="is in no part"):
-        export(drawn, out, model=exact)
-    rows = split_file.read_text().replace(",val\n", ",train\n")
-    (tmp_path / "no-val.csv").write_text(rows)
-    with pytest.raises(SplitError, match="no readable patch in part val"):
-        export(drawn, out, model=exact, split=tmp_path / "no-val.csv")
-    with pytest.raises(DataError, match="no patch to take ranges from"):
-        quantise(exact, [])
-    (tmp_path / "taken.onnx").write_bytes(b"")
-    with pytest.raises(OutputError, match="exists"):
-        export(drawn, tmp_path / "taken.onnx", model=exact, split=split_file)
-    assert not out.exists()
-
-
 def test_a_backbone_without_convolutions_is_refused(tmp_path: Path, patches: list[Any]) -> None:
     value = helper.make_tensor_value_info
     weight = numpy_helper.from_array(np.ones((16, 3, 32, 32), np.float32), "w")
@@ -287,63 +220,6 @@ def test_a_backbone_without_convolutions_is_refused(tmp_path: Path, patches: lis
         quantise(bundle_of(trunk, tmp_path), patches[:1])
 
 
-# The command
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    from crackscope import cli
-    from crackscope.cli.export import export as run_export
-
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(run_export)
-    app.callback()(lambda: None)
-    monkeypatch.setattr(cli, "app", app)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capfd.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
-
-
-def test_the_command_states_before_and_after(
-    command: Any, drawn: Path, split_file: Path, bundle_file: Path, tmp_path: Path
-) -> None:
-    given = ["export", drawn, "--model", bundle_file, "--split", split_file, "--calibration-patches", 8]
-    out = tmp_path / "int8.onnx"
-    code, text, errors = command(*given, "--out", out, "--allow-loss", "--precision", "int8")
-    assert (code, errors) == (0, "")
-    for line in ("accuracy ", "size, MB ", "a patch, ms ", "temperature ", "labels changed", "times as fast"):
-        assert line in text
-    code, text, errors = command(*given, "--out", out)
-    assert (code, text) == (1, "")
-    assert errors.count("\n") == 1
-    code, text, _ = command(*given, "--out", out, "--allow-loss", "--overwrite", "--json", "--part", "val")
-    document = json.loads(text)
-    assert (code, document["status"], document["precision"], document["part"]) == (0, "done", "int8", "val")
-    assert {"before", "after", "loss"} == set(document["accuracy"])
-    for wrong in (["--precision", "fp32"], ["--precision", "int4"], ["--part", "train"]):
-        assert command(*given, "--out", tmp_path / "b.onnx", *wrong)[0] == 2
-    assert not (tmp_path / "b.onnx").exists()
-
-
-# Real data
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "by"), [("metu", "similarity"), ("sdnet2018", "photo")])
-def test_the_default_bundle_loses_nothing_and_gains_speed(real_data: Path, name: str, by: str, tmp_path: Path) -> None:
-    data = real_data / f"{name}_sample.tar"
-    write_split(split(crackscope.read_patches(data), by=by), tmp_path / "split.csv")
-    done = export(
-        data, tmp_path / "int8.onnx", split=tmp_path / "split.csv", calibration_patches=60
-    )  # a loss would raise
-    assert done.n_changed <= 0.015 * done.before.n_patches
-    assert done.n_bytes[1] < 0.4 * done.n_bytes[0]
-    assert done.speedup > 1.3  # 2.2 on an idle machine with VNNI
-    assert done.temperature[1] == pytest.approx(done.temperature[0], rel=0.03)
+def test_without_patches_there_are_no_ranges(exact: Bundle) -> None:
+    with pytest.raises(DataError, match="no patch to take ranges from"):
+        quantise(exact, [])

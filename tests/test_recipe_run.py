@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -353,9 +354,9 @@ def test_a_leaking_split_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("trouble", ["no such data", "leak", "no such recipe", "bad setting"])
+@pytest.mark.parametrize("trouble", ["no such data", "leak", "no such recipe", "bad setting", "layers", "no room"])
 def test_overwriting_costs_nothing_until_the_new_run_can_begin(
-    trained: Callable[..., Run], split_file: Path, tmp_path: Path, trouble: str
+    trained: Callable[..., Run], split_file: Path, tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
     out.mkdir()
@@ -367,9 +368,14 @@ def test_overwriting_costs_nothing_until_the_new_run_can_begin(
         "leak": {"split": tmp_path / "leaking.csv"},
         "no such recipe": {"recipe": "cnn-scrath"},
         "bad setting": {"changes": ["finetuning.epochs=0"]},
+        "layers": {"changes": ["finetuning.frozen_layers=99"]},
+        "no room": {},
     }[trouble]
-    with pytest.raises((DataError, SplitError, RecipeError)):
-        trained("scratch", out, overwrite=True, **options)
+    if trouble == "no room":
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=10**12, used=10**12, free=0))
+    kind = "frozen" if trouble == "no room" else "scratch"
+    with pytest.raises((DataError, OutputError, SplitError, RecipeError)):
+        trained(kind, out, overwrite=True, **options)
     assert {path.name for path in out.iterdir()} == {"model.onnx", "run.json", "checkpoint.pt", "split.csv"}
 
 

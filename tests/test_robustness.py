@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import crackscope
 from crackscope.cli import main
+from crackscope.cli.robustness import _pixels
 from crackscope.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, OutputError
 from crackscope.reports.robustness_report import FILES, write_robustness
@@ -203,6 +205,14 @@ def test_the_folder_holds_figures_chart_and_samples(
         write_robustness(found, tmp_path / "out")
 
 
+def test_one_label_that_cannot_be_read_is_told(drawn: Path, bundle_file: Path) -> None:
+    index = crackscope.read_patches(drawn)
+    crack, other = (next(p for p in index.patches if p.label == label) for label in ("crack", "uncracked"))
+    gone = index.select([replace(crack, path="crack/gone.jpg"), other])
+    with pytest.raises(DataError, match="robustness, on what can be read, needs both labels; found 0 crack"):
+        crackscope.measure_robustness(gone, bundle_file, n_resamples=0, threads=1)
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *command: Any) -> int:
     monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, command)])
     with pytest.raises(SystemExit) as left:
@@ -252,3 +262,23 @@ def test_a_file_that_cannot_be_read_costs_nobody_else(
     document = json.loads(captured.out)
     assert (document["status"], document["n_patches"], document["n_refused"]) == ("refused", 5, 1)
     assert "the file is empty" in captured.err
+
+
+def test_an_unreadable_crack_that_is_not_judged_costs_no_figures(
+    drawn: Path, bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = crackscope.read_patches(drawn)
+    rows = ["path,label,part", "0.jpg,crack,train"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "0.jpg").write_bytes(b"")
+    for label in ("crack", "uncracked"):
+        one = next(patch for patch in index.patches if patch.label == label)
+        (tmp_path / "data" / f"{label}.jpg").write_bytes(index.files.read(one.path))
+        rows.append(f"{label}.jpg,{label},test")
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(rows))
+    command = ("robustness", tmp_path / "data", "--model", bundle_file, "--out", tmp_path / "out", "--json")
+    assert run(monkeypatch, *command) == 0
+    assert json.loads(capsys.readouterr().out)["n_patches"] == 2
+    assert cv2.imread(str(tmp_path / "out" / "corruptions.png")).std() > 10
+    assert _pixels(crackscope.read_patches(tmp_path / "data"), "0.jpg") is None
+    assert "0.jpg: the file is empty; corruptions.png shows no patch." in capsys.readouterr().err

@@ -124,6 +124,42 @@ def test_a_folds_own_labels_do_not_touch_its_answers() -> None:
         assert not np.array_equal(one[~held], other[~held])
 
 
+def test_a_head_is_not_fitted_to_what_is_rejected() -> None:
+    labels, logits, photos = a_site(n_photos=12, each=10, skill=1.0)
+    rng = np.random.default_rng(3)
+    features = rng.normal(0, 1, (len(labels), 6)).astype(np.float32)
+    features[:, 0] += 4 * labels
+    rejected = rng.random(len(labels)) < 0.3
+    logits[rejected] = -16.0
+    folds = deal_photos(labels, photos, n_left=2)
+    assert folds is not None
+    # Labels of rejected patches are turned about in pairs: the threshold, which counts them, stays.
+    changed = labels.copy()
+    for fold in range(folds.max() + 1):
+        crack, other = (np.flatnonzero(rejected & (folds == fold) & (labels == label)) for label in (1, 0))
+        n = min(len(crack), len(other))
+        changed[crack[:n]], changed[other[:n]] = 0, 1
+    assert (changed != labels).sum() >= 10
+    one, other = (
+        head_margins(given, logits, features, photos, folds, rejected=rejected, **LIMITS) for given in (labels, changed)
+    )
+    np.testing.assert_array_equal(one[~rejected], other[~rejected])
+    np.testing.assert_array_equal(
+        head_margins(labels, logits, features, photos, folds, **LIMITS),
+        head_margins(labels, logits, features, photos, folds, rejected=np.zeros(len(labels), bool), **LIMITS),
+    )
+
+
+def test_where_all_is_rejected_the_head_stays_the_models() -> None:
+    labels, logits, photos = a_site(n_photos=8, each=10)
+    features = np.random.default_rng(1).normal(0, 1, (len(labels), 6)).astype(np.float32)
+    folds = deal_photos(labels, photos, n_left=2)
+    assert folds is not None
+    everything = np.ones(len(labels), bool)
+    margins = head_margins(labels, logits, features, photos, folds, rejected=everything, **LIMITS)
+    np.testing.assert_allclose(margins, threshold_margins(labels, logits, folds, **LIMITS))
+
+
 def test_features_that_tell_more_than_the_model_are_used_and_idle_ones_are_not() -> None:
     labels, logits, photos = a_site(n_photos=16, skill=1.0)
     folds = deal_photos(labels, photos, n_left=2)

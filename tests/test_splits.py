@@ -227,6 +227,18 @@ def test_a_split_by_similarity_leaves_out_what_cannot_be_read(tmp_path):
     assert "crack/cut.jpg" not in parts_of(result)
 
 
+def test_a_photo_whose_first_patch_cannot_be_read_stays_whole():
+    patches = walls(14)
+    first = {i: "the file is empty" for i, patch in enumerate(patches) if patch.path.endswith("-000.jpg")}
+    rows = replace(rows_of_contents(list(range(len(patches)))), refused=first)
+    result = split(index_of(patches), by="similarity", val=0, test=0.3, rows=rows)
+    groups: dict[str, set[str | None]] = {}
+    for patch in result.patches:
+        groups.setdefault(patch.path[:3], set()).add(patch.photo)
+    assert len(result.patches) == 5 * 14
+    assert [len(found) for found in groups.values()] == [1] * 14
+
+
 def bitmap(pixels: np.ndarray) -> bytes:
     import cv2
 

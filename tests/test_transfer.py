@@ -28,7 +28,7 @@ from crackscope.metrics import Estimate
 from crackscope.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.splits import Split
 from crackscope.training import transfer_run
-from crackscope.training.transfer_run import FILES, measure_transfer
+from crackscope.training.transfer_run import FILES, LEAST_PER_LABEL, measure_transfer
 from crackscope.transfer import FIGURES, Transfer, TransferTest
 from crackscope.transfer_sets import draw, n_to_draw, read_photo_list, read_sets
 
@@ -321,6 +321,29 @@ def test_what_two_sets_share_is_marked(walls: list[Path], backbone_file: Path, t
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Some figures are leaky" in page
     assert found.document()["leaky"] is True
+
+
+def test_what_one_set_validates_on_another_does_not_learn_from(
+    walls: list[Path], backbone_file: Path, tmp_path: Path
+) -> None:
+    """A part of one set's photos again, as its own collection: in a training on both they lie on either side."""
+    index = read_patches(walls[0])
+    names = sorted({patch.photo for patch in index.patches})[:7]
+    own = [patch for patch in index.patches if patch.photo in names]
+    twin = replace(index, name="twin", patches=tuple(replace(one, photo=f"twin-{one.photo}") for one in own))
+    options = {**OPTIONS, "per_label": 30, "seeds": (0, 1, 2)}
+    found = measure_transfer([walls[0], walls[1], twin], tmp_path / "out", backbone=backbone_file, **options)
+    both, alone = ([one for one in found.tests if one.source == name] for name in ("all but south", "north"))
+    assert min(one.n_val for one in both) < alone[0].n_val
+
+
+def test_the_least_number_of_patches_is_enough_for_all_sets_but_one(
+    walls: list[Path], backbone_file: Path, tmp_path: Path
+) -> None:
+    options = {**OPTIONS, "per_label": LEAST_PER_LABEL, "seeds": (0,)}
+    west = draw_dataset(tmp_path / "west", n_photos=10, patches_per_photo=6, side_px=48, seed=3).parent
+    found = measure_transfer([*walls, west], tmp_path / "out", backbone=backbone_file, **options)
+    assert {one.n_val for one in found.tests if one.source == "all but east"} == {6}
 
 
 # The folder

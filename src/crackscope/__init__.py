@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crackscope.acceptance import Acceptance, accept
-    from crackscope.auditing import Audit, audit
+    from crackscope.auditing import audit
     from crackscope.bundle import Bundle, read_bundle
     from crackscope.comparison import Comparison, compare
     from crackscope.crack_map import CrackMap, Region
     from crackscope.drawing import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
     from crackscope.evaluation import Evaluation
+    from crackscope.exporting import Export, export
+    from crackscope.findings import Audit
     from crackscope.images import Photo, read_photo
     from crackscope.judging import evaluate, evaluate_photos
     from crackscope.leaks import check_split
     from crackscope.patches import PatchIndex, read_patches
     from crackscope.prediction import Classifier, Prediction, PredictionRow, load
-    from crackscope.quantisation import Export, export
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
     from crackscope.robustness import Robustness, measure_robustness
@@ -35,14 +36,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Acceptance": "acceptance",
-    "Audit": "auditing",
+    "Audit": "findings",
     "Bundle": "bundle",
     "Classifier": "prediction",
     "Comparison": "comparison",
     "CrackMap": "crack_map",
     "CrackscopeError": "errors",
     "Evaluation": "evaluation",
-    "Export": "quantisation",
+    "Export": "exporting",
     "PatchIndex": "patches",
     "Photo": "images",
     "Prediction": "prediction",
@@ -63,7 +64,7 @@ _HOMES = {
     "draw_photo": "drawing",
     "evaluate": "judging",
     "evaluate_photos": "judging",
-    "export": "quantisation",
+    "export": "exporting",
     "load": "prediction",
     "measure_robustness": "robustness",
     "measure_transfer": "training.transfer_run",

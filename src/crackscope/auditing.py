@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from crackscope.bundle import Backbone, default_bundle, read_backbone, read_bund
 from crackscope.cache import Progress, Rows
 from crackscope.errors import BundleError, DataError
 from crackscope.features import extract_features
+from crackscope.findings import KINDS, Audit, Finding
 from crackscope.images import ImageForm
 from crackscope.label_errors import LabelErrors, find_label_errors
 from crackscope.leaks import leaks_in
@@ -27,9 +28,9 @@ from crackscope.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.provenance import count_seen
 from crackscope.quality import NUMBERS, Quality, find_faults, measure_quality
 from crackscope.similarity import connected, duplicate_pairs, fingerprints, look_alike_groups
-from crackscope.splits import Split, apply_split, split_of
+from crackscope.splits import Split, apply_split, is_group, split_of
 
-__all__ = ["KINDS", "Audit", "Finding", "Kind", "audit", "left_out"]
+__all__ = ["audit"]
 
 IntArray = npt.NDArray[np.int64]
 Say = Callable[[str], None]
@@ -38,177 +39,6 @@ _DEFAULT_PATCH_PX = 160
 _USUAL = 0.9  # from this share on, what most files are is what the others should be
 _RARE_LABEL = 0.01  # below this share, even a thousand patches hold too few to learn and to measure with
 _UPRIGHT = 1
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a kind of finding is called, what it means, and what its score counts: the greater, the worse."""
-
-    title: str
-    meaning: str
-    score: str
-
-
-KINDS: dict[str, Kind] = {
-    "contradictory_duplicate": Kind(
-        "Copies with opposite labels",
-        "The same pixels are labelled crack and uncracked: at least one label is wrong, whatever a model says. "
-        "Look, and correct the label; a cleaned index leaves out all of them.",
-        "files",
-    ),
-    "exact_leak": Kind(
-        "Copies across the split",
-        "The same file stands in two parts: what is measured there is memory. "
-        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
-        "1",
-    ),
-    "near_leak": Kind(
-        "Near copies across the split",
-        "The same pixels, re-encoded, resized or flipped, stand in two parts. "
-        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
-        "1",
-    ),
-    "photo_leak": Kind(
-        "Photos on two sides of the split",
-        "Patches of one photo share light and texture, so a model that has seen some knows the others. "
-        "Leaving out single patches does not mend it: rebuild the split.",
-        "patches outside the photo's main part",
-    ),
-    "label_error": Kind(
-        "Labels that are probably wrong",
-        "A model that has seen neither the patch nor its photo is as sure of the other label as it is of patches that "
-        "carry it. Look before you correct: the model errs too, most of all where a crack is faint.",
-        "probability of the other label",
-    ),
-    "unreadable": Kind(
-        "Files that cannot be read",
-        "Missing, empty, cut short, or no image. Training leaves them out; fetch or export them again.",
-        "1",
-    ),
-    "exact_duplicate": Kind(
-        "Copies",
-        "The same file under several names: it counts as often when a model learns, and narrows intervals unduly.",
-        "files",
-    ),
-    "near_duplicate": Kind(
-        "Near copies",
-        "The same pixels, re-encoded, resized or flipped. They must stay on one side of a split, as "
-        "the command split sees to.",
-        "files",
-    ),
-    "low_information": Kind(
-        "Pictures that show nothing",
-        "So little contrast that neither label can be told. A cleaned index leaves them out.",
-        "how far contrast lies below 1 grey level",
-    ),
-    "blurred": Kind(
-        "Blurred",
-        "Softer than the rest of the set, and too soft to show a fine crack.",
-        "robust standard deviations below the median",
-    ),
-    "dark": Kind(
-        "Dark",
-        "Darker than the rest of the set; the brightest pixels lie two stops below white.",
-        "robust standard deviations below the median",
-    ),
-    "overexposed": Kind(
-        "Overexposed",
-        "More than a fifth of the pixels are white: what was there is gone.",
-        "share of white pixels",
-    ),
-    "odd_file": Kind(
-        "Files unlike the rest",
-        "Another size, other samples (grey, CMYK, 16 bits), or an EXIF orientation that other programs may not heed. "
-        "If one label has more of them, a model learns the format in place of the crack.",
-        "oddities",
-    ),
-    "unlabelled": Kind(
-        "Images without a label",
-        "They lie in no folder that names a label, so no command uses them.",
-        "1",
-    ),
-    "rare_label": Kind(
-        "Labels missing or very rare",
-        "Nothing can be learnt, or measured, of a label that hardly occurs.",
-        "share of the other label",
-    ),
-}
-"""Kinds of findings, the gravest first."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        kind: One of `KINDS`.
-        files: Paths in the index; none where it is about the whole set.
-        score: The greater, the worse, within its kind; see `Kind.score`.
-        why: One sentence.
-    """
-
-    kind: str
-    files: tuple[str, ...]
-    score: float
-    why: str
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """What was found.
-
-    Attributes:
-        index: The patches in the order of their paths, with the parts of the split.
-        findings: By kind, the gravest first; within a kind the worst first.
-        facts: Counts of labels, photos, data sets, parts, sizes; medians of quality; what labels were judged with.
-        skipped: Checks that could not be made, and why.
-    """
-
-    index: PatchIndex
-    findings: tuple[Finding, ...]
-    facts: dict[str, Any]
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def counts(self) -> dict[str, int]:
-        """Findings of each kind, the kinds without any included."""
-        found = Counter(finding.kind for finding in self.findings)
-        return {kind: found[kind] for kind in KINDS}
-
-    def document(self) -> dict[str, Any]:
-        """As it is written in JSON."""
-        return {
-            "status": "findings" if self.findings else "clean",
-            "facts": self.facts,
-            "skipped": self.skipped,
-            "counts": self.counts(),
-            "scores": {kind: KINDS[kind].score for kind in KINDS},
-            "left_out": left_out(self),
-            "findings": [vars(finding) | {"files": list(finding.files)} for finding in self.findings],
-        }
-
-
-def left_out(found: Audit) -> dict[str, str]:
-    """Files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
-
-    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none.
-    A photo on two sides of a split is no reason: leaving out single patches does not mend it.
-    """
-    reasons: dict[str, str] = {}
-    of_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-    for finding in found.findings:
-        of_kind[finding.kind].append(finding)
-    for kind in ("unreadable", "low_information", "contradictory_duplicate", "label_error"):
-        for finding in of_kind[kind]:
-            for path in finding.files:
-                reasons.setdefault(path, kind)
-    parts = {patch.path: patch.part for patch in found.index.patches}
-    kept_first = ("test", "val", "train", None)
-    for kind in ("exact_duplicate", "near_duplicate"):
-        for finding in of_kind[kind]:
-            remaining = [path for path in finding.files if path not in reasons]
-            for path in sorted(remaining, key=lambda path: (kept_first.index(parts[path]), path))[1:]:
-                reasons[path] = kind
-    return dict(sorted(reasons.items()))
 
 
 def audit(
@@ -246,7 +76,7 @@ def audit(
     groups = _kept_together(index, prints, pairs)
     refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
     del prints  # 2 kB a patch
-    say(f"judging labels by patches of other {'photos' if index.knows_photos else 'groups that look alike'}")
+    say(f"judging labels by patches of other {'photos' if _knows_photos(index) else 'groups that look alike'}")
     judged = _judge_labels(index, extractor, patch_px, groups, refused, threads, progress)
     copies = _copies(index, digests, connected(len(index), pairs), judged)
     contradictory = {path for one in copies if one.kind == "contradictory_duplicate" for path in one.files}
@@ -293,6 +123,11 @@ def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchInd
     return index.select([named.get(patch.path, replace(patch, part=None)) for patch in index.patches])
 
 
+def _knows_photos(index: PatchIndex) -> bool:
+    """Whether photos are told; a split made by similarity names groups in their place."""
+    return index.knows_photos and not all(is_group(patch.photo or "") for patch in index.patches)
+
+
 def _kept_together(index: PatchIndex, prints: Rows, pairs: IntArray) -> IntArray:
     """What must not be judged by itself, shape (n,): photos with their copies, or groups that look alike."""
     number: dict[str, int] = {}
@@ -300,8 +135,12 @@ def _kept_together(index: PatchIndex, prints: Rows, pairs: IntArray) -> IntArray
     if len(photos) == len(index):
         places = np.array(photos, np.int64)
         return np.asarray(connected(len(number), places[pairs])[places], np.int64)
-    first: dict[str, int] = {}
-    together = [(first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo]
+    first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing
+    together = [
+        (first.setdefault(patch.photo, i), i)
+        for i, patch in enumerate(index.patches)
+        if patch.photo and i not in prints.refused
+    ]
     return look_alike_groups(prints, pairs=pairs, together=np.array(together, np.int64).reshape(-1, 2))
 
 
@@ -385,7 +224,8 @@ def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: IntArray) -> list
     found = []
     sizes = Counter((patch.photo, patch.part) for patch in index.patches)
     for leak in leaks_in(index, digests, pairs):
-        patches = [index.patches[i] for i in leak.places]
+        # Of copies the two that are named: all that hang together are a finding of their own.
+        patches = [index.patches[i] for i in (leak.places if leak.kind == "photo" else leak.places[:2])]
         in_parts = [sizes[patch.photo, patch.part] for patch in patches]
         score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
         found.append(Finding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
@@ -396,7 +236,7 @@ def _label_errors(index: PatchIndex, judged: _Judged) -> list[Finding]:
     if judged.errors is None:
         return []
     found = []
-    others = "other photos" if index.knows_photos else "other groups"
+    others = "other photos" if _knows_photos(index) else "other groups"
     doubts = judged.errors.doubt(_labels(index)[judged.places])
     for at in np.flatnonzero(judged.errors.wrong).tolist():
         patch = index.patches[judged.places[at]]
@@ -475,6 +315,7 @@ def _rare_labels(index: PatchIndex) -> list[Finding]:
 
 def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refused: Mapping[int, str]) -> dict[str, Any]:
     patches_of_photo = Counter(patch.photo for patch in index.patches if patch.photo is not None)
+    knows_photos = _knows_photos(index)
     readable = [i for i in range(len(index)) if i not in refused]
     sizes = Counter(_size((form.height_px, form.width_px)) for form in quality.forms if form is not None)
     modes = Counter(form.mode for form in quality.forms if form is not None)
@@ -487,14 +328,14 @@ def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refuse
         "labels": index.counts(),
         "datasets": _tally(index.patches, lambda patch: patch.dataset),
         "parts": _tally(index.patches, lambda patch: patch.part),
-        "n_photos": len(patches_of_photo) if index.knows_photos else None,
+        "n_photos": len(patches_of_photo) if knows_photos else None,
         "patches_a_photo": (
             [
                 min(patches_of_photo.values()),
                 float(np.median([*patches_of_photo.values()])),
                 max(patches_of_photo.values()),
             ]
-            if index.knows_photos
+            if knows_photos
             else None
         ),
         "sizes": dict(sizes.most_common(10)),

@@ -140,7 +140,9 @@ class RowCache:
         try:
             shards = {int(i): self._opened(self._shards[i]) for i in np.unique(places[:, 0])}
         except OSError as error:
-            raise DataError(f"{error.filename}: this part of the cache is gone. Run it again.") from error
+            raise DataError(
+                f"{error.filename}: this part of the cache cannot be opened ({error.strerror}). Run it again."
+            ) from error
         return MappedRows(shards, places)
 
     def _opened(self, shard: Path | npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -207,14 +209,14 @@ def _load(path: Path) -> npt.NDArray[Any] | None:
 
 
 def _written(path: Path, content: bytes) -> bool:
-    """Write beside, then rename; whether that went well."""
+    """Write beside, then rename; whether it is there."""
     part = path.with_name(f"{path.stem}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         part.replace(path)
     except OSError:
-        return False
+        return _load(path) is not None  # Windows does not replace what another process, with the same rows, has open
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -7,32 +7,38 @@ import io
 import os
 from pathlib import Path, PurePosixPath
 
-from crackscope.auditing import Audit, left_out
-from crackscope.errors import DataError
+from crackscope.errors import DataError, OutputError
+from crackscope.findings import Audit, left_out
 from crackscope.output import require_free, write_text
 from crackscope.patches import PatchIndex
 
 __all__ = ["require_cleanable", "write_clean_index"]
 
+_TABLE = "labels.csv"  # at the top of a folder, or in its only folder: what `read_patches` goes by
 
-def require_cleanable(index: PatchIndex, data: str | Path, out: Path, *, overwrite: bool = False) -> None:
-    """Refuse, before anything is read, a cleaned index that could not be read back.
+
+def require_cleanable(
+    index: PatchIndex, data: str | Path, out: Path, *, split: str | Path | None = None, overwrite: bool = False
+) -> None:
+    """Refuse, before anything is read, a cleaned index that could not be read back, or would replace what was given.
 
     Args:
         index: The patches.
         data: Where they come from: a folder or a table.
         out: The cleaned index.
+        split: The split file, if one was given.
         overwrite: Whether `out` may be replaced.
 
     Raises:
         DataError: If the data lies in an archive, or a name cannot stand in a table.
-        OutputError: If `out` exists and `overwrite` is not said.
+        OutputError: If `out` is the data's own table or the split file, or exists and `overwrite` is not said.
     """
     place = Path(data)
     if out.suffix.lower() != ".csv":
         raise DataError(f"--clean {out}: a table is to be written there. Give it a name that ends in .csv.")
     if not place.is_dir() and place.suffix.lower() != ".csv":
         raise DataError(f"--clean {out}: {place} is an archive, which a table cannot point into. Unpack it first.")
+    _require_not_given(place, split, out)
     require_free(out, overwrite=overwrite)
     start = _from_table_to_data(place, out)
     for path in index.paths:
@@ -60,6 +66,15 @@ def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: b
     writer.writerows((str(start / patch.path), patch.label, patch.photo or "", patch.part or "") for patch in kept)
     write_text(out, text.getvalue(), overwrite=overwrite)
     return len(kept)
+
+
+def _require_not_given(data: Path, split: str | Path | None, out: Path) -> None:
+    """Refuse to replace the table that the data is read by, there already or not, or the split file."""
+    place, root = out.resolve(), data.resolve()
+    if place == root or (place.name == _TABLE and root in place.parents[:2]):
+        raise OutputError(f"--clean {out}: {data} is read by a table of that name. Write the index elsewhere.")
+    if split is not None and place == Path(split).resolve():
+        raise OutputError(f"--clean {out}: that is the split file, which stays. Write the index elsewhere.")
 
 
 def _can_be_listed(path: str) -> bool:

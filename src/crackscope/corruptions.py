@@ -2,8 +2,8 @@
 
 In the manner of ImageNet-C (Hendrycks & Dietterich 2019), for patches of concrete: lengths are shares of the shorter
 side, so that a patch of any size suffers alike. A corruption is random by the pixels and its name alone, so it can be
-repeated. None of them takes a crack away from a patch but `larger`, which crops, and what comes in from outside is
-mirrored.
+repeated. Two can take a crack at the edge away from a patch: `larger`, which crops, and `rotation`, which turns corners
+out of it (at 45 degrees some 17 % of a square). What comes in from outside is mirrored.
 """
 
 from __future__ import annotations

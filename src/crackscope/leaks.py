@@ -6,8 +6,10 @@ refuse a split that has any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,13 @@ import numpy.typing as npt
 from crackscope.cache import Progress, Rows
 from crackscope.errors import SplitError
 from crackscope.patches import PARTS, PatchIndex
-from crackscope.similarity import duplicate_pairs, fingerprints
+from crackscope.similarity import connected, duplicate_pairs, fingerprints
 from crackscope.splits import is_group
 
 __all__ = ["Leak", "Leaks", "check_split", "find_leaks", "leaks_in"]
 
 IntArray = npt.NDArray[np.int64]
+Name = TypeVar("Name", bytes, int)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Leak:
 
     Attributes:
         kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
-        places: In the index: of a pair both; of a photo one patch in each of its parts.
+        places: In the index: of copies all in the two parts, first the two that the sentence names; of a photo one
+            patch in each of its parts.
         sentence: What it is, with the parts, and what to do.
     """
 
@@ -44,8 +48,8 @@ class Leaks:
 
     Attributes:
         photos: Photos (or groups that look alike) with patches in several parts.
-        exact: Pairs of byte-identical files in two parts.
-        near: Pairs of near duplicates in two parts.
+        exact: Copies in two parts, byte-identical files among them; one sentence for all that hang together.
+        near: Near duplicates in two parts, in the same way.
     """
 
     photos: tuple[str, ...] = ()
@@ -96,22 +100,17 @@ def find_leaks(index: PatchIndex, rows: Rows, *, threads: int | None = None) -> 
 
 
 def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: IntArray) -> list[Leak]:
-    """Every leak: photos first, then pairs in their order.
+    """Every leak: photos first, then copies in the order of their patches.
+
+    What copies connect is one thing, pair by pair or by way of others, be they in no part: it leaks once between any
+    two parts.
 
     Args:
         index: Patches with their parts.
         digests: SHA-256 of each file.
         pairs: From `crackscope.similarity.duplicate_pairs`.
     """
-    found = _photos_on_two_sides(index)
-    for a, b in pairs.tolist():
-        one, other = index.patches[a], index.patches[b]
-        if one.part and other.part and one.part != other.part:
-            same = digests[a] == digests[b]
-            sentence = f"{one.path} ({one.part}) and {other.path} ({other.part}) "
-            sentence += "are the same file." if same else "have the same pixels."
-            found.append(Leak("exact" if same else "near", (a, b), sentence))
-    return found
+    return [*_photos_on_two_sides(index), *_copies_on_two_sides(index, digests, pairs)]
 
 
 def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
@@ -124,6 +123,48 @@ def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
         for photo, parts in sorted(sides.items())
         if len(parts) > 1
     ]
+
+
+def _copies_on_two_sides(index: PatchIndex, digests: Sequence[bytes], pairs: IntArray) -> list[Leak]:
+    linked, things = np.unique(pairs).tolist(), connected(len(index), pairs).tolist()
+    of_thing = _by_part(index, linked, things)
+    # Named are two of the same file if there are any, else two that were found alike, else two linked by others.
+    candidates = chain(_across(_by_part(index, linked, digests)), pairs.tolist(), _across(of_thing))
+    named: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for places in candidates:
+        a, b = sorted(places)
+        one, other = index.patches[a].part, index.patches[b].part
+        if one and other and one != other:
+            named.setdefault((things[a], *sorted((one, other))), (a, b))
+    found = []
+    for (thing, *parts), (a, b) in sorted(named.items(), key=lambda item: item[1]):
+        rest = sorted({place for part in parts for place in of_thing[thing][part]} - {a, b})
+        found.append(_leak_of_copies(index, digests, (a, b, *rest)))
+    return found
+
+
+def _by_part(index: PatchIndex, places: Sequence[int], names: Sequence[Name]) -> dict[Name, dict[str, list[int]]]:
+    """Of each name, the places that bear it, by part."""
+    found: dict[Name, dict[str, list[int]]] = {}
+    for place in places:
+        if part := index.patches[place].part:
+            found.setdefault(names[place], {}).setdefault(part, []).append(place)
+    return found
+
+
+def _across(sides: Mapping[Name, Mapping[str, Sequence[int]]]) -> Iterator[list[int]]:
+    """Of each name, the first places in any two parts."""
+    for parts in sides.values():
+        for one, other in combinations(parts.values(), 2):
+            yield [one[0], other[0]]
+
+
+def _leak_of_copies(index: PatchIndex, digests: Sequence[bytes], places: tuple[int, ...]) -> Leak:
+    one, other = index.patches[places[0]], index.patches[places[1]]
+    same = digests[places[0]] == digests[places[1]]
+    what = "are the same file." if same else "have the same pixels."
+    sentence = f"{one.path} ({one.part}) and {other.path} ({other.part}) {what}"
+    return Leak("exact" if same else "near", places, sentence)
 
 
 def _sentence(photo: str, parts: set[str]) -> str:

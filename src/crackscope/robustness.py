@@ -79,6 +79,7 @@ class Robustness:
         n_seen: Patches that the model was trained on, or whose photo was.
         conditions: ``clean`` first, then by corruption and strength.
         refused: (path, reason) of every file that could not be read.
+        sample: Path of the first cracked patch that was judged, to show corruptions on.
     """
 
     dataset: str
@@ -92,6 +93,7 @@ class Robustness:
     n_seen: int
     conditions: tuple[Condition, ...]
     refused: tuple[tuple[str, str], ...] = ()
+    sample: str | None = None
 
     @property
     def clean(self) -> Condition:
@@ -161,7 +163,7 @@ def measure_robustness(
         progress: Called with (done, total).
 
     Raises:
-        DataError: If a label is missing, or no patch can be read.
+        DataError: If a label is missing, or no patch with one can be read.
         SplitError: If the split does not fit the data.
     """
     classifier = model if isinstance(model, Classifier) else load(model, threads=threads)
@@ -174,10 +176,11 @@ def measure_robustness(
     judged, probabilities, rejected, refused = _answers(index, classifier, threads, progress)
     if not judged:
         raise DataError(f"{index.name}: none of {len(refused)} patches can be read; {refused[0][0]}: {refused[0][1]}.")
+    own = index.select(judged)
+    own.require_both_labels("robustness, on what can be read,")
     labels = np.array([patch.label == "crack" for patch in judged], np.int64)
     photos = [patch.photo for patch in judged if patch.photo is not None]
     known = photos if len(photos) == len(judged) else None
-    own = index.select(judged)
     lineage = (*classifier.card.backbone.trained_on, *classifier.card.training_data)
     calibration = classifier.card.patch
     conditions = []
@@ -202,6 +205,7 @@ def measure_robustness(
         n_seen=count_seen(own, fingerprints(own, threads=threads).digests, lineage),
         conditions=tuple(conditions),
         refused=tuple(refused),
+        sample=next(patch.path for patch in judged if patch.label == "crack"),
     )
 
 

@@ -243,7 +243,8 @@ def look_alike_groups(
     Args:
         rows: What `fingerprints` returned.
         seed: Of the clustering.
-        together: More pairs that are one thing, such as patches of one photo; shape (n_pairs, 2).
+        together: More pairs that are one thing, such as patches of one photo; shape (n_pairs, 2). A pair with a
+            refused patch links nothing, so name readable ones.
         pairs: What `duplicate_pairs` returned, where it is already at hand.
         threads: Thread budget for finding duplicates. It changes no group.
 

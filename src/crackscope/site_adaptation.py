@@ -19,6 +19,7 @@ from scipy.special import expit
 
 __all__ = ["deal_photos", "head_margins", "site_threshold", "threshold_margins"]
 
+BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -135,6 +136,7 @@ def head_margins(
     min_recall: float,
     max_false_alarms: float,
     own: float,
+    rejected: BoolArray | None = None,
     seed: int = 0,
 ) -> FloatArray:
     """Answers of a head fitted to the site, of each fold by the head and the threshold of the others.
@@ -155,20 +157,25 @@ def head_margins(
         min_recall: As in `site_threshold`, and so the next two.
         max_false_alarms: In (0, 1).
         own: The model's threshold, as a logit.
+        rejected: (n,) what no head is fitted to, as its answer is given; for the threshold, it keeps its logit.
         seed: Of the dealing inside.
     """
     rows = _rotated(features)
     names = np.asarray(photos)
+    judged = np.ones(len(labels), bool) if rejected is None else ~rejected
     margins = np.empty(len(labels))
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
-        inner = deal_photos(labels[rest], list(names[rest]), seed=seed)
-        assert inner is not None  # two photos of each label are left, and so two folds at least
-        penalty, answered = _chosen(labels[rest], logits[rest], rows[rest], names[rest], inner)
+        learnt, answered = rest & judged, logits.copy()
+        weights, shift = np.zeros(rows.shape[1]), 0.0
+        inner = deal_photos(labels[learnt], list(names[learnt]), seed=seed) if learnt.any() else None
+        if inner is not None:  # else too much is rejected to learn from, and the model stays as it is
+            given = labels[learnt], logits[learnt], rows[learnt]
+            penalty, answered[learnt] = _chosen(*given, names[learnt], inner)
+            weights, shift = _fitted(*given, penalty)
         threshold = site_threshold(
-            labels[rest], answered, min_recall=min_recall, max_false_alarms=max_false_alarms, own=own
+            labels[rest], answered[rest], min_recall=min_recall, max_false_alarms=max_false_alarms, own=own
         )
-        weights, shift = _fitted(labels[rest], logits[rest], rows[rest], penalty)
         margins[held] = logits[held] + rows[held] @ weights + shift - threshold
     return margins
 

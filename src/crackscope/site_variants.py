@@ -126,7 +126,9 @@ def try_variants(
     elif isinstance(features, str):
         why_not["adapted_head"] = features
     else:
-        margins = head_margins(sample.labels, logits, features, groups, folds, seed=seed, **wanted)
+        margins = head_margins(
+            sample.labels, logits, features, groups, folds, rejected=sample.rejected, seed=seed, **wanted
+        )
         tried["adapted_head"] = crossed(margins, folds, None)
     return tried, why_not
 

@@ -151,9 +151,11 @@ def _with_groups(index: PatchIndex, rows: Rows, seed: int, threads: int | None) 
     """The readable patches, with groups that look alike for photos. Photos that are known stay in one group."""
     from crackscope.similarity import look_alike_groups
 
-    first: dict[str, int] = {}
+    first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing
     same_photo = [
-        (first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo is not None
+        (first.setdefault(patch.photo, i), i)
+        for i, patch in enumerate(index.patches)
+        if patch.photo is not None and i not in rows.refused
     ]
     together = np.array(same_photo, np.int64).reshape(-1, 2)
     groups = look_alike_groups(rows, seed=seed, together=together, threads=threads)

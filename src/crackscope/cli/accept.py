@@ -24,7 +24,7 @@ def accept(
         float, typer.Option(min=0, max=1, help="Share of uncracked patches that may be called crack.")
     ] = 0.1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("acceptance"),
-    seed: Annotated[int, typer.Option(help="Of dealing photos to folds and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of dealing photos to folds and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ import typer
 from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
-    from crackscope.auditing import Audit
+    from crackscope.findings import Audit
 
 __all__ = ["audit"]
 
@@ -39,9 +39,9 @@ def audit(
     Example: `crackscope audit patches/ --split split.csv --out audit --clean clean.csv`
     """
     from crackscope.auditing import audit as examine
-    from crackscope.auditing import left_out
     from crackscope.cleaning import require_cleanable, write_clean_index
     from crackscope.errors import OutputError
+    from crackscope.findings import left_out
     from crackscope.output import require_free_folder
     from crackscope.patches import read_patches
     from crackscope.reports.audit_report import FILES, write_audit
@@ -51,7 +51,7 @@ def audit(
         raise OutputError(f"{clean} lies in {out}, which is replaced as a whole. Write the index elsewhere.")
     index = read_patches(data)
     if clean:
-        require_cleanable(index, data, clean, overwrite=overwrite)
+        require_cleanable(index, data, clean, split=split, overwrite=overwrite)
     with progress_bar("reading") as progress:
         found = examine(index, split=split, backbone=backbone, threads=threads, progress=progress, say=say)
     write_audit(found, out, read_image=index.read_pixels, overwrite=overwrite)
@@ -76,7 +76,7 @@ def audit(
 
 
 def _text(found: Audit, out: Path, clean: Path | None, n_kept: int | None) -> str:
-    from crackscope.auditing import KINDS
+    from crackscope.findings import KINDS
 
     lines = [f"{n:8,}  {KINDS[kind].title.lower()}" for kind, n in found.counts().items() if n] or ["nothing found"]
     lines += [f"not checked: {KINDS[kind].title.lower()}: {why}" for kind, why in found.skipped.items()]

@@ -40,7 +40,7 @@ def evaluate(
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap over photos.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap over photos.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

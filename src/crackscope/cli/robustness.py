@@ -10,6 +10,7 @@ import typer
 from crackscope.cli.console import AsJson, Overwrite, Part, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
+    from crackscope.patches import PatchIndex, UInt8Array
     from crackscope.robustness import Robustness
 
 __all__ = ["robustness"]
@@ -22,7 +23,7 @@ def robustness(
     part: Annotated[Part | None, typer.Option(help="train, val or test; test if there are parts.")] = None,
     max_patches: Annotated[int, typer.Option(min=2, help="At most so many, half of them cracked if possible.")] = 1000,
     out: Annotated[Path, typer.Option(help="Folder for figures, chart and samples.")] = Path("robustness"),
-    seed: Annotated[int, typer.Option(help="Of the choice of patches and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of patches and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -53,9 +54,7 @@ def robustness(
             threads=threads,
             progress=progress,
         )
-    unread = {path for path, _ in found.refused}
-    shown = next((p.path for p in index.patches if p.label == "crack" and p.path not in unread), None)
-    write_robustness(found, out, sample=index.read_pixels(shown) if shown else None, overwrite=overwrite)
+    write_robustness(found, out, sample=_pixels(index, found.sample), overwrite=overwrite)
     if found.n_seen:
         say(f"The model was trained on {found.n_seen} of these patches, or their photos: all figures are leaky.")
     for path, why in found.refused[:5]:
@@ -64,6 +63,19 @@ def robustness(
     emit(status | found.document(), as_json=as_json, text=_text(found, out))
     if found.refused:
         raise typer.Exit(3)
+
+
+def _pixels(index: PatchIndex, path: str | None) -> UInt8Array | None:
+    """The patch to show corruptions on; None if it went after it was judged: the figures stand without it."""
+    from crackscope.errors import ImageError, reason_of
+
+    if path is None:
+        return None
+    try:
+        return index.read_pixels(path)
+    except (OSError, KeyError, ValueError, ImageError) as error:
+        say(f"{path}: {reason_of(error)}; corruptions.png shows no patch.")
+        return None
 
 
 def _text(found: Robustness, out: Path) -> str:

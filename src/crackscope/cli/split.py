@@ -26,7 +26,7 @@ def split(
     by: Annotated[Way, typer.Option(help="similarity is for sets whose names do not tell the photo.")] = Way.photo,
     val: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for validation.")] = 0.15,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for the test.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Of the assignment.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the assignment.")] = 0,
     out: Annotated[Path, typer.Option(help="The split file: path,label,photo,part.")] = Path("split.csv"),
     pictures: Annotated[
         Path | None, typer.Option(help="Also write a picture of samples of each class here (.png).")

@@ -103,44 +103,11 @@ def verdicts(found: Acceptance) -> tuple[str, str]:
 
 
 def advice(found: Acceptance) -> list[str]:
-    """What to do now, a sentence or two an item."""
-    items = []
-    rejected = found.evaluation.rejected
-    if rejected.any():
-        n_crack = int(rejected[found.evaluation.labels == 1].sum())
-        why = Counter(reason for reason in found.evaluation.reasons or () if reason is not None)
-        told = " and ".join(f"{n:,} as {reason}" for reason, n in why.most_common())
-        items.append(
-            f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}; {n_crack:,} of them cracked, which "
-            "count as not found. See why first: other photos, taken nearer or held still, may be all that is needed."
-        )
-    if found.leaky:
-        n_seen = found.evaluation.n_seen
-        items.append(
-            f"The model was trained on {_count(n_seen, 'patch')} of this sample, or on their photos, so these figures "
-            "say how well it remembers. Label photos of this site that it has not seen, and test again."
-        )
-    elif found.decision == "go":
-        items.append(
-            "Use the model at its own threshold, on photos taken as these were. Test again when camera, distance, "
-            "surface or model change."
-        )
-    elif found.decision == "no-go":
-        items.append(
-            "Do not use the model here as it is. Requirements that are lowered now need a sample of their own."
-        )
-    elif found.n_more is None:
-        items.append(
-            f"A rate lies so near to what is required that it would take more than "
-            f"{_count(found.most_more, found.unit)}. Decide without the test, or state requirements anew, and label "
-            "another sample for them."
-        )
-    else:
-        items.append(
-            f"Label {_count(found.n_more, found.unit, more=True)}, chosen as these were, and test with all of them "
-            f"together: if the rates stay as measured, the answer is then {found.leads_to} with a probability of about "
-            f"{LIKELY:.0%}. Test once more only: every further look makes a wrong go likelier."
-        )
+    """What to do now, a sentence or two an item; of a leak first, as the page's banner shows the first."""
+    items = [_leak(found)] if found.leaky else []
+    items += _rejections(found)
+    if not found.leaky:
+        items.append(_next_step(found))
     if found.unit == "patch":
         items.append(
             "The photos that the patches come from are not known, so each counts for itself. If a photo has several, "
@@ -149,6 +116,50 @@ def advice(found: Acceptance) -> list[str]:
     if not found.leaky and found.decision != "go":
         items += _remedies(found)
     return items
+
+
+def _leak(found: Acceptance) -> str:
+    n_seen = _count(found.evaluation.n_seen, "patch")
+    return (
+        f"The model was trained on {n_seen} of this sample, or on their photos, so these figures say how well it "
+        "remembers. Label photos of this site that it has not seen, and test again."
+    )
+
+
+def _rejections(found: Acceptance) -> list[str]:
+    """What the gate rejects, if anything."""
+    rejected = found.evaluation.rejected
+    if not rejected.any():
+        return []
+    n_crack = int(rejected[found.evaluation.labels == 1].sum())
+    why = Counter(reason for reason in found.evaluation.reasons or () if reason is not None)
+    told = " and ".join(f"{n:,} as {reason}" for reason, n in why.most_common())
+    return [
+        f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}; {n_crack:,} of them cracked, which "
+        "count as not found. See why first: other photos, taken nearer or held still, may be all that is needed."
+    ]
+
+
+def _next_step(found: Acceptance) -> str:
+    """What follows from the decision."""
+    if found.decision == "go":
+        return (
+            "Use the model at its own threshold, on photos taken as these were. Test again when camera, distance, "
+            "surface or model change."
+        )
+    if found.decision == "no-go":
+        return "Do not use the model here as it is. Requirements that are lowered now need a sample of their own."
+    if found.n_more is None:
+        return (
+            f"A rate lies so near to what is required that it would take more than "
+            f"{_count(found.most_more, found.unit)}. Decide without the test, or state requirements anew, and label "
+            "another sample for them."
+        )
+    return (
+        f"Label {_count(found.n_more, found.unit, more=True)}, chosen as these were, and test with all of them "
+        f"together: if the rates stay as measured, the answer is then {found.leads_to} with a probability of about "
+        f"{LIKELY:.0%}. Test once more only: every further look makes a wrong go likelier."
+    )
 
 
 def _remedies(found: Acceptance) -> list[str]:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 import crackscope
-from crackscope.auditing import KINDS, Audit, Finding, left_out
 from crackscope.errors import CrackscopeError
+from crackscope.findings import KINDS, Audit, Finding, left_out
 from crackscope.output import new_folder, write_text
 from crackscope.reports.contact_sheet import fit_square
 from crackscope.reports.page import data_uri, environment, picture_bytes

@@ -108,7 +108,7 @@ def view_of(
     whole = back @ matrix @ to_middle
     warped = cv2.warpAffine(pixels, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     seen = _from_elsewhere(np.asarray(warped, np.uint8), augmentation, rng, may_near=not cracked)
-    if not cracked and rng.random() < augmentation.drawn_cracks:
+    if augmentation.drawn_cracks and not cracked and rng.random() < augmentation.drawn_cracks:
         seen, cracked = draw_crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
     return _in_other_light(seen, augmentation, rng), cracked
 

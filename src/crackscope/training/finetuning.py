@@ -79,6 +79,8 @@ class Trainer:
         on_epoch: Callable[[Epoch], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
+        if tail is not None and recipe.finetuning is not None:
+            _require_layers(tail, recipe.finetuning)
         self.recipe, self.tail, self.head, self.material = recipe, tail, head, material
         self.seed, self.checkpoint, self.identity = seed, checkpoint, identity
         self.on_epoch, self.report = on_epoch, progress
@@ -111,7 +113,7 @@ class Trainer:
             RecipeError: If it belongs to another training, or is damaged.
         """
         self._loaded = self._load()
-        self.seconds_before = self.seconds
+        self.seconds_before = self._at.seconds
         return len(self._at.history)
 
     def run(self) -> None:
@@ -166,13 +168,7 @@ class Trainer:
         settings = self.recipe.finetuning
         assert settings is not None
         self.tail.requires_grad_(True)
-        layers = _layers(next(iter(self.tail.blocks.values())))
-        if settings.frozen_layers > len(layers):
-            raise RecipeError(
-                f"finetuning.frozen_layers is {settings.frozen_layers}, and block {settings.from_block} has "
-                f"{len(layers)} layers with weights. Give at most that many, or a later finetuning.from_block."
-            )
-        for layer in layers[: settings.frozen_layers]:
+        for layer in _layers(next(iter(self.tail.blocks.values())))[: settings.frozen_layers]:
             layer.requires_grad_(False)
         return nn.ModuleDict({"tail": self.tail, "head": self.head})
 
@@ -384,6 +380,15 @@ def _cpu_flags() -> str:
 
 def _copied(module: nn.Module) -> State:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _require_layers(tail: FeatureMap, settings: Finetuning) -> None:
+    n_layers = len(_layers(next(iter(tail.blocks.values()))))
+    if settings.frozen_layers > n_layers:
+        raise RecipeError(
+            f"finetuning.frozen_layers is {settings.frozen_layers}, and block {settings.from_block} has {n_layers} "
+            "layers with weights. Give at most that many, or a later finetuning.from_block."
+        )
 
 
 def _layers(block: nn.Module) -> list[nn.Module]:

@@ -7,6 +7,7 @@ composed into a bundle. The same patches, split and versions give the same bytes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,7 @@ def train_head(
     patch_px: int = 160,
     seed: int = 0,
     n_leaks: int = 0,
+    on_disk: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> HeadRun:
@@ -73,24 +75,25 @@ def train_head(
         patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
         seed: Of the bootstrap over photos; fitting itself is deterministic.
         n_leaks: Leaks of the split, for the card and the figures.
+        on_disk: Whether features are cached.
         threads: Thread budget.
         progress: Called as features are computed.
 
     Raises:
-        DataError: If ``train`` or ``val`` lacks a label, or no patch can be read.
+        DataError: If ``train`` or ``val`` lacks a label, or lacks it among what can be read.
     """
     for part in ("train", "val"):
         _part(index, part).require_both_labels(f"part {part}")
     used = index.select([patch for patch in index.patches if patch.part in ("train", "val")])
-    rows = extract_features(used, backbone, patch_px=patch_px, threads=threads, progress=progress)
-    train, val = _rows_in(used, rows, "train"), _rows_in(used, rows, "val")
-    if not len(train) or not len(val):
-        raise DataError(f"{index.name}: no readable patch in train or val. First reason: {_first_reason(rows)}.")
-    labels = np.array([patch.label == "crack" for patch in used.patches], np.int64)
-    head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
+    common: dict[str, Any] = {"on_disk": on_disk, "threads": threads, "progress": progress}
+    rows = extract_features(used, backbone, patch_px=patch_px, **common)
     refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
     kept = [i for i in range(len(used)) if i not in rows.refused]
     readable = used.select([used.patches[i] for i in kept])
+    _require_readable(readable, rows)
+    train, val = _rows_in(used, rows, "train"), _rows_in(used, rows, "val")
+    labels = np.array([patch.label == "crack" for patch in used.patches], np.int64)
+    head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
     card, evaluation = calibrated_card(
         readable,
         [rows.digests[i] for i in kept],
@@ -104,7 +107,7 @@ def train_head(
         refused=refused,
         seed=seed,
     )
-    card, plane, no_gate = gated(card, gate_of(readable, backbone, card, threads=threads, progress=progress))
+    card, plane, no_gate = gated(card, gate_of(readable, backbone, card, **common))
     model = compose(backbone, Head(head.weight, head.bias, card.patch.temperature), card, plane)
     return HeadRun(model, penalty, evaluation, refused, rows.n_computed, no_gate)
 
@@ -118,8 +121,14 @@ def _rows_in(index: PatchIndex, rows: Rows, part: str) -> IntArray:
     return np.array(places, np.int64)
 
 
-def _first_reason(rows: Rows) -> str:
-    return next(iter(rows.refused.values()), "the part is empty")
+def _require_readable(index: PatchIndex, rows: Rows) -> None:
+    """Both labels in both parts, of what could be read."""
+    for part in ("train", "val"):
+        try:
+            _part(index, part).require_both_labels(f"part {part}")
+        except DataError as error:
+            reason = next(iter(rows.refused.values()), "the part is empty")
+            raise DataError(f"{error} {len(rows.refused)} files were refused, the first because: {reason}.") from error
 
 
 def _fit(train: FloatArray, train_labels: IntArray, val: FloatArray, val_labels: IntArray) -> tuple[Head, float]:

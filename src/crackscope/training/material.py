@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 
 from crackscope.bundle import Backbone, graph_digest
-from crackscope.cache import Progress, RowCache, cache_folder, compute_rows, rows_of
-from crackscope.errors import ImageError, OutputError, reason_of
+from crackscope.cache import Progress, RowCache, Rows, cache_folder, compute_rows, rows_of
+from crackscope.errors import DataError, ImageError, OutputError, reason_of
 from crackscope.features import extract_features
 from crackscope.graphs import make_model
 from crackscope.images import image_size
@@ -47,7 +47,7 @@ class AnyRows(Protocol):
         """Rows of several places."""
 
 
-_VERSION = "activations-1"
+_VERSION = "activations-2"
 _LARGEST_HALF = 65504.0
 _MOST_VIEWS = 1000  # that are looked for on the disk
 _SPARE_BYTES = 2**30  # left free on the disk, beside what the cache will take
@@ -273,14 +273,15 @@ class Material:
         reader, threads, progress = self.reader, self.threads, self.progress
         if self._plain_features(view):
             assert reader.trunk is not None
-            return extract_features(
+            rows = extract_features(
                 index,
                 reader.trunk,
                 patch_px=reader.patch_px,
                 on_disk=self.on_disk,
                 threads=threads,
                 progress=progress,
-            ).values
+            )
+            return _require_all(rows, index).values
 
         def compute(images: Sequence[UInt8Array]) -> AnyArray:
             rows, labels = reader.rows(images, [view] * len(images), cracked=[cracked] * len(images))
@@ -289,8 +290,9 @@ class Material:
 
         cache = reader.cache(view, cracked=cracked)
         if reader.output == "features":
-            return rows_of(index, cache, compute, threads=threads, progress=progress).values
-        return cache.mapped(compute_rows(index, cache, compute, threads=threads, progress=progress).digests)
+            return _require_all(rows_of(index, cache, compute, threads=threads, progress=progress), index).values
+        computed = compute_rows(index, cache, compute, threads=threads, progress=progress)
+        return cache.mapped(_require_all(computed, index).digests)
 
     def _plain_features(self, view: int) -> bool:
         """Whether rows are features of patches as they are, whose cache every recipe shares."""
@@ -313,6 +315,13 @@ class Material:
         if self.reader.trunk is None:
             return to_planes(values, *self.normalise), targets
         return (values.permute(0, 3, 1, 2).float() if values.ndim == 4 else values.float()), targets
+
+
+def _require_all(rows: Rows, index: PatchIndex) -> Rows:
+    """The rows, unless a patch that could be read when the run began cannot be read any more."""
+    for i, reason in rows.refused.items():
+        raise DataError(f"{index.patches[i].path}: {reason}, though it could be read before. Go on with --resume.")
+    return rows
 
 
 class _RowsByLabel:

@@ -153,7 +153,6 @@ def run_recipe(
     used, digests, refused = _usable(index, setting)
     network = _build(recipe)
     tail = network.blocks.cut(recipe.first_block)[1] if recipe.finetuning else None
-    begin()
     materials = _Materials(used, network.card, setting)
     trainer = Trainer(
         recipe,
@@ -165,6 +164,8 @@ def run_recipe(
         identity=_identity(used, digests, setting),
         progress=progress,
     )
+    materials.require_space()
+    begin()
     n_epochs_before = trainer.restore()  # refuses another training before anything is written
     write_split(split, folder / "split.csv", overwrite=True)
     with RunRecord(folder, recipe, n_epochs_before=n_epochs_before, say=say) as record:
@@ -228,13 +229,29 @@ class _Materials:
         """The material of a phase; what the cache will take is said before it is written."""
         if phase not in self._made:
             self._made.clear()
-            self._made[phase] = self._make(phase)
+            material = self._made[phase] = self._make(phase)
+            if material.on_disk:
+                size = math.ceil(material.bytes_needed(self._n_views(phase)) / 1e6)
+                self.setting.say(
+                    f"{phase}: what is frozen runs once, and takes at most {size:,} MB in {cache_folder()}"
+                )
+                material.require_space(self._n_views(phase))
         return self._made[phase]
+
+    def require_space(self) -> None:
+        """Refuse a run if the disk has no room for what any of its phases caches."""
+        for phase, _ in self.setting.recipe.phases:
+            self._make(phase).require_space(self._n_views(phase))
+
+    def _n_views(self, phase: str) -> int:
+        recipe = self.setting.recipe
+        shown = recipe.augmentation
+        return shown.views + 1 if shown and shown.views else dict(recipe.phases)[phase].epochs
 
     def _make(self, phase: str) -> Material:
         setting = self.setting
         recipe = setting.recipe
-        material = Material(
+        return Material(
             self.used,
             Reader(
                 _frozen_part(recipe, phase),
@@ -247,13 +264,6 @@ class _Materials:
             progress=setting.progress,
             normalise=self.normalise,
         )
-        if material.on_disk:
-            shown = recipe.augmentation
-            n_views = shown.views + 1 if shown and shown.views else dict(recipe.phases)[phase].epochs
-            size = math.ceil(material.bytes_needed(n_views) / 1e6)
-            setting.say(f"{phase}: what is frozen runs once, and takes at most {size:,} MB in {cache_folder()}")
-            material.require_space(n_views)
-        return material
 
 
 def _frozen_part(recipe: Recipe, phase: str) -> Backbone | None:

@@ -212,19 +212,32 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     return changed(_checked({"name": name, **document}, name), changes)
 
 
-def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """A recipe with some settings changed, see `read_recipe`.
+def changed(recipe: Recipe, changes: Sequence[str] | Mapping[str, Any]) -> Recipe:
+    """A recipe with some settings changed.
+
+    Args:
+        recipe: The recipe.
+        changes: Each ``key=value``, see `read_recipe`; or values by dotted key.
 
     Raises:
         RecipeError: If a key is unknown, or a value does not fit.
+
+    Example:
+        >>> plateau = {"factor": 0.5, "patience": 2}
+        >>> changed(read_recipe("resnet101"), {"frozen.reduce_on_plateau": plateau}).frozen.reduce_on_plateau.patience
+        2
     """
     document = recipe.model_dump(mode="json")
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {change}: no value. Write it as key=value, for example frozen.epochs=5.")
-        _put(document, key.strip(), _value(value.strip()), change)
+    for key, value in changes.items() if isinstance(changes, Mapping) else map(_read_change, changes):
+        _put(document, key, value, f"{key}={value}")
     return _checked(document, recipe.name)
+
+
+def _read_change(change: str) -> tuple[str, Any]:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {change}: no value. Write it as key=value, for example frozen.epochs=5.")
+    return key.strip(), _value(value.strip())
 
 
 def _folder() -> Any:

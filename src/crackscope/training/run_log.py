@@ -25,13 +25,7 @@ from crackscope.training.layers import Layer, write_layers
 from crackscope.training.recipes import Recipe
 from crackscope.training.tensorboard import RunLog
 
-__all__ = ["RECORDS", "RunRecord"]
-
-RECORDS = (
-    *("evaluation", "history.csv", "history.png", "layers.csv", "metrics.json"),
-    *("tensorboard", "test_batch.png", "views.png"),
-)
-"""Files and folders that a `RunRecord` writes."""
+__all__ = ["RunRecord"]
 
 _N_SAMPLES = 16
 _N_VIEWED, _N_VIEWS = 4, 6
@@ -71,10 +65,12 @@ class RunRecord:
         sample = [training[i] for i in chosen.tolist()]
         pixels = [square(index.read_pixels(patch.path)) for patch in sample]
         self._log.sample_patches(pixels, [patch.label for patch in sample])
-        if self.recipe.augmentation is not None:
+        settings = self.recipe.augmentation
+        if settings is not None:
             first = pixels[:_N_VIEWED]
             views = [
-                [view_of(patch, self.recipe.augmentation, view=i)[0] for i in range(1, _N_VIEWS + 1)] for patch in first
+                [view_of(own, settings, view=i, cracked=patch.label == "crack")[0] for i in range(1, _N_VIEWS + 1)]
+                for own, patch in zip(first, sample, strict=False)
             ]
             self._log.augmented_views(first[0], views[0])
             write_augmented_views(first, views, self.folder / "views.png", overwrite=True)

@@ -89,7 +89,8 @@ def train(
         data: Labelled patches, see `crackscope.patches.read_patches`.
         out: The run folder.
         recipe: ``head``, one of `crackscope.training.recipes.recipe_names`, or a recipe of your own.
-        changes: Settings of the recipe to change: ``{"finetuning.epochs": 5}``, or each ``key=value``.
+        changes: Settings of the recipe to change: ``{"finetuning.epochs": 5}`` (None takes one away), or each
+            ``key=value``.
         split: A split, or its file; left out, the parts that the data itself names.
         backbone: A model folder or a hub id, for ``head`` also a bundle; left out, the recipe's own (for ``head`` the
             default bundle).
@@ -129,7 +130,7 @@ def train(
         "git": _git_state(),
     }
     if settings is None:
-        options: dict[str, Any] = {"n_leaks": len(leaks), "threads": threads, "progress": progress}
+        options: dict[str, Any] = {"n_leaks": len(leaks), "on_disk": cache, "threads": threads, "progress": progress}
         return _train_head(
             folder, parts, assigned, backbone, patch_px, common, overwrite=overwrite, seed=seed, **options
         )
@@ -170,18 +171,14 @@ def _settings(
     recipe: str | Recipe, changes: Sequence[str] | Mapping[str, Any], backbone: str | Path | None, patch_px: int | None
 ) -> Recipe | None:
     """The resolved recipe; None for ``head``, which knows no settings but the backbone and its size."""
-    if isinstance(changes, Mapping):
-        changes = [f"{key}={'none' if value is None else json.dumps(value)}" for key, value in changes.items()]
-    elif isinstance(changes, str):
-        changes = [changes]
+    changes = [changes] if isinstance(changes, str) else changes
     if recipe == HEAD:
-        if changes:
-            raise RecipeError(f"--set {changes[0]}: the recipe 'head' has no settings. Choose another with --recipe.")
+        for first in changes:
+            raise RecipeError(f"--set {first}: the recipe 'head' has no settings. Choose another with --recipe.")
         return None
+    own = {"backbone": str(backbone) if backbone is not None else None, "patch_px": patch_px}
     chosen = read_recipe(recipe) if isinstance(recipe, str) else recipe
-    own = [f"backbone={json.dumps(str(backbone), ensure_ascii=False)}"] if backbone is not None else []
-    own += [f"patch_px={patch_px}"] if patch_px is not None else []
-    return changed(chosen, [*own, *changes])
+    return changed(changed(chosen, {key: value for key, value in own.items() if value is not None}), changes)
 
 
 def _require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:

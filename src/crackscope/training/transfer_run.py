@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from crackscope.joined import join_indexes, set_of
 from crackscope.judging import judge
 from crackscope.leaks import leaks_in
 from crackscope.output import require_free_folder, resumable_folder, write_text
-from crackscope.patches import PatchIndex, content_digest
+from crackscope.patches import PARTS, PatchIndex, content_digest
 from crackscope.prediction import load
 from crackscope.reports.transfer_report import REPORT_FILES, write_transfer_report
 from crackscope.similarity import duplicate_pairs, fingerprints
@@ -67,11 +68,12 @@ class _Drawn:
     parts: dict[str, Split]  # of each whole set
     n_per_label: dict[str, dict[str, int]]  # by set and part
     leaks: tuple[tuple[str, str], ...]  # path of a training or validation patch, and of a test patch
+    shared: tuple[tuple[str, str], ...]  # path of a validation patch of one set, and of a training patch of another
 
     def training_index(self, training: _Training) -> PatchIndex:
         """What a training learns from and is validated on: of several sets an equal share each, as much as of one."""
         share = {
-            part: max(self.n_per_label[name][part] for name in training.sets) // len(training.sets)
+            part: max(1, max(self.n_per_label[name][part] for name in training.sets) // len(training.sets))
             for part in ("train", "val")
         }
         chosen: set[str] = set()
@@ -79,7 +81,10 @@ class _Drawn:
             n_per_label = {part: min(n, self.n_per_label[name][part]) for part, n in share.items()}
             mine = draw(self.parts[name], n_per_label, seed=training.seed)
             chosen.update(f"{name}/{patch.path}" for patch in mine.patches)
+        chosen -= {val for val, trained in self.shared if trained in chosen}  # what was learnt validates nothing
         patches = [patch for patch in self.index.patches if patch.path in chosen]
+        learnt = {patch.photo for patch in patches if patch.part == "train"} - {None}
+        patches = [patch for patch in patches if patch.part == "train" or patch.photo not in learnt]
         return replace(self.index.select(patches), name=training.source)
 
     def test_index(self, target: str) -> PatchIndex:
@@ -239,11 +244,12 @@ def _drawn(
     )
     rows = fingerprints(index, threads=threads, progress=progress)
     leaks: list[tuple[str, str]] = []
+    shared: list[tuple[str, str]] = []
     for leak in leaks_in(index, rows.digests, duplicate_pairs(rows, threads=threads)):
-        tested = [index.paths[i] for i in leak.places if index.patches[i].part == "test"]
-        trained = [index.paths[i] for i in leak.places if index.patches[i].part != "test"]
-        leaks += [(path, test) for path in trained for test in tested]
-    return _Drawn(index, parts, numbers, tuple(leaks))
+        train, val, test = ([index.paths[i] for i in leak.places if index.patches[i].part == part] for part in PARTS)
+        leaks += product([*train, *val], test)
+        shared += product(val, train)
+    return _Drawn(index, parts, numbers, tuple(leaks), tuple(shared))
 
 
 def _train_and_test(
