@@ -25,7 +25,7 @@ from crackscope.graphs import OUTPUTS
 from crackscope.prediction import Classifier, open_session
 from crackscope.quantisation import match_temperature, quantise
 from crackscope.scanning import Scanner
-from crackscope.splits import split, write_split
+from crackscope.splits import split
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,6 @@ def exact(bundle_file: Path) -> Bundle:
 @pytest.fixture(scope="module")
 def rounded(exact: Bundle, patches: list[Any]) -> Bundle:
     return quantise(exact, patches)
-
-
-@pytest.fixture(scope="module")
-def split_file(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("split") / "split.csv"
-    write_split(split(crackscope.read_patches(drawn), val=0.25, test=0.25), path)
-    return path
 
 
 def graph_of(bundle: Bundle) -> onnx.GraphProto:
@@ -164,10 +157,11 @@ def test_convolutions_that_share_a_bias_are_corrected_apart(tmp_path: Path, patc
     assert np.abs(old - new).mean() < 0.05 * old.std() + 0.01
 
 
-def test_an_int8_bundle_serves_as_a_backbone(rounded: Bundle, drawn: Path, split_file: Path, tmp_path: Path) -> None:
+def test_an_int8_bundle_serves_as_a_backbone(rounded: Bundle, drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "int8.onnx").write_bytes(rounded.content)
     assert read_backbone(tmp_path / "int8.onnx").card.sha256 == rounded.card.backbone.sha256
-    done = crackscope.train(drawn, tmp_path / "run", split=split_file, backbone=str(tmp_path / "int8.onnx"))
+    parts = split(crackscope.read_patches(drawn), val=0.25, test=0.25)
+    done = crackscope.train(drawn, tmp_path / "run", split=parts, backbone=str(tmp_path / "int8.onnx"))
     trained = read_bundle(done.folder / "model.onnx")
     assert trained.card.patch_px == 64
     assert trained.card.precision == "int8"

@@ -337,6 +337,30 @@ def test_what_one_set_validates_on_another_does_not_learn_from(
     assert min(one.n_val for one in both) < alone[0].n_val
 
 
+def test_a_photo_that_two_sets_share_is_not_learnt_and_validated_on() -> None:
+    """Published photos keep their names, so two collections of them may hold other patches of one."""
+    where = {"a": {"D-1": "train", "D-2": "val", "D-3": "val"}, "b": {"D-2": "train", "D-1": "val"}}
+    sets = {
+        name: tuple(
+            Patch(path=f"{photo}-{label}.jpg", label=label, dataset="sdnet2018-D", photo=photo, part=part)
+            for photo, part in photos.items()
+            for label in LABELS
+        )
+        for name, photos in where.items()
+    }
+    joined = [replace(patch, path=f"{name}/{patch.path}") for name, patches in sets.items() for patch in patches]
+    drawn = transfer_run._Drawn(
+        PatchIndex("both", tuple(joined), None),  # type: ignore[arg-type]
+        {name: Split(patches, "photo") for name, patches in sets.items()},
+        {name: {"train": 2, "val": 4} for name in sets},
+        (),
+        (),
+    )
+    index = drawn.training_index(transfer_run._Training("all but c", ("a", "b"), 0))
+    photos = {part: {patch.photo for patch in index.patches if patch.part == part} for part in PARTS}
+    assert photos == {"train": {"D-1", "D-2"}, "val": {"D-3"}, "test": set()}
+
+
 def test_the_least_number_of_patches_is_enough_for_all_sets_but_one(
     walls: list[Path], backbone_file: Path, tmp_path: Path
 ) -> None:
