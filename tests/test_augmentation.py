@@ -338,3 +338,34 @@ def test_other_light_changes_no_shape_and_dims_or_brightens() -> None:
 def test_widths_of_drawn_cracks_are_checked(widths: tuple[float, float]) -> None:
     with pytest.raises(ValidationError, match="two widths above 0, the smaller one first"):
         Augmentation(drawn_cracks=0.5, drawn_widths_px=widths)
+
+
+# Worse photographs, and what is no crack
+
+
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(noise=20), Augmentation(jpeg=0.9), Augmentation(motion=0.2), Augmentation(marks=0.9)]
+)
+def test_what_a_camera_or_a_pen_does_changes_some_views_and_no_label(augmentation: Augmentation) -> None:
+    pixels = draw_patch(3, side_px=96, crack=False).pixels
+    changed = 0
+    for view in range(1, 81):
+        seen, cracked = labelled_view_of(pixels, augmentation, view=view)
+        assert not cracked
+        assert seen.shape == pixels.shape
+        assert seen.dtype == np.uint8
+        assert np.array_equal(seen, labelled_view_of(pixels, augmentation, view=view)[0])
+        assert labelled_view_of(pixels, augmentation, view=view, cracked=True)[1]
+        changed += not np.array_equal(seen, pixels)
+    assert changed >= 2
+    assert (changed <= 20) == bool(augmentation.motion)
+
+
+def test_noise_is_no_greater_than_said_and_motion_blurs() -> None:
+    pixels = np.full((64, 64, 3), 128, np.uint8)
+    spreads = [labelled_view_of(pixels, Augmentation(noise=10), view=view)[0].std() for view in VIEWS]
+    assert 5 < max(spreads) < 10.5
+    sharp = noise(64)
+    shaken = [labelled_view_of(sharp, Augmentation(motion=0.3), view=view)[0].std() for view in VIEWS]
+    assert max(shaken) == pytest.approx(sharp.std())
+    assert min(shaken) < 0.6 * sharp.std()

@@ -17,7 +17,7 @@ NEEDS_TORCH = {
     f"training/{name}.py"
     for name in (
         *("averaging", "backbones", "export", "finetuning", "layers", "material", "network"),
-        *("recipe_run", "scratch_cnn", "tensorboard", "translation"),
+        *("crops", "recipe_run", "scratch_cnn", "tensorboard", "translation"),
     )
 }
 """What only the extra `train` can run; `run_log` needs them too, through `tensorboard` and `layers`."""

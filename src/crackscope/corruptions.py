@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CORRUPTIONS", "STRENGTHS", "corrupt"]
+__all__ = ["CORRUPTIONS", "STRENGTHS", "corrupt", "motion_blur"]
 
 UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
@@ -53,16 +53,14 @@ def corrupt(pixels: UInt8Array, corruption: str, strength: int) -> UInt8Array:
     return apply(pixels, values[strength - 1], np.random.default_rng(seed))
 
 
-def _levels(values: npt.NDArray[np.floating]) -> UInt8Array:
-    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+def motion_blur(pixels: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
+    """The camera moves in a straight line while it sees: a kernel of that length, in any direction.
 
-
-def _side(pixels: UInt8Array) -> int:
-    return int(min(pixels.shape[:2]))
-
-
-def _motion_blur(pixels: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
-    """The camera moves in a straight line while it sees: a kernel of that length, in any direction."""
+    Args:
+        pixels: RGB, uint8, shape (H, W, 3).
+        share: Length, as a share of the shorter side; at least 2 pixels.
+        rng: Decides the direction.
+    """
     length = max(2.0, share * _side(pixels))
     size = 2 * int(np.ceil(length / 2)) + 1
     angle = rng.uniform(0, np.pi)
@@ -71,6 +69,14 @@ def _motion_blur(pixels: UInt8Array, share: float, rng: np.random.Generator) -> 
     distance = along * np.sin(angle) - across * np.cos(angle)
     kernel = np.clip(1 - np.abs(distance), 0, 1) * np.clip(length / 2 + 0.5 - np.abs(position), 0, 1)
     return np.asarray(cv2.filter2D(pixels, -1, kernel / kernel.sum(), borderType=_MIRRORED), np.uint8)
+
+
+def _levels(values: npt.NDArray[np.floating]) -> UInt8Array:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+def _side(pixels: UInt8Array) -> int:
+    return int(min(pixels.shape[:2]))
 
 
 def _defocus(pixels: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
@@ -143,7 +149,7 @@ def _rotated(pixels: UInt8Array, degrees: float, rng: np.random.Generator) -> UI
 Apply = Callable[[UInt8Array, float, np.random.Generator], UInt8Array]
 
 CORRUPTIONS: dict[str, tuple[tuple[float, ...], Apply]] = {
-    "motion_blur": ((0.02, 0.035, 0.055, 0.08, 0.12), _motion_blur),  # length, share of the side
+    "motion_blur": ((0.02, 0.035, 0.055, 0.08, 0.12), motion_blur),  # length, share of the side
     "defocus": ((0.006, 0.01, 0.016, 0.025, 0.04), _defocus),  # radius, share of the side
     "noise": ((6, 12, 20, 32, 48), _noise),  # standard deviation in grey levels
     "jpeg": ((50, 30, 18, 10, 6), _jpeg),  # quality

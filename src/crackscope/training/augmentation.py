@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from crackscope.drawing import draw_crack_over
+from crackscope.corruptions import motion_blur
+from crackscope.drawn_lines import crack_over, mark_over
 
-__all__ = ["Augmentation", "augment_patch", "square", "view_of"]
+__all__ = ["Augmentation", "augment_patch", "in_other_light", "square", "view_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -36,6 +37,10 @@ class Augmentation(BaseModel):
         drawn_widths_px: Typical width of a drawn crack, from and to, in pixels of the patch.
         light: How far brightness, contrast and colour may change; 1 is much.
         blur_px: Standard deviation of the blur of four views in ten, at most.
+        motion: Length of the motion blur of one view in ten, at most, as a share of the side.
+        noise: Standard deviation of the noise of half of the views, at most, in grey levels.
+        jpeg: Share of the views that are encoded anew, at a quality of 30 to 90.
+        marks: Share of the views on which a stroke of pen or chalk, or the shadow of a wire is drawn: no crack.
         flip_horizontal: Left and right change places, in half of the views.
         flip_vertical: Top and bottom, in half of the views.
         rotation_degrees: At most so far, either way.
@@ -60,6 +65,10 @@ class Augmentation(BaseModel):
     drawn_widths_px: tuple[float, float] = (0.7, 20)
     light: float = Field(default=0, ge=0, le=1)
     blur_px: float = Field(default=0, ge=0, le=10)
+    motion: float = Field(default=0, ge=0, le=0.5)
+    noise: float = Field(default=0, ge=0, le=100)
+    jpeg: float = Field(default=0, ge=0, lt=1)
+    marks: float = Field(default=0, ge=0, lt=1)
 
     @field_validator("drawn_widths_px")
     @classmethod
@@ -108,9 +117,11 @@ def view_of(
     whole = back @ matrix @ to_middle
     warped = cv2.warpAffine(pixels, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     seen = _from_elsewhere(np.asarray(warped, np.uint8), augmentation, rng, may_near=not cracked)
+    if augmentation.marks and rng.random() < augmentation.marks:
+        seen = mark_over(seen, rng)
     if augmentation.drawn_cracks and not cracked and rng.random() < augmentation.drawn_cracks:
-        seen, cracked = draw_crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
-    return _in_other_light(seen, augmentation, rng), cracked
+        (seen, _), cracked = crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
+    return in_other_light(seen, augmentation, rng), cracked
 
 
 def _from_elsewhere(
@@ -134,8 +145,14 @@ def _from_elsewhere(
     return pixels
 
 
-def _in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
-    """Brighter or darker, with more or less contrast, in another tint, out of focus."""
+def in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
+    """Brighter or darker, with more or less contrast, in another tint, out of focus, shaken, noisy, encoded anew.
+
+    Args:
+        pixels: Array of shape (H, W, 3), uint8, RGB.
+        augmentation: How far it may go.
+        rng: The rest follows from its state.
+    """
     if augmentation.light:
         reach = augmentation.light
         levels = pixels.astype(np.float32) * (1 + reach * rng.uniform(-0.1, 0.1, 3).astype(np.float32))
@@ -144,6 +161,14 @@ def _in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.rand
         pixels = np.clip((levels - mean) * contrast + mean * brightness, 0, 255).astype(np.uint8)
     if augmentation.blur_px and rng.random() < 0.4:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1) * augmentation.blur_px), np.uint8)
+    if augmentation.motion and rng.random() < 0.1:
+        pixels = motion_blur(pixels, rng.uniform(0.2, 1) * augmentation.motion, rng)
+    if augmentation.noise and rng.random() < 0.5:
+        grain = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0, augmentation.noise))
+        pixels = np.clip(pixels + grain + 0.5, 0, 255).astype(np.uint8)
+    if augmentation.jpeg and rng.random() < augmentation.jpeg:
+        encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))])[1]
+        pixels = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
     return pixels
 
 
