@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,8 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crackscope import cache as cache_module
-from crackscope.cache import RowCache, cache_folder, rows_of
-from crackscope.errors import DataError, OutputError
+from crackscope.cache import RowCache, RowKind, Rows, cache_folder, compute_rows
+from crackscope.cache import rows_of as rows_of_kind
+from crackscope.errors import DataError, ImageError, OutputError
+from crackscope.images import decode_photo
 from crackscope.patches import Patch, PatchIndex, content_digest
 
 WIDTH = 5
@@ -47,6 +51,10 @@ class Compute:
             if self.n_images > self.fail_after:
                 raise self.error("stopped")
         return np.stack([np.arange(WIDTH) + image.astype(np.float32).sum() for image in images]).astype(np.float32)
+
+
+def rows_of(index: PatchIndex, cache: RowCache, compute: Compute, **options: object) -> Rows:
+    return rows_of_kind(index, RowKind(cache, compute), **options)
 
 
 def png(number: int) -> bytes:
@@ -106,6 +114,67 @@ def test_what_is_cached_changes_no_row(folder, before, wanted, threads):
         np.testing.assert_array_equal(rows.values, np.array(alone).reshape(-1, WIDTH))
         assert rows.n_computed == compute.n_images
     assert rows.n_computed == len(set(wanted) - set(before))  # equal contents are computed once
+
+
+class Reading(Memory):
+    """Files that count how often each is read."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        super().__init__(contents)
+        self.n_reads: Counter[str] = Counter()
+
+    def read(self, name: str) -> bytes:
+        self.n_reads[name] += 1
+        return super().read(name)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_several_kinds_read_and_decode_each_file_once_and_give_what_each_gives_alone(
+    folder, threads, monkeypatch: pytest.MonkeyPatch
+):
+    contents = images(30) | {"again.png": images(1)["00000.png"], "text.jpg": b"no picture"}
+    files = Reading(contents)
+    index = replace(index_of(contents), files=files)
+    decoded: list[bytes] = []
+
+    def decode(content: bytes) -> object:
+        decoded.append(content)
+        return decode_photo(content)
+
+    monkeypatch.setattr("crackscope.cache.decode_photo", decode)
+    half = index.select(index.patches[:15])
+    first, second = (RowKind(RowCache(key, width=WIDTH), Compute()) for key in ("first", "second"))
+    rows_of_kind(half, first, threads=threads)
+    files.n_reads.clear()
+    decoded.clear()
+    together = compute_rows(index, [first, second], threads=threads)
+    assert set(files.n_reads.values()) == {1}
+    assert len(decoded) <= len(set(contents.values())) + threads  # two threads may meet one content
+    assert [rows.n_computed for rows in together] == [15, 30]
+    assert first.compute.n_images == second.compute.n_images == 30
+    for kind, rows in zip((first, second), together, strict=True):
+        alone = rows_of(index, RowCache("alone", width=WIDTH), Compute())
+        assert rows.digests == alone.digests
+        assert rows.refused == alone.refused
+        np.testing.assert_array_equal(kind.filled(rows).values, alone.values)
+
+
+def test_what_one_kind_refuses_another_may_take():
+    class Choosy(Compute):
+        def __call__(self, given: list[np.ndarray]) -> np.ndarray:
+            if any(image.max() < 3 for image in given):
+                raise ImageError("too dark")
+            return super().__call__(given)
+
+    index = index_of({f"{i}.png": png(i) for i in range(6)})
+    choosy, all_rows = compute_rows(
+        index, [RowKind(RowCache(key, width=WIDTH), compute) for key, compute in (("a", Choosy()), ("b", Compute()))]
+    )
+    assert choosy.refused == dict.fromkeys(range(3), "too dark")
+    assert not any(choosy.digests[:3])
+    assert all(choosy.digests[3:])
+    assert not all_rows.refused
+    assert all(all_rows.digests)
 
 
 def test_an_empty_index_has_no_rows():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crackscope.cache import Rows
+from crackscope.cache import Rows, rows_of
 from crackscope.drawing import draw_patch
-from crackscope.patches import Patch, read_patches
-from crackscope.quality import BLANK, NUMBERS, Quality, find_faults, measure_quality, quality_of
+from crackscope.patches import Patch, PatchIndex, read_patches
+from crackscope.quality import BLANK, NUMBERS, Quality, WatchedFiles, find_faults, quality_kind, quality_of
 
 UInt8Array = npt.NDArray[np.uint8]
 BRIGHTEST, WHITE, CONTRAST, SHARPNESS, EVENNESS = range(len(NUMBERS))
@@ -124,6 +126,12 @@ def test_numbers_are_cached_forms_are_read_and_what_cannot_be_read_has_no_fault(
     cv2.imwrite(str(folder / "b.jpg"), draw_patch(1, side_px=48).pixels[:, :, 0])
     (folder / "c.jpg").write_bytes(b"no image")
     index = read_patches(tmp_path)
+
+    def measure_quality(index: PatchIndex, threads: int | None = None) -> Quality:
+        files = WatchedFiles(index.files)
+        rows = rows_of(replace(index, files=files), quality_kind(), threads=threads)
+        return Quality(rows, tuple(map(files.forms.get, index.paths)))
+
     first, second = measure_quality(index), measure_quality(index, threads=2)
     assert (first.rows.n_computed, second.rows.n_computed) == (2, 0)
     np.testing.assert_array_equal(first.rows.values, second.rows.values)

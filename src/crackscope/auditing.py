@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.bundle import Backbone, default_bundle, read_backbone, read_bundle
-from crackscope.cache import Progress, Rows
+from crackscope.cache import Progress, Rows, compute_rows
 from crackscope.errors import BundleError, DataError
-from crackscope.features import extract_features
+from crackscope.features import feature_kind
 from crackscope.findings import KINDS, Audit, Finding
 from crackscope.images import ImageForm
 from crackscope.label_errors import LabelErrors, find_label_errors
 from crackscope.leaks import leaks_in
 from crackscope.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.provenance import count_seen
-from crackscope.quality import NUMBERS, Quality, find_faults, measure_quality
-from crackscope.similarity import connected, duplicate_pairs, fingerprints, look_alike_groups
+from crackscope.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
+from crackscope.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
 from crackscope.splits import Split, apply_split, is_group, split_of
 
 __all__ = ["audit"]
@@ -57,7 +57,7 @@ def audit(
         split: A split, or its file, to be searched for leaks; left out, the parts that the data itself names, if any.
         backbone: A bundle or a backbone file whose features labels are judged with; the default one where left out.
         threads: Thread budget; all cores where left out.
-        progress: Called with (done, total) as each pass over the files goes on.
+        progress: Called with (done, total) as files are read.
         say: Told a line at a time what comes next.
 
     Raises:
@@ -69,15 +69,23 @@ def audit(
     index = data if isinstance(data, PatchIndex) else read_patches(data)
     index = index.select(sorted(_with_parts(index, split).patches, key=lambda patch: patch.path))
     say(f"{index.name}: reading {len(index):,} patches")
-    quality = measure_quality(index, threads=threads, progress=progress)
-    prints = fingerprints(index, threads=threads, progress=progress)
+    files = WatchedFiles(index.files)
+    kinds = {"quality": quality_kind(), "print": fingerprint_kind()}
+    if all(index.counts().values()):  # else labels cannot be judged, and features take longest
+        kinds["features"] = feature_kind(extractor, patch_px=patch_px)
+    computed = compute_rows(replace(index, files=files), list(kinds.values()), threads=threads, progress=progress)
+    rows = dict(zip(kinds, computed, strict=True))
+    quality = Quality(kinds["quality"].filled(rows["quality"]), tuple(map(files.forms.get, index.paths)))
+    prints = kinds["print"].filled(rows["print"])
     say("looking for copies")
     pairs = duplicate_pairs(prints, threads=threads)
     groups = _kept_together(index, prints, pairs)
     refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
     del prints  # 2 kB a patch
     say(f"judging labels by patches of other {'photos' if _knows_photos(index) else 'groups that look alike'}")
-    judged = _judge_labels(index, extractor, patch_px, groups, refused, threads, progress)
+    features = kinds["features"].filled(rows["features"]) if "features" in kinds else None
+    judged = _judge_labels(index, features, groups, refused)
+    del features
     copies = _copies(index, digests, connected(len(index), pairs), judged)
     contradictory = {path for one in copies if one.kind == "contradictory_duplicate" for path in one.files}
     found = [
@@ -154,19 +162,10 @@ class _Judged:
     why_not: str = ""
 
 
-def _judge_labels(
-    index: PatchIndex,
-    backbone: Backbone,
-    patch_px: int,
-    groups: IntArray,
-    unreadable: Mapping[int, str],
-    threads: int | None,
-    progress: Progress | None,
-) -> _Judged:
-    counts = index.counts()
-    if not all(counts.values()):  # before features are computed, which takes longest
+def _judge_labels(index: PatchIndex, rows: Rows | None, groups: IntArray, unreadable: Mapping[int, str]) -> _Judged:
+    if rows is None:
+        counts = index.counts()
         return _Judged(np.empty(0, np.int64), None, {}, f"no patch is labelled {min(LABELS, key=counts.__getitem__)}")
-    rows = extract_features(index, backbone, patch_px=patch_px, threads=threads, progress=progress)
     places = np.array([i for i in range(len(index)) if i not in rows.refused and i not in unreadable], np.int64)
     refused = {i: why for i, why in rows.refused.items() if i not in unreadable}
     labels = _labels(index)[places]

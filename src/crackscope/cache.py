@@ -13,7 +13,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,11 +28,14 @@ from crackscope.images import decode_photo
 from crackscope.patches import PatchIndex, content_digest
 from crackscope.streaming import chunked, ordered_map
 
-__all__ = ["MappedRows", "Progress", "RowCache", "Rows", "cache_folder", "compute_rows", "rows_of"]
+__all__ = ["MappedRows", "Progress", "RowCache", "RowKind", "Rows", "cache_folder", "compute_rows", "rows_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
+Compute = Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]
+Results = list[tuple[bytes, Any]]
+"""Of a few files: the digest, empty if it is refused; its row if it was computed just now, or the reason, or None."""
 
 _ROWS_A_SHARD = 1024
 _IMAGES_A_CHUNK = 8
@@ -240,95 +243,143 @@ class Rows:
     n_computed: int = 0
 
 
-def rows_of(
-    index: PatchIndex,
-    cache: RowCache,
-    compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]],
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Rows:
-    """Rows of every patch, in memory; see `compute_rows`.
+@dataclass(frozen=True, eq=False)
+class RowKind:
+    """One kind of rows.
+
+    Attributes:
+        cache: Where rows are looked up and kept; every 1,024 new rows are safe on disk.
+        compute: Turns images (H, W, 3) uint8 RGB into an array of shape (n_images, width). It is called from several
+            threads, with up to eight images that the cache lacks; a row must not depend on its company.
+    """
+
+    cache: RowCache
+    compute: Compute
+
+    def filled(self, rows: Rows) -> Rows:
+        """Rows from `compute_rows` with their values, in memory."""
+        return replace(rows, values=self.cache.read(rows.digests))
+
+
+def rows_of(index: PatchIndex, kind: RowKind, *, threads: int | None = None, progress: Progress | None = None) -> Rows:
+    """Rows of every patch, of one kind, in memory; see `compute_rows`.
 
     Returns:
         Rows in the order of the index.
     """
-    rows = compute_rows(index, cache, compute, threads=threads, progress=progress)
-    return replace(rows, values=cache.read(rows.digests))
+    (rows,) = compute_rows(index, [kind], threads=threads, progress=progress)
+    return kind.filled(rows)
 
 
 def compute_rows(
-    index: PatchIndex,
-    cache: RowCache,
-    compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]],
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Rows:
-    """See to it that the cache has a row for every patch that can be read.
+    index: PatchIndex, kinds: Sequence[RowKind], *, threads: int | None = None, progress: Progress | None = None
+) -> list[Rows]:
+    """See to it that the caches have a row of each kind for every patch that can be read.
+
+    A file is read once for all kinds, and decoded once if any of them lacks its row.
 
     Args:
         index: The patches.
-        cache: Where rows are looked up and kept; every 1,024 new rows are safe on disk.
-        compute: Turns images (H, W, 3) uint8 RGB into an array of shape (n_images, width). It is called from several
-            threads, with up to eight images that the cache lacks; a row must not depend on its company.
+        kinds: What to compute.
         threads: Thread budget; all cores where left out.
         progress: Called after every few images.
 
     Returns:
-        Rows in the order of the index, without their values.
+        Rows of each kind in the order of the index, without their values.
     """
-    computing: dict[bytes, object] = {}
+    takers = [_Taker(kind) for kind in kinds]
 
-    reasons: dict[bytes, str] = {}  # of contents that are refused, whichever file had them first
-
-    def work(paths: list[str]) -> list[tuple[bytes, Any]]:
-        results: list[tuple[bytes, Any]] = []
-        fresh: list[tuple[int, UInt8Array]] = []
-        for path in paths:
+    def work(paths: list[str]) -> list[Results]:
+        found: list[Results] = [[] for _ in takers]
+        fresh: list[list[tuple[int, UInt8Array]]] = [[] for _ in takers]
+        for at, path in enumerate(paths):
             try:
                 content = index.files.read(path)
                 digest = content_digest(content)
-                if digest not in cache and digest not in computing:
-                    pixels, mine = decode_photo(content).pixels, object()
-                    if computing.setdefault(digest, mine) is mine:  # no other thread was faster
-                        fresh.append((len(results), pixels))
-                results.append((digest, None))
+                lacking = [i for i, taker in enumerate(takers) if taker.lacks(digest)]
+                if lacking:
+                    pixels = decode_photo(content).pixels
+                    for i in lacking:
+                        if takers[i].claims(digest):
+                            fresh[i].append((at, pixels))
+                for own in found:
+                    own.append((digest, None))
             except (OSError, KeyError, ValueError, ImageError) as error:
-                results.append((b"", reason_of(error)))
-        for (at, _), row in zip(fresh, _computed([pixels for _, pixels in fresh], compute), strict=True):
-            if isinstance(row, str):
-                reasons[results[at][0]] = row
-            results[at] = (b"" if isinstance(row, str) else results[at][0], row)
-        return results
+                for own in found:
+                    own.append((b"", reason_of(error)))
+        for taker, own, new in zip(takers, found, fresh, strict=True):
+            taker.compute(own, new)
+        return found
 
-    len(cache)  # reads what is on the disk before several threads ask for it
-    digests: list[bytes] = []
-    refused: dict[int, str] = {}
-    unsaved: dict[bytes, Any] = {}
-    n_computed = 0
+    n_done = 0
     try:
-        for results in _mapped(work, index.paths, threads):
-            for digest, row in results:
-                if isinstance(row, str):
-                    refused[len(digests)] = row
-                elif row is not None:
-                    n_computed += 1
-                    unsaved.setdefault(digest, row)
-                digests.append(digest)
-            if len(unsaved) >= _ROWS_A_SHARD:
-                _save(cache, unsaved)
+        for results in ordered_map(work, chunked(index.paths, _IMAGES_A_CHUNK), threads=threads):
+            for taker, own in zip(takers, results, strict=True):
+                taker.take(own)
+            n_done += len(results[0])
             if progress:
-                progress(len(digests), len(index))
+                progress(n_done, len(index))
     finally:
-        _save(cache, unsaved)
-    for i, digest in enumerate(digests):
-        if digest in reasons:
-            digests[i], refused[i] = b"", reasons[digest]
-    return Rows(np.empty((0, cache.width), cache.dtype), tuple(digests), refused, n_computed)
+        for taker in takers:
+            taker.save()
+    return [taker.rows() for taker in takers]
 
 
-def _computed(images: Sequence[UInt8Array], compute: Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]) -> list[Any]:
+class _Taker:
+    """One kind of rows while the files go by; `lacks`, `claims` and `compute` are called from several threads."""
+
+    def __init__(self, kind: RowKind) -> None:
+        self._kind = kind
+        self._computing: dict[bytes, object] = {}
+        self._reasons: dict[bytes, str] = {}  # of contents that are refused, whichever file had them first
+        self._digests: list[bytes] = []
+        self._refused: dict[int, str] = {}
+        self._unsaved: dict[bytes, Any] = {}
+        self._n_computed = 0
+        len(kind.cache)  # reads what is on the disk before several threads ask for it
+
+    def lacks(self, digest: bytes) -> bool:
+        return digest not in self._kind.cache and digest not in self._computing
+
+    def claims(self, digest: bytes) -> bool:
+        """Whether the caller is to compute it: no other thread was faster."""
+        mine = object()
+        return self._computing.setdefault(digest, mine) is mine
+
+    def compute(self, results: Results, fresh: Sequence[tuple[int, UInt8Array]]) -> None:
+        """Put rows, or reasons why there are none, in their places."""
+        rows = _computed([pixels for _, pixels in fresh], self._kind.compute)
+        for (at, _), row in zip(fresh, rows, strict=True):
+            if isinstance(row, str):
+                self._reasons[results[at][0]] = row
+            results[at] = (b"" if isinstance(row, str) else results[at][0], row)
+
+    def take(self, results: Results) -> None:
+        for digest, row in results:
+            if isinstance(row, str):
+                self._refused[len(self._digests)] = row
+            elif row is not None:
+                self._n_computed += 1
+                self._unsaved.setdefault(digest, row)
+            self._digests.append(digest)
+        if len(self._unsaved) >= _ROWS_A_SHARD:
+            self.save()
+
+    def save(self) -> None:
+        if self._unsaved:
+            self._kind.cache.add(list(self._unsaved), np.stack(list(self._unsaved.values())))
+            self._unsaved.clear()
+
+    def rows(self) -> Rows:
+        for i, digest in enumerate(self._digests):
+            if digest in self._reasons:
+                self._digests[i], self._refused[i] = b"", self._reasons[digest]
+        cache = self._kind.cache
+        none = np.empty((0, cache.width), cache.dtype)
+        return Rows(none, tuple(self._digests), self._refused, self._n_computed)
+
+
+def _computed(images: Sequence[UInt8Array], compute: Compute) -> list[Any]:
     """A row an image, or the reason why it gets none; one that is refused does not cost the others theirs."""
     try:
         return list(compute(images)) if images else []
@@ -336,15 +387,3 @@ def _computed(images: Sequence[UInt8Array], compute: Callable[[Sequence[UInt8Arr
         if len(images) == 1:
             return [reason_of(error)]
         return [row for pixels in images for row in _computed([pixels], compute)]
-
-
-def _mapped(
-    work: Callable[[list[str]], list[tuple[bytes, Any]]], paths: Sequence[str], threads: int | None
-) -> Iterator[list[tuple[bytes, Any]]]:
-    return ordered_map(work, chunked(paths, _IMAGES_A_CHUNK), threads=threads)
-
-
-def _save(cache: RowCache, unsaved: dict[bytes, Any]) -> None:
-    if unsaved:
-        cache.add(list(unsaved), np.stack(list(unsaved.values())))
-        unsaved.clear()

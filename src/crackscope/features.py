@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.bundle import Backbone
-from crackscope.cache import Progress, RowCache, Rows, rows_of
+from crackscope.cache import Progress, RowCache, RowKind, Rows, rows_of
 from crackscope.graphs import graph_digest, make_model
 from crackscope.patches import PatchIndex
 from crackscope.prediction import open_session, run_patches
 from crackscope.preprocessing import RESIZE_RULE, require_patch
 
-__all__ = ["extract_features"]
+__all__ = ["extract_features", "feature_kind"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -43,6 +43,18 @@ def extract_features(
     Returns:
         Rows in the order of the index; those found in the cache are not computed again.
     """
+    kind = feature_kind(backbone, patch_px=patch_px, on_disk=on_disk)
+    return rows_of(index, kind, threads=threads, progress=progress)
+
+
+def feature_kind(backbone: Backbone, *, patch_px: int, on_disk: bool = True) -> RowKind:
+    """What `extract_features` computes, and its cache.
+
+    Args:
+        backbone: From `crackscope.bundle.read_backbone`.
+        patch_px: Shorter side that patches are resized to.
+        on_disk: Whether to use the cache.
+    """
     # The digest is taken of the graph itself: a card may be copied from another.
     key = f"features-1 {graph_digest(backbone.graph)} {patch_px} {RESIZE_RULE}"
     cache = RowCache(key, width=backbone.card.feature_dim, on_disk=on_disk)
@@ -57,4 +69,4 @@ def extract_features(
                 sessions.append(open_session(make_model(backbone.graph).SerializeToString()))
         return run_patches(sessions[0], images, "features", patch_px=patch_px)
 
-    return rows_of(index, cache, compute, threads=threads, progress=progress)
+    return RowKind(cache, compute)

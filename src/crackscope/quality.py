@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from crackscope.archives import Files
-from crackscope.cache import Progress, RowCache, Rows, rows_of
+from crackscope.cache import RowCache, RowKind, Rows
 from crackscope.errors import ImageError
 from crackscope.images import ImageForm, image_form
-from crackscope.patches import PatchIndex
 
-__all__ = ["Faults", "Quality", "find_faults", "measure_quality", "quality_of"]
+__all__ = ["Faults", "Quality", "WatchedFiles", "find_faults", "quality_kind", "quality_of"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -68,8 +67,8 @@ class Quality:
     """Numbers of every patch of an index, and the form of its file.
 
     Attributes:
-        rows: Values of shape (n, 5): what `quality_of` tells.
-        forms: Form of each file; None where it could not be read.
+        rows: Values of shape (n, 5), of `quality_kind`.
+        forms: Form of each file, from `WatchedFiles`; None where it could not be read.
     """
 
     rows: Rows
@@ -93,16 +92,17 @@ class Faults:
     blurred: FloatArray
 
 
-def measure_quality(index: PatchIndex, *, threads: int | None = None, progress: Progress | None = None) -> Quality:
-    """Numbers of every patch, cached on disk, and the form of its file, which is read anew."""
-    files = _Watched(index.files)
-    cache = RowCache(_VERSION, width=len(NUMBERS))
-    rows = rows_of(replace(index, files=files), cache, _quality_all, threads=threads, progress=progress)
-    return Quality(rows, tuple(files.forms.get(path) for path in index.paths))
+def quality_kind() -> RowKind:
+    """What `quality_of` tells of every patch, and its cache."""
+    return RowKind(RowCache(_VERSION, width=len(NUMBERS)), _quality_all)
 
 
-class _Watched:
-    """Files whose form is noted when they are read."""
+class WatchedFiles:
+    """Files whose form is noted when they are read.
+
+    Attributes:
+        forms: By name, of those that were read so far and can be told.
+    """
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -110,9 +110,11 @@ class _Watched:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """All of them."""
         return self._files.names
 
     def read(self, name: str) -> bytes:
+        """Content of a file, its form noted."""
         content = self._files.read(name)
         with suppress(ImageError):  # decoding it says what is wrong
             self.forms[name] = image_form(content)

@@ -22,11 +22,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from crackscope.cache import Progress, RowCache, Rows, rows_of
+from crackscope.cache import Progress, RowCache, RowKind, Rows, rows_of
 from crackscope.patches import PatchIndex
 from crackscope.streaming import ordered_map
 
-__all__ = ["NEAR_DUPLICATE", "connected", "duplicate_pairs", "fingerprints", "look_alike_groups"]
+__all__ = ["NEAR_DUPLICATE", "connected", "duplicate_pairs", "fingerprint_kind", "fingerprints", "look_alike_groups"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -47,8 +47,12 @@ _VERSION = "fingerprint-2"
 
 def fingerprints(index: PatchIndex, *, threads: int | None = None, progress: Progress | None = None) -> Rows:
     """A row a patch: 1,024 grey levels of its thumbnail, then 11 numbers on its look. Cached on disk."""
-    cache = RowCache(_VERSION, width=_SIDE_PX**2 + _LOOK, dtype="<f2")
-    return rows_of(index, cache, _fingerprint_all, threads=threads, progress=progress)
+    return rows_of(index, fingerprint_kind(), threads=threads, progress=progress)
+
+
+def fingerprint_kind() -> RowKind:
+    """What `fingerprints` computes, and its cache."""
+    return RowKind(RowCache(_VERSION, width=_SIDE_PX**2 + _LOOK, dtype="<f2"), _fingerprint_all)
 
 
 def _fingerprint_all(images: Sequence[UInt8Array]) -> npt.NDArray[np.float16]:

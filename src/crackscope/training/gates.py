@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.bundle import Backbone, Plane
-from crackscope.cache import Progress, RowCache, rows_of
+from crackscope.cache import Progress, RowCache, RowKind, rows_of
 from crackscope.card import Card, Gate
 from crackscope.features import extract_features
 from crackscope.gate import LEAST_CRACKED, fit_gate, patch_clarity
@@ -92,7 +92,7 @@ def measure_clarity(
         return np.array([[patch_clarity(pixels, card)] for pixels in images], np.float32)
 
     cache = RowCache(f"clarity-1 {card.patch_px} {card.source_px}", width=1, on_disk=on_disk)
-    rows = rows_of(index, cache, compute, threads=threads, progress=progress)
+    rows = rows_of(index, RowKind(cache, compute), threads=threads, progress=progress)
     values = np.array(rows.values[:, 0], np.float64)
     values[list(rows.refused)] = np.nan
     return values

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from crackscope.bundle import Backbone, graph_digest
-from crackscope.cache import Progress, RowCache, Rows, cache_folder, compute_rows, rows_of
+from crackscope.cache import Progress, RowCache, RowKind, Rows, cache_folder, compute_rows
 from crackscope.errors import DataError, ImageError, OutputError, reason_of
 from crackscope.features import extract_features
 from crackscope.graphs import make_model
@@ -288,11 +288,10 @@ class Material:
             rows = np.clip(rows.reshape(len(images), -1), -_LARGEST_HALF, _LARGEST_HALF)
             return (np.column_stack([rows, labels]) if reader.heeds_labels(view) else rows).astype(np.float16)
 
-        cache = reader.cache(view, cracked=cracked)
-        if reader.output == "features":
-            return _require_all(rows_of(index, cache, compute, threads=threads, progress=progress), index).values
-        computed = compute_rows(index, cache, compute, threads=threads, progress=progress)
-        return cache.mapped(_require_all(computed, index).digests)
+        kind = RowKind(reader.cache(view, cracked=cracked), compute)
+        (rows,) = compute_rows(index, [kind], threads=threads, progress=progress)
+        _require_all(rows, index)
+        return kind.filled(rows).values if reader.output == "features" else kind.cache.mapped(rows.digests)
 
     def _plain_features(self, view: int) -> bool:
         """Whether rows are features of patches as they are, whose cache every recipe shares."""
