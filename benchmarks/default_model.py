@@ -1,0 +1,188 @@
+"""From METU and SDNET2018 to the default bundles: train, calibrate, gate, round to int8, measure.
+
+    python benchmarks/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
+        --backbone MODEL_FOLDER --work WORK [--leave-out SET ...] [--set KEY=VALUE ...] [--test] [--out FOLDER]
+
+Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
+SDNET2018 by photo, seed 0, 70:15:15. Killed, the same command goes on from WORK. It writes WORK/default.onnx and
+WORK/default-int8.onnx, prints figures on the validation parts, by which everything was chosen, and with --test those on
+the test parts, which go into the cards. --leave-out trains without METU or a surface (decks, pavements, walls), to see
+how the recipe does on what it has never seen: then the whole of what was left out is judged. --out gets both bundles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import crackscope
+from crackscope.bundle import Backbone, Bundle, compose, read_bundle, write_model
+from crackscope.calibration import fit_shift
+from crackscope.evaluation import metrics_document
+from crackscope.graphs import graph_digest
+from crackscope.joined import join_indexes
+from crackscope.labelled_photos import photos_by_grid
+from crackscope.metrics import METRICS
+from crackscope.output import new_file
+from crackscope.patches import PatchIndex
+from crackscope.photo_calibration import fit_photo_calibration, fit_verdict
+from crackscope.photo_evaluation import measure_photos, scan_labelled
+from crackscope.quantisation import match_gate, match_temperature, quantise, with_card
+from crackscope.scanning import Scanner
+from crackscope.similarity import fingerprints
+from crackscope.splits import Split
+from crackscope.streaming import default_threads
+from crackscope.training.backbones import load_backbone
+from crackscope.training.cards import calibrated_card
+from crackscope.training.export import export_backbone, torch_logits
+from crackscope.training.gates import gate_of, gated, spread_patches
+from crackscope.training.network import keep_memory
+from default_training import (
+    METU,
+    SURFACES,
+    Network,
+    Settings,
+    Source,
+    Training,
+    changed,
+    new_network,
+    part_of,
+    read_sets,
+)
+
+MM_PER_PX = 60 / 160  # SDNET2018's tiles of 256 px show 60 mm, and are seen at 160 px
+KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
+SHOWN = ("accuracy", "f1_crack", "auroc", "average_precision", "ece")
+Figures = dict[str, dict[str, Any]]
+N_ROUNDED = 600  # patches that int8 takes its ranges and its temperature from
+
+
+def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
+    """The fp32 bundle: calibrated on val patches and photos, with a gate."""
+    own = load_backbone(given.backbone, until=settings.until or None)[1]
+    model = export_backbone(network.blocks, own)
+    backbone = Backbone(model.graph, own.model_copy(update={"sha256": graph_digest(model.graph)}))
+    val = part_of(learnt, "val")
+    logits = torch_logits(val, network.blocks, network.head, own, patch_px=settings.patch_px)
+    labels = np.array([patch.label == "crack" for patch in val.patches], np.int64)
+    shift = fit_shift(logits, labels)  # a step holds more cracks than a photo does
+    used = learnt.select([patch for patch in learnt.patches if patch.part in ("train", "val")])
+    card, _ = calibrated_card(
+        used,
+        fingerprints(used).digests,
+        logits + shift,
+        backbone=own,
+        name="default",
+        patch_px=settings.patch_px,
+        recipe={"name": "default_model", **asdict(settings)},
+        split=Split(learnt.patches, "photo"),
+        n_leaks=0,
+        refused=(),
+        seed=settings.seed,
+        pool="logsumexp",
+    )
+    card = card.model_copy(update={"mm_per_px": MM_PER_PX, "figures": {}})
+    card, plane, _ = gated(card, gate_of(used, backbone, card))
+    head = network.head.exported(temperature=card.patch.temperature)
+    head.bias[:] += np.float32(shift)
+    out = given.work / "default.onnx"
+    write_model(compose(backbone, head, card, plane), out, overwrite=True)
+    scanned, _ = scan_labelled(photos_by_grid(without_metu(val), given.grid), Scanner(read_bundle(out)))
+    on = f"{len(scanned)} photos of SDNET2018, part val"
+    photo = fit_photo_calibration(scanned, fitted_on=on)
+    card = card.model_copy(update={"photo": photo, "verdict": fit_verdict(scanned, photo, fitted_on=on)})
+    write_model(compose(backbone, head, card, plane), out, overwrite=True)
+    return out
+
+
+def without_metu(index: PatchIndex) -> PatchIndex:
+    return index.select([patch for patch in index.patches if patch.dataset != "metu"])
+
+
+def rounded(exact: Bundle, learnt: PatchIndex) -> Bundle:
+    train, val = (
+        [learnt.read_pixels(patch.path) for patch in spread_patches(part_of(learnt, part).patches, N_ROUNDED)]
+        for part in ("train", "val")
+    )
+    return match_gate(match_temperature(quantise(exact, train), exact, val), exact, val)
+
+
+def patch_figures(bundle: Bundle, sets: Mapping[str, PatchIndex], part: str | None) -> Figures:
+    """Of every set alone, and of the surfaces together."""
+    model, found = crackscope.load(bundle), {}
+    surfaces = {name: index for name, index in sets.items() if name != METU}
+    if len(surfaces) > 1:
+        sets = {**sets, "sdnet2018": join_indexes(surfaces)}
+    for name, index in sets.items():
+        document = metrics_document(crackscope.evaluate(index, model, part=part))
+        found[f"{name}, {part or 'all'}"] = {key: document[key] for key in KEPT}
+    return found
+
+
+def photo_figures(bundle: Bundle, index: PatchIndex, grid: str, part: str) -> Figures:
+    """Of tiles, read from the maps of the photos they are laid together to."""
+    scanner = Scanner(bundle)
+    scanned, refused = scan_labelled(photos_by_grid(without_metu(part_of(index, part)), grid), scanner)
+    document = metrics_document(measure_photos(scanned, scanner, dataset="sdnet2018", refused=refused).tiles)
+    return {f"sdnet2018, photos, {part}": {key: document[key] for key in KEPT}}
+
+
+def print_figures(figures: Figures, title: str) -> None:
+    print(f"\n| {title} | patches (cracked) | " + " | ".join(SHOWN) + " |")
+    print("| --- " * (2 + len(SHOWN)) + "|")
+    for name, found in figures.items():
+        cells = [shown(found[key]) for key in SHOWN]
+        print(f"| {name} | {found['n_patches']:,} ({found['n_crack']:,}) | " + " | ".join(cells) + " |", flush=True)
+
+
+def shown(figure: dict[str, float | None]) -> str:
+    """A figure with its interval; not all are defined where there is one label only."""
+    value, low, high = ("n/a" if figure[end] is None else f"{figure[end]:.4f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--metu", "--sdnet2018", "--grid", "--reserved", "--backbone"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--leave-out", action="append", default=[], choices=["metu", *SURFACES])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--test", action="store_true", help="judge the test parts")
+    parser.add_argument("--out", type=Path, help="folder for both bundles")
+    given = parser.parse_args()
+    settings = changed(Settings(), given.set)
+    given.work.mkdir(parents=True, exist_ok=True)
+    keep_memory()
+    torch.set_num_threads(default_threads())
+    every = read_sets(given.metu, given.sdnet2018, given.reserved)
+    sets = {name: index for name, index in every.items() if name not in given.leave_out}
+    learnt = join_indexes(sets)
+    network = new_network(settings, given.backbone).eval()
+    training = Training(settings, network, given.work / "checkpoint.pt")
+    training.run(Source(settings, part_of(learnt, "train"), given.grid))
+    with training.average.applied():
+        exact = read_bundle(bundle_of(network, settings, given, learnt))
+    for precision, bundle in (("fp32", exact), ("int8", rounded(exact, learnt))):
+        figures: Figures = {}
+        for part in ("val", "test") if given.test else ("val",):
+            figures |= patch_figures(bundle, sets, part) | photo_figures(bundle, learnt, given.grid, part)
+        for name in given.leave_out:
+            whole = every[name].select([replace(patch, part=None) for patch in every[name].patches])
+            figures |= patch_figures(bundle, {name: whole}, None)
+        print_figures(figures, f"{precision}, {len(bundle.content) / 1e6:.2f} MB")
+        bundle = with_card(bundle, bundle.card.model_copy(update={"figures": figures}))
+        name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
+        for folder in filter(None, (given.work, given.out)):
+            with new_file(folder / name, overwrite=True) as place:
+                place.write_bytes(bundle.content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""The training behind `default_model.py`: what a step learns from, and the loop; resumable, seeded step by step.
+
+A step sees patches of METU and of SDNET2018, in views that are turned, nearer, farther, in other light or with a crack
+drawn on; and crops of SDNET2018's photos, laid back together, in which every tile has its label and true surroundings.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from crackscope.output import new_file
+from crackscope.patches import Patch, PatchIndex, read_patches
+from crackscope.preprocessing import resize_patch
+from crackscope.splits import apply_split, split
+from crackscope.streaming import default_threads, ordered_map
+from crackscope.training.augmentation import Augmentation, square, view_of
+from crackscope.training.averaging import WeightAverage
+from crackscope.training.backbones import FeatureMap, load_backbone
+from crackscope.training.crops import Crop, box_logits, crop_of, tiled_photos
+from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.recipes import HeadSettings
+
+METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
+TILE_PX = 256
+SAVED_EVERY_S = 120.0
+TOLD_EVERY = 100  # steps
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The recipe; `--set` changes one."""
+
+    until: str = "block_13.expand_1x1"
+    cell_px: int = 16
+    patch_px: int = 160
+    crop_px: int = 320
+    n_metu: int = 8  # patches a step
+    n_tiles: int = 16
+    n_crops: int = 6
+    cracked: float = 0.4  # share of the patches, and of the crops that are cut around a cracked tile
+    steps: int = 3000
+    peak_rate: float = 4e-4
+    warm_up: int = 100
+    weight_decay: float = 0.02
+    smoothing: float = 0.05  # SDNET2018's labels are noisy: cracks at tile edges, cracks hardly to be seen
+    average: float = 0.998
+    drawn: float = 0.25  # of the uncracked patches and crops, get a crack
+    marks: float = 0.08
+    zoom_low: float = 0.6
+    zoom_high: float = 1.8
+    seed: int = 0
+    precision: str = "bf16"
+
+    def augmentation(self) -> Augmentation:
+        return Augmentation(
+            quarter_turns=True,
+            flip_horizontal=True,
+            zoom_out=1.8,
+            zoom_in=1.8,
+            drawn_cracks=self.drawn,
+            light=1.0,
+            blur_px=1.5,
+            motion=0.05,
+            noise=8,
+            jpeg=0.3,
+            marks=self.marks,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one step learns from."""
+
+    patches: np.ndarray  # (n, patch_px, patch_px, 3)
+    targets: np.ndarray  # (n,)
+    crops: list[Crop]
+
+
+class Source:
+    """Draws the patches and crops of each step, by its number alone."""
+
+    def __init__(self, settings: Settings, index: PatchIndex, grid: str) -> None:
+        self.settings, self.augmentation = settings, settings.augmentation()
+        parts = {
+            name: index.select([patch for patch in index.patches if patch.dataset == name])
+            for name in sorted({patch.dataset or "" for patch in index.patches})
+        }
+        self.metu = [_by_label(part) for name, part in parts.items() if name == METU]
+        surfaces = [part for name, part in parts.items() if name != METU]
+        self.tiles = [_by_label(part) for part in surfaces]
+        self.photos = [tiled_photos(part, grid, tile_px=TILE_PX) for part in surfaces]
+        self.cracked = [
+            [(photo, at) for photo in own for at, is_cracked in photo.cracked.items() if is_cracked]
+            for own in self.photos
+        ]
+
+    def step(self, number: int) -> Step:
+        settings, rng = self.settings, np.random.default_rng([self.settings.seed, number])
+        drawn = [self._patch(own, rng) for own in self.metu for _ in range(settings.n_metu)]
+        drawn += [self._patch(self.tiles[int(rng.integers(len(self.tiles)))], rng) for _ in range(settings.n_tiles)]
+        views = []
+        for index, patch in drawn:
+            pixels, cracked = square(index.read_pixels(patch.path)), patch.label == "crack"
+            seen, cracked = view_of(pixels, self.augmentation, view=int(rng.integers(1, 2**31)), cracked=cracked)
+            views.append((resize_patch(seen, patch_px=settings.patch_px), cracked))
+        return Step(
+            np.stack([pixels for pixels, _ in views]),
+            np.array([cracked for _, cracked in views], np.float32),
+            [self._crop(rng) for _ in range(settings.n_crops)],
+        )
+
+    def _patch(self, own: tuple[PatchIndex, list[list[Patch]]], rng: np.random.Generator) -> tuple[PatchIndex, Patch]:
+        index, by_label = own
+        mine = by_label[int(rng.random() < self.settings.cracked)]
+        return index, mine[int(rng.integers(len(mine)))]
+
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        settings, surface = self.settings, int(rng.integers(len(self.photos)))
+        if rng.random() < settings.cracked:
+            photo, at = self.cracked[surface][int(rng.integers(len(self.cracked[surface])))]
+        else:
+            photo = self.photos[surface][int(rng.integers(len(self.photos[surface])))]
+            places = sorted(photo.cracked)
+            at = places[int(rng.integers(len(places)))]
+        return crop_of(
+            photo,
+            at,
+            rng,
+            side_px=settings.crop_px,
+            tile_px=settings.patch_px,
+            zoom=(settings.zoom_low, settings.zoom_high),
+            augmentation=self.augmentation,
+        )
+
+
+def _by_label(index: PatchIndex) -> tuple[PatchIndex, list[list[Patch]]]:
+    return index, [[p for p in index.patches if p.label == label] for label in ("uncracked", "crack")]
+
+
+class Network(nn.Module):
+    """Blocks and head, from raw pixels to logits."""
+
+    def __init__(self, blocks: FeatureMap, head: HeadLayers, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        super().__init__()
+        self.blocks, self.head = blocks, head
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def planes(self, pixels: np.ndarray) -> torch.Tensor:
+        return to_planes(torch.from_numpy(pixels).to(self.scale.device), self.scale, self.shift)
+
+    def patch_logits(self, pixels: np.ndarray) -> torch.Tensor:
+        return plane_logits(self.blocks, self.head, self.planes(pixels))
+
+    def map_logits(self, pixels: np.ndarray) -> torch.Tensor:
+        features = self.blocks(self.planes(pixels))
+        with torch.autocast(features.device.type, enabled=False):
+            cells = self.head(features.flatten(2).transpose(1, 2).flatten(0, 1).float())
+        return cells.view(len(features), *features.shape[2:])
+
+
+def new_network(settings: Settings, backbone: str) -> Network:
+    torch.manual_seed(settings.seed)
+    blocks, card = load_backbone(backbone, until=settings.until or None)
+    head = HeadLayers(card.feature_dim, HeadSettings(output="sigmoid", pool="logsumexp"))
+    scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
+    return Network(blocks.requires_grad_(True), head, scale, shift).to(memory_format=torch.channels_last)
+
+
+class Training:
+    """The network, its average, optimiser and schedule: what a checkpoint holds.
+
+    Args:
+        settings: The recipe.
+        network: In inference mode: batch normalisation keeps its statistics, and its factors learn.
+        checkpoint: To go on from, and to write.
+    """
+
+    def __init__(self, settings: Settings, network: Network, checkpoint: Path) -> None:
+        self.settings, self.network, self.checkpoint = settings, network.to(DEVICE), checkpoint
+        self.average = WeightAverage(network, settings.average)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, settings.peak_rate, settings.steps, pct_start=settings.warm_up / settings.steps
+        )
+        self.n_steps = 0
+        self._parts = {name: getattr(self, name) for name in ("network", "average", "optimiser", "schedule")}
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, map_location=DEVICE)
+            self.n_steps = saved["n_steps"]
+            for name, part in self._parts.items():
+                part.load_state_dict(saved[name])
+
+    def run(self, source: Source) -> None:
+        """All steps that are left."""
+        sums, begun, saved_at, first = np.zeros(3), time.monotonic(), time.monotonic(), self.n_steps
+        prepared = ordered_map(source.step, range(first, self.settings.steps), threads=default_threads())
+        with fast_convolutions(self.network.blocks):
+            for step in prepared:
+                sums += self._learn(step)
+                if self.n_steps % TOLD_EVERY == 0:
+                    self._tell(sums / TOLD_EVERY, (time.monotonic() - begun) / (self.n_steps - first))
+                    sums[:] = 0
+                if time.monotonic() - saved_at > SAVED_EVERY_S or self.n_steps == self.settings.steps:
+                    self._save()
+                    saved_at = time.monotonic()
+        self.network.to("cpu")
+
+    def _learn(self, step: Step) -> tuple[float, float, float]:
+        """Loss, share of cracks and of right answers of one step."""
+        crops, smoothing = step.crops, self.settings.smoothing
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            logits = self.network.patch_logits(step.patches)
+            maps = self.network.map_logits(np.stack([crop.pixels for crop in crops])) if crops else None
+        if maps is not None:
+            boxes = [crop.boxes_xyxy for crop in crops]
+            logits = torch.cat([logits, box_logits(maps, boxes, cell_px=self.settings.cell_px)])
+        targets = torch.from_numpy(np.concatenate([step.targets, *(crop.targets for crop in crops)])).to(DEVICE)
+        wanted = targets * (1 - smoothing) + smoothing / 2
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update()
+        self.n_steps += 1
+        right = ((logits > 0) == (targets > 0.5)).float().mean()
+        return float(loss.detach()), float(targets.mean()), float(right)
+
+    def _tell(self, means: np.ndarray, seconds: float) -> None:
+        left = seconds * (self.settings.steps - self.n_steps) / 60
+        loss, cracked, right = means
+        print(
+            f"step {self.n_steps}/{self.settings.steps}: loss {loss:.3f}, cracked {cracked:.2f}, right {right:.3f}; "
+            f"{seconds:.2f} s a step, about {left:.0f} min left",
+            flush=True,
+        )
+
+    def _save(self) -> None:
+        with new_file(self.checkpoint, overwrite=True) as part:
+            torch.save({"n_steps": self.n_steps, **{name: own.state_dict() for name, own in self._parts.items()}}, part)
+
+
+def part_of(index: PatchIndex, part: str) -> PatchIndex:
+    return index.select([patch for patch in index.patches if patch.part == part])
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    kinds = {one.name: type(getattr(settings, one.name)) for one in fields(settings)}
+    pairs = (one.split("=", 1) for one in changes)
+    return replace(settings, **{key: kinds[key](value) for key, value in pairs})
+
+
+def read_reserved(place: str) -> set[str]:
+    with Path(place).open(newline="") as file:
+        return {f"{row['surface']}-{row['photo']}" for row in csv.DictReader(file)}
+
+
+def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[str, PatchIndex]:
+    """METU and the surfaces, with their parts, without reserved photos."""
+    reserved = read_reserved(reserved_place)
+    metu, full = read_patches(metu_place), read_patches(sdnet_place)
+    sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
+    metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
+    surfaces = {
+        name: sdnet.select([patch for patch in sdnet.patches if patch.dataset == dataset])
+        for name, dataset in SURFACES.items()
+    }
+    return {"metu": metu, **surfaces}
