@@ -32,7 +32,10 @@ LEAST_CRACKED = 0.8
 LEAST_UNCRACKED = 0.2
 """Of an uncracked one: so much of it that a few cells lie inside."""
 LEAST_DRAWN_PX = 24
-"""Pixels of a drawn crack that make a tile cracked; one with fewer, but some, is left out."""
+"""Rows and columns, together, that a drawn crack reaches over in a cracked tile; where it reaches over fewer, the
+tile has no label."""
+
+_VISIBLE = 0.3  # share of a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,12 +213,11 @@ def _with_drawn(
     """Boxes and labels once a crack is drawn: what it only touches is left out."""
     kept, labels = [], []
     for i, (x0, y0, x1, y1) in enumerate(boxes.round().astype(int).tolist()):
-        within = coverage[y0:y1, x0:x1]
-        touched = float((within > 0.3).any())
-        long = (within > 0.3).any(0).sum() + (within > 0.3).any(1).sum() >= LEAST_DRAWN_PX
-        if not touched or long:
+        drawn = coverage[y0:y1, x0:x1] > _VISIBLE
+        reach_px = int(drawn.any(0).sum() + drawn.any(1).sum())
+        if not reach_px or reach_px >= LEAST_DRAWN_PX:
             kept.append(i)
-            labels.append(1.0 if long else targets[i])
+            labels.append(1.0 if reach_px else targets[i])
     return boxes[kept], np.array(labels, np.float32)
 
 
