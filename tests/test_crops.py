@@ -56,12 +56,15 @@ def test_a_region_is_what_the_photo_shows_there_and_mirrored_outside(left: int, 
         assert np.array_equal(found[:, :-left], found[:, -left : -2 * left][:, ::-1])
 
 
-def test_a_tile_that_is_missing_is_mirrored_from_its_neighbour_and_has_no_label() -> None:
+def test_a_tile_that_is_missing_is_its_nearest_neighbour_mirrored_and_has_no_label() -> None:
     photo = flat_photo(without={(1, 2)})
     found = photo.region(0, 0, 160)
     assert np.array_equal(found[32:64, 64:96], found[32:64, 32:64][:, ::-1])
     crop = crop_of(photo, (2, 2), np.random.default_rng(0), side_px=160, tile_px=32, zoom=(1, 1))
     assert len(crop.targets) == 24
+    first = flat_photo(without={(0, 0)}).region(0, 0, 64)
+    assert np.array_equal(first[:32, :32], np.full((32, 32, 3), colour(0, 1), np.uint8))
+    assert (flat_photo(without={(0, 0)}).region(0, 0, 32) == 128).all()
 
 
 @settings(max_examples=200)

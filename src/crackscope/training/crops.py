@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,7 @@ LEAST_DRAWN_PX = 24
 tile has no label."""
 
 _VISIBLE = 0.3  # share of a pixel
+_GREY = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +62,22 @@ class TiledPhoto:
         return max(row for row, _ in self.cracked) + 1, max(column for _, column in self.cracked) + 1
 
     def region(self, left: int, top: int, side: int) -> UInt8Array:
-        """A square of the photo, shape (side, side, 3); outside of it, and where a tile is missing, it is mirrored."""
+        """A square of the photo, shape (side, side, 3); outside of it, it is mirrored.
+
+        A tile that is missing is its nearest neighbour, mirrored.
+        """
         tile, (n_rows, n_columns) = self.tile_px, self.reach
         x0, y0 = max(left, 0), max(top, 0)
         x1, y1 = min(left + side, n_columns * tile), min(top + side, n_rows * tile)
         rows, columns = range(y0 // tile, -(-y1 // tile)), range(x0 // tile, -(-x1 // tile))
-        laid = np.zeros((len(rows) * tile, len(columns) * tile, 3), np.uint8)
-        for i, row in enumerate(rows):
-            for j, column in enumerate(columns):
-                place = laid[i * tile : (i + 1) * tile, j * tile : (j + 1) * tile]
-                if (row, column) in self.cracked:
-                    place[:] = self.read((row, column))
-                elif j:
-                    place[:] = laid[i * tile : (i + 1) * tile, (j - 1) * tile : j * tile][:, ::-1]
+        places = list(product(rows, columns))
+        known = [place for place in places if place in self.cracked]
+        laid = np.full((len(rows) * tile, len(columns) * tile, 3), _GREY, np.uint8)
+        for row, column in places if known else ():
+            there = min(known, key=lambda one: (abs(one[0] - row) + abs(one[1] - column), one[0] != row))
+            pixels = self.read(there)
+            y, x = (row - rows.start) * tile, (column - columns.start) * tile
+            laid[y : y + tile, x : x + tile] = pixels if there == (row, column) else pixels[:, ::-1]
         oy, ox = rows.start * tile, columns.start * tile
         inside = laid[y0 - oy : y1 - oy, x0 - ox : x1 - ox]
         margins = y0 - top, top + side - y1, x0 - left, left + side - x1
