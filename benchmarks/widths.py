@@ -28,19 +28,11 @@ from crackscope.scanning import Scanner
 from crackscope.splits import apply_split, split
 from crackscope.streaming import ordered_map
 from default_training import part_of, read_reserved
+from gate import interval
 
 WIDTHS_PX = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
 BINS_PX = (0, 4, 6, 9, 14, 100)
-N_TILES, N_RESAMPLES, WHITE = 600, 1000, 128
-
-
-def interval(hits: np.ndarray, photos: list[str]) -> str:
-    """A share with its 95 % interval, photos resampled."""
-    numbers = np.unique(photos, return_inverse=True)[1]
-    counts, sums = np.bincount(numbers), np.bincount(numbers, weights=hits)
-    drawn = np.random.default_rng(0).integers(0, len(counts), (N_RESAMPLES, len(counts)))
-    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
-    return f"{hits.mean():.3f} [{low:.3f}, {high:.3f}]"
+N_TILES, WHITE = 600, 128
 
 
 def print_drawn(index: PatchIndex, model: Classifier) -> None:
