@@ -56,7 +56,7 @@ from default_training import (
     read_sets,
 )
 
-MM_PER_PX = 60 / 160  # SDNET2018's tiles of 256 px show 60 mm, and are seen at 160 px
+TILE_MM = 60  # what a tile of SDNET2018 shows, seen at patch_px
 KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
 SHOWN = ("accuracy", "f1_crack", "auroc", "average_precision", "ece")
 Figures = dict[str, dict[str, Any]]
@@ -87,7 +87,7 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
         seed=settings.seed,
         pool="logsumexp",
     )
-    card = card.model_copy(update={"mm_per_px": MM_PER_PX, "figures": {}})
+    card = card.model_copy(update={"mm_per_px": TILE_MM / settings.patch_px, "figures": {}})
     card, plane, _ = gated(card, gate_of(used, backbone, card))
     head = network.head.exported(temperature=card.patch.temperature)
     head.bias[:] += np.float32(shift)
@@ -165,7 +165,7 @@ def main() -> None:
     sets = {name: index for name, index in every.items() if name not in given.leave_out}
     learnt = join_indexes(sets)
     network = new_network(settings, given.backbone).eval()
-    training = Training(settings, network, given.work / "checkpoint.pt")
+    training = Training(settings, network, given.work / "checkpoint.pt", learns=tuple(sets))
     training.run(Source(settings, part_of(learnt, "train"), given.grid))
     with training.average.applied():
         exact = read_bundle(bundle_of(network, settings, given, learnt))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -182,10 +182,11 @@ class Training:
     Args:
         settings: The recipe.
         network: In inference mode: batch normalisation keeps its statistics, and its factors learn.
-        checkpoint: To go on from, and to write.
+        checkpoint: To go on from, and to write; one of another training ends the program.
+        learns: Names of the sets that are learnt.
     """
 
-    def __init__(self, settings: Settings, network: Network, checkpoint: Path) -> None:
+    def __init__(self, settings: Settings, network: Network, checkpoint: Path, *, learns: Sequence[str]) -> None:
         self.settings, self.network, self.checkpoint = settings, network.to(DEVICE), checkpoint
         self.average = WeightAverage(network, settings.average)
         self.optimiser = torch.optim.AdamW(
@@ -195,9 +196,12 @@ class Training:
             self.optimiser, settings.peak_rate, settings.steps, pct_start=settings.warm_up / settings.steps
         )
         self.n_steps = 0
+        self._identity = {**asdict(settings), "learns": list(learns)}
         self._parts = {name: getattr(self, name) for name in ("network", "average", "optimiser", "schedule")}
         if checkpoint.exists():
             saved = torch.load(checkpoint, map_location=DEVICE)
+            if saved.get("identity") != self._identity:
+                raise SystemExit(f"{checkpoint} is of a training with other settings or sets. Give another --work.")
             self.n_steps = saved["n_steps"]
             for name, part in self._parts.items():
                 part.load_state_dict(saved[name])
@@ -249,7 +253,14 @@ class Training:
 
     def _save(self) -> None:
         with new_file(self.checkpoint, overwrite=True) as part:
-            torch.save({"n_steps": self.n_steps, **{name: own.state_dict() for name, own in self._parts.items()}}, part)
+            torch.save(
+                {
+                    "identity": self._identity,
+                    "n_steps": self.n_steps,
+                    **{name: own.state_dict() for name, own in self._parts.items()},
+                },
+                part,
+            )
 
 
 def part_of(index: PatchIndex, part: str) -> PatchIndex:
@@ -258,7 +269,9 @@ def part_of(index: PatchIndex, part: str) -> PatchIndex:
 
 def changed(settings: Settings, changes: Sequence[str]) -> Settings:
     kinds = {one.name: type(getattr(settings, one.name)) for one in fields(settings)}
-    pairs = (one.split("=", 1) for one in changes)
+    pairs = [one.partition("=")[::2] for one in changes]
+    if unknown := [key for key, _ in pairs if key not in kinds]:
+        raise SystemExit(f"--set {unknown[0]}: no such setting. There are {', '.join(kinds)}.")
     return replace(settings, **{key: kinds[key](value) for key, value in pairs})
 
 
