@@ -23,6 +23,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
 
+from crackscope.training.convolution import convolve, geometry_of, runs_fused
+
 __all__ = ["HeadLayers", "fast_convolutions", "keep_memory", "own_threads", "plane_logits", "to_planes"]
 
 FloatArray = npt.NDArray[np.float32]
@@ -128,21 +130,35 @@ class _Folded:
         pad, inner = convolution if isinstance(convolution, nn.Sequential) else (nn.Identity(), convolution)
         assert isinstance(inner, nn.Conv2d)
         self.pad, self.convolution = pad, inner
+        self.geometry = geometry_of(pad, inner, clipped=isinstance(self.activation, nn.ReLU6))
 
     def __call__(self, feature_map: torch.Tensor) -> torch.Tensor:
+        feature_map, weight, bias = _in_one_type(feature_map, *self._weights())
+        if self.geometry is not None and runs_fused(feature_map):
+            found = convolve(feature_map, weight, bias, self.geometry)
+            return found if self.activation is None or self.geometry.clipped else self.activation(found)
+        conv = self.convolution
+        found = nn.functional.conv2d(
+            self.pad(feature_map), weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups
+        )
+        return found if self.activation is None else self.activation(found)
+
+    def _weights(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the convolution, with the normalisation in them."""
         norm, conv = self.norm, self.convolution
         assert norm.running_mean is not None
         assert norm.running_var is not None
         factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         weight, bias = conv.weight * factor.view(-1, 1, 1, 1), norm.bias - norm.running_mean * factor
-        if conv.bias is not None:
-            bias = bias + conv.bias * factor
-        found: torch.Tensor = nn.functional.conv2d(
-            self.pad(feature_map), weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups
-        )
-        if isinstance(self.activation, nn.ReLU6):
-            return nn.functional.hardtanh(found, 0.0, 6.0, inplace=True)
-        return found if self.activation is None else self.activation(found)
+        return weight, bias if conv.bias is None else bias + conv.bias * factor
+
+
+def _in_one_type(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """As autocast would bring them to one for a convolution."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    return tuple(values.to(torch.get_autocast_dtype(device)) for values in tensors)
 
 
 @contextlib.contextmanager
