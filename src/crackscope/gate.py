@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from crackscope.card import Card, Gate
 from crackscope.graphs import Plane
 from crackscope.preprocessing import resize_patch, resize_photo
-from crackscope.quality import quality_of
+from crackscope.quality import focus_of
 
 __all__ = [
     "BLURRED_SHARE",
@@ -139,7 +139,7 @@ def clarity(pixels: UInt8Array) -> float:
     """
     if min(pixels.shape[:2]) < _LEAST_PX:
         return 1.0
-    *_, sharpness, evenness = quality_of(pixels)
+    sharpness, evenness = focus_of(pixels)
     return min(1.0, sharpness * math.sqrt(evenness))
 
 
