@@ -1,13 +1,15 @@
 """From METU and SDNET2018 to the default bundles: train, calibrate, gate, round to int8, measure.
 
     python benchmarks/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
-        --backbone MODEL_FOLDER --work WORK [--leave-out SET ...] [--set KEY=VALUE ...] [--test] [--out FOLDER]
+        --backbone MODEL_FOLDER --work WORK [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] \
+        [--out FOLDER]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
 SDNET2018 by photo, seed 0, 70:15:15. Killed, the same command goes on from WORK. It writes WORK/default.onnx and
 WORK/default-int8.onnx, prints figures on the validation parts, by which everything was chosen, and with --test those on
 the test parts, which go into the cards. --leave-out trains without METU or a surface (decks, pavements, walls), to see
-how the recipe does on what it has never seen: then the whole of what was left out is judged. --out gets both bundles.
+how the recipe does on what it has never seen: then the whole of what was left out is judged. --masks names a folder
+with images/ and masks/, photos from elsewhere that are judged and never learnt from. --out gets both bundles.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from crackscope.calibration import fit_shift
 from crackscope.evaluation import metrics_document
 from crackscope.graphs import graph_digest
 from crackscope.joined import join_indexes
-from crackscope.labelled_photos import photos_by_grid
+from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.metrics import METRICS
 from crackscope.output import new_file
 from crackscope.patches import PatchIndex
 from crackscope.photo_calibration import fit_photo_calibration, fit_verdict
-from crackscope.photo_evaluation import measure_photos, scan_labelled
+from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
 from crackscope.quantisation import match_gate, match_temperature, quantise, with_card
 from crackscope.scanning import Scanner
 from crackscope.similarity import fingerprints
@@ -46,6 +48,7 @@ from crackscope.training.network import keep_memory
 from default_training import (
     METU,
     SURFACES,
+    TILE_PX,
     Network,
     Settings,
     Source,
@@ -125,12 +128,26 @@ def patch_figures(bundle: Bundle, sets: Mapping[str, PatchIndex], part: str | No
     return found
 
 
-def photo_figures(bundle: Bundle, index: PatchIndex, grid: str, part: str) -> Figures:
-    """Of tiles, read from the maps of the photos they are laid together to."""
-    scanner = Scanner(bundle)
-    scanned, refused = scan_labelled(photos_by_grid(without_metu(part_of(index, part)), grid), scanner)
-    document = metrics_document(measure_photos(scanned, scanner, dataset="sdnet2018", refused=refused).tiles)
-    return {f"sdnet2018, photos, {part}": {key: document[key] for key in KEPT}}
+def photo_figures(bundle: Bundle, sets: Mapping[str, list[LabelledPhoto]], part: str) -> Figures:
+    """Of tiles, read from the maps of photos: of every set alone, and of all together."""
+    scanner, every, found = Scanner(bundle), [], {}
+    for name, photos in sets.items():
+        scanned, _ = scan_labelled(photos, scanner)
+        every += scanned
+        found |= _of_maps(scanned, scanner, f"{name}, photos, {part}")
+    return found | (_of_maps(every, scanner, f"sdnet2018, photos, {part}") if len(sets) > 1 else {})
+
+
+def _of_maps(scanned: list[ScannedPhoto], scanner: Scanner, name: str) -> Figures:
+    found = measure_photos(scanned, scanner, dataset=name)
+    document = metrics_document(found.tiles) | found.figures.document()
+    return {name: {key: document[key] for key in (*KEPT, "recall_at_one_false_region", "pointing_accuracy")}}
+
+
+def photos_of(sets: Mapping[str, PatchIndex], grid: str, part: str | None) -> dict[str, list[LabelledPhoto]]:
+    """The surfaces' photos, laid together from their tiles."""
+    parts = {name: index if part is None else part_of(index, part) for name, index in sets.items() if name != METU}
+    return {name: photos_by_grid(index, grid) for name, index in parts.items()}
 
 
 def print_figures(figures: Figures, title: str) -> None:
@@ -152,6 +169,7 @@ def main() -> None:
     for name in ("--metu", "--sdnet2018", "--grid", "--reserved", "--backbone"):
         parser.add_argument(name, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, help="folder with images/ and masks/")
     parser.add_argument("--leave-out", action="append", default=[], choices=["metu", *SURFACES])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--test", action="store_true", help="judge the test parts")
@@ -172,10 +190,16 @@ def main() -> None:
     for precision, bundle in (("fp32", exact), ("int8", rounded(exact, learnt))):
         figures: Figures = {}
         for part in ("val", "test") if given.test else ("val",):
-            figures |= patch_figures(bundle, sets, part) | photo_figures(bundle, learnt, given.grid, part)
+            figures |= patch_figures(bundle, sets, part) | photo_figures(
+                bundle, photos_of(sets, given.grid, part), part
+            )
         for name in given.leave_out:
             whole = every[name].select([replace(patch, part=None) for patch in every[name].patches])
             figures |= patch_figures(bundle, {name: whole}, None)
+            figures |= photo_figures(bundle, photos_of({name: whole}, given.grid, None), "all")
+        if given.masks:
+            elsewhere = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=TILE_PX)
+            figures |= photo_figures(bundle, {"elsewhere": elsewhere}, "all")
         print_figures(figures, f"{precision}, {len(bundle.content) / 1e6:.2f} MB")
         bundle = with_card(bundle, bundle.card.model_copy(update={"figures": figures}))
         name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
