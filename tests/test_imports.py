@@ -16,7 +16,7 @@ SOURCE = Path(crackscope.__file__).parent
 NEEDS_TORCH = {
     f"training/{name}.py"
     for name in (
-        *("averaging", "backbones", "export", "finetuning", "layers", "material", "network"),
+        *("averaging", "backbones", "convolution", "export", "finetuning", "layers", "material", "network"),
         *("crops", "recipe_run", "scratch_cnn", "tensorboard", "translation"),
     )
 }
