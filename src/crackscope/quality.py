@@ -143,7 +143,7 @@ def quality_of(pixels: UInt8Array) -> tuple[float, float, float, float, float]:
 
 
 def focus_of(pixels: UInt8Array) -> tuple[float, float]:
-    """The last two of what `quality_of` tells, in half of its time: sharpness and evenness.
+    """The last two of what `quality_of` tells, alone: sharpness and evenness.
 
     Args:
         pixels: RGB, uint8, shape (H, W, 3).

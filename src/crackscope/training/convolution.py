@@ -1,7 +1,7 @@
 """Convolution, bias and ReLU6 in one pass over the map: what fine-tuning on CPUs spends its time on.
 
 PyTorch passes over the map once more for the activation; and on the way back through a depthwise convolution of
-stride 2 in bfloat16, its kernel is twenty times slower than the detour that is taken here.
+stride 2 in bfloat16, its kernel takes more than ten times as long as the detour that is taken here.
 """
 
 from __future__ import annotations
