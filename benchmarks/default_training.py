@@ -10,8 +10,10 @@ import csv
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -24,12 +26,13 @@ from crackscope.streaming import default_threads, ordered_map
 from crackscope.training.augmentation import Augmentation, square, view_of
 from crackscope.training.averaging import WeightAverage
 from crackscope.training.backbones import FeatureMap, load_backbone
-from crackscope.training.crops import Crop, box_logits, crop_of, tiled_photos
+from crackscope.training.crops import Crop, Place, TiledPhoto, box_logits, crop_of, tiled_photos
 from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
 from crackscope.training.recipes import HeadSettings
 
 METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
 TILE_PX = 256
+MOSAIC = 3  # patches along a side
 SAVED_EVERY_S = 120.0
 TOLD_EVERY = 100  # steps
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -39,13 +42,14 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 class Settings:
     """The recipe; `--set` changes one."""
 
-    until: str = "block_13.expand_1x1"
-    cell_px: int = 16
+    until: str = ""  # a block's layer, where the network ends before its last
+    cell_px: int = 32
     patch_px: int = 160
     crop_px: int = 320
     n_metu: int = 8  # patches a step
     n_tiles: int = 16
-    n_crops: int = 6
+    n_crops: int = 5
+    n_mosaics: int = 1  # crops of METU patches laid side by side
     cracked: float = 0.4  # share of the patches, and of the crops that are cut around a cracked tile
     steps: int = 6000
     peak_rate: float = 4e-4
@@ -54,9 +58,10 @@ class Settings:
     smoothing: float = 0.05  # SDNET2018's labels are noisy: cracks at tile edges, cracks hardly to be seen
     average: float = 0.998
     drawn: float = 0.2  # of the uncracked patches and crops, get a crack
-    marks: float = 0.08
+    marks: float = 0.0
+    clutter: float = 0.12
     zoom_out: float = 1.25  # of patches: a hairline seen from farther away is there no longer, and its label is wrong
-    zoom_in: float = 1.8
+    zoom_in: float = 1.0  # of uncracked patches alone: more than 1 teaches that what is large and smooth is no crack
     zoom_low: float = 0.7  # of crops
     zoom_high: float = 2.0
     seed: int = 0
@@ -75,6 +80,7 @@ class Settings:
             noise=8,
             jpeg=0.3,
             marks=self.marks,
+            clutter=self.clutter,
         )
 
 
@@ -97,6 +103,7 @@ class Source:
             for name in sorted({patch.dataset or "" for patch in index.patches})
         }
         self.metu = [_by_label(part) for name, part in parts.items() if name == METU]
+        self.n_mosaics = settings.n_mosaics if self.metu else 0
         surfaces = [part for name, part in parts.items() if name != METU]
         self.tiles = [_by_label(part) for part in surfaces]
         self.photos = [tiled_photos(part, grid, tile_px=TILE_PX) for part in surfaces]
@@ -117,7 +124,8 @@ class Source:
         return Step(
             np.stack([pixels for pixels, _ in views]),
             np.array([cracked for _, cracked in views], np.float32),
-            [self._crop(rng) for _ in range(settings.n_crops)],
+            [self._crop(rng) for _ in range(settings.n_crops)]
+            + [self._cut(*self._mosaic(rng), rng) for _ in range(self.n_mosaics)],
         )
 
     def _patch(self, own: tuple[PatchIndex, list[list[Patch]]], rng: np.random.Generator) -> tuple[PatchIndex, Patch]:
@@ -126,13 +134,29 @@ class Source:
         return index, mine[int(rng.integers(len(mine)))]
 
     def _crop(self, rng: np.random.Generator) -> Crop:
-        settings, surface = self.settings, int(rng.integers(len(self.photos)))
-        if rng.random() < settings.cracked:
+        surface = int(rng.integers(len(self.photos)))
+        if rng.random() < self.settings.cracked:
             photo, at = self.cracked[surface][int(rng.integers(len(self.cracked[surface])))]
         else:
             photo = self.photos[surface][int(rng.integers(len(self.photos[surface])))]
             places = sorted(photo.cracked)
             at = places[int(rng.integers(len(places)))]
+        return self._cut(photo, at, rng)
+
+    def _mosaic(self, rng: np.random.Generator) -> tuple[TiledPhoto, Place]:
+        """METU patches side by side, and the place of the middle one: wide cracks in a window, seams that are none."""
+        places = list(product(range(MOSAIC), repeat=2))
+        drawn = {place: self._patch(self.metu[0], rng) for place in places}
+
+        def read(place: Place) -> np.ndarray:
+            index, patch = drawn[place]
+            return cv2.resize(square(index.read_pixels(patch.path)), (TILE_PX, TILE_PX), interpolation=cv2.INTER_LINEAR)
+
+        cracked = {place: patch.label == "crack" for place, (_, patch) in drawn.items()}
+        return TiledPhoto("mosaic", TILE_PX, cracked, read), places[len(places) // 2]
+
+    def _cut(self, photo: TiledPhoto, at: Place, rng: np.random.Generator) -> Crop:
+        settings = self.settings
         return crop_of(
             photo,
             at,

@@ -344,7 +344,14 @@ def test_widths_of_drawn_cracks_are_checked(widths: tuple[float, float]) -> None
 
 
 @pytest.mark.parametrize(
-    "augmentation", [Augmentation(noise=20), Augmentation(jpeg=0.9), Augmentation(motion=0.2), Augmentation(marks=0.9)]
+    "augmentation",
+    [
+        Augmentation(noise=20),
+        Augmentation(jpeg=0.9),
+        Augmentation(motion=0.2),
+        Augmentation(marks=0.9),
+        Augmentation(clutter=0.9),
+    ],
 )
 def test_what_a_camera_or_a_pen_does_changes_some_views_and_no_label(augmentation: Augmentation) -> None:
     pixels = draw_patch(3, side_px=96, crack=False).pixels

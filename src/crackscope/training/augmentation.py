@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from crackscope.clutter import clutter_over
 from crackscope.corruptions import motion_blur
 from crackscope.drawn_lines import crack_over, mark_over
 
@@ -41,6 +42,7 @@ class Augmentation(BaseModel):
         noise: Standard deviation of the noise of half of the views, at most, in grey levels.
         jpeg: Share of the views that are encoded anew, at a quality of 30 to 90.
         marks: Share of the views on which a stroke of pen or chalk, or the shadow of a wire is drawn: no crack.
+        clutter: Share of the views on which a joint, a shadow's edge, paint, writing, rust or holes are drawn.
         flip_horizontal: Left and right change places, in half of the views.
         flip_vertical: Top and bottom, in half of the views.
         rotation_degrees: At most so far, either way.
@@ -69,6 +71,7 @@ class Augmentation(BaseModel):
     noise: float = Field(default=0, ge=0, le=100)
     jpeg: float = Field(default=0, ge=0, lt=1)
     marks: float = Field(default=0, ge=0, lt=1)
+    clutter: float = Field(default=0, ge=0, lt=1)
 
     @field_validator("drawn_widths_px")
     @classmethod
@@ -119,6 +122,8 @@ def view_of(
     seen = _from_elsewhere(np.asarray(warped, np.uint8), augmentation, rng, may_near=not cracked)
     if augmentation.marks and rng.random() < augmentation.marks:
         seen = mark_over(seen, rng)
+    if augmentation.clutter and rng.random() < augmentation.clutter:
+        seen = clutter_over(seen, rng)
     if augmentation.drawn_cracks and not cracked and rng.random() < augmentation.drawn_cracks:
         (seen, _), cracked = crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
     return in_other_light(seen, augmentation, rng), cracked

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from crackscope.clutter import clutter_over
 from crackscope.drawn_lines import crack_over
 from crackscope.patches import PatchIndex
 from crackscope.tile_grid import read_grid
 from crackscope.training.augmentation import Augmentation, in_other_light
 
-__all__ = ["Crop", "TiledPhoto", "box_logits", "crop_of", "tiled_photos"]
+__all__ = ["Crop", "Place", "TiledPhoto", "box_logits", "crop_of", "tiled_photos"]
 
 UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -155,7 +156,7 @@ def crop_of(
         side_px: Side of the crop.
         tile_px: Side of a tile in the crop at zoom 1.
         zoom: From and to; evenly by its logarithm.
-        augmentation: Light, blur, noise and drawn cracks.
+        augmentation: Light, blur, noise, clutter and drawn cracks.
     """
     scale = tile_px / photo.tile_px * float(np.exp(rng.uniform(*np.log(zoom))))
     extent = max(photo.tile_px, round(side_px / scale))
@@ -171,6 +172,8 @@ def crop_of(
     boxes = boxes * scale
     pixels, boxes = _turned(pixels, boxes, int(rng.integers(8)))
     if augmentation is not None:
+        if augmentation.clutter and rng.random() < augmentation.clutter:
+            pixels = clutter_over(pixels, rng)
         if not targets.any() and rng.random() < augmentation.drawn_cracks:
             pixels, coverage = crack_over(pixels, rng, widths_px=augmentation.drawn_widths_px)
             boxes, targets = _with_drawn(boxes, targets, coverage)
