@@ -2,7 +2,7 @@
 
     python benchmarks/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
         --backbone MODEL_FOLDER --work WORK [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] \
-        [--out FOLDER]
+        [--out FOLDER] [--round BUNDLE]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
 SDNET2018 by photo, seed 0, 70:15:15. Killed, the same command goes on from WORK. It writes WORK/default.onnx and
@@ -10,6 +10,7 @@ WORK/default-int8.onnx, prints figures on the validation parts, by which everyth
 the test parts, which go into the cards. --leave-out trains without METU or a surface (decks, pavements, walls), to see
 how the recipe does on what it has never seen: then the whole of what was left out is judged. --masks names a folder
 with images/ and masks/, photos from elsewhere that are judged and never learnt from. --out gets both bundles.
+--round BUNDLE trains nothing: the int8 bundle is made of that one, and both are judged.
 """
 
 from __future__ import annotations
@@ -64,6 +65,14 @@ KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
 SHOWN = ("accuracy", "f1_crack", "auroc", "average_precision", "ece")
 Figures = dict[str, dict[str, Any]]
 N_ROUNDED = 600  # patches that int8 takes its ranges and its temperature from
+
+
+def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, learns: tuple[str, ...]) -> Path:
+    network = new_network(settings, given.backbone).eval()
+    training = Training(settings, network, given.work / "checkpoint.pt", learns=learns)
+    training.run(Source(settings, part_of(learnt, "train"), given.grid))
+    with training.average.applied():
+        return bundle_of(network, settings, given, learnt)
 
 
 def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
@@ -174,6 +183,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--test", action="store_true", help="judge the test parts")
     parser.add_argument("--out", type=Path, help="folder for both bundles")
+    parser.add_argument("--round", type=Path, help="a bundle in fp32 to make the int8 one of, in place of training")
     given = parser.parse_args()
     settings = changed(Settings(), given.set)
     given.work.mkdir(parents=True, exist_ok=True)
@@ -182,11 +192,7 @@ def main() -> None:
     every = read_sets(given.metu, given.sdnet2018, given.reserved)
     sets = {name: index for name, index in every.items() if name not in given.leave_out}
     learnt = join_indexes(sets)
-    network = new_network(settings, given.backbone).eval()
-    training = Training(settings, network, given.work / "checkpoint.pt", learns=tuple(sets))
-    training.run(Source(settings, part_of(learnt, "train"), given.grid))
-    with training.average.applied():
-        exact = read_bundle(bundle_of(network, settings, given, learnt))
+    exact = read_bundle(given.round or trained(settings, given, learnt, tuple(sets)))
     for precision, bundle in (("fp32", exact), ("int8", rounded(exact, learnt))):
         figures: Figures = {}
         for part in ("val", "test") if given.test else ("val",):
@@ -203,7 +209,7 @@ def main() -> None:
         print_figures(figures, f"{precision}, {len(bundle.content) / 1e6:.2f} MB")
         bundle = with_card(bundle, bundle.card.model_copy(update={"figures": figures}))
         name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
-        for folder in filter(None, (given.work, given.out)):
+        for folder in filter(None, () if precision == "fp32" and given.round else (given.work, given.out)):
             with new_file(folder / name, overwrite=True) as place:
                 place.write_bytes(bundle.content)
 

@@ -1,13 +1,14 @@
 """Compare `crackscope predict` with Keras and with bare ONNX Runtime, on the same patches, in one run.
 
     pip install tensorflow-cpu          # for the Keras side only
-    python benchmarks/prediction.py [--patches 2000] [--rounds 5] [--keras-python PYTHON]
+    python benchmarks/prediction.py [--patches 2000] [--rounds 5] [--keras-python PYTHON] [--sides SIDE ...]
 
 Drawn 227 px JPEG patches in class folders. Each side runs in a process of its own, in turn, after a warm-up; loading
 the model is not counted. crackscope: from the folder to the written CSV, decoding included, default bundle
-(MobileNetV2, 160 px). Keras: `model.predict` over `image_dataset_from_directory`, MobileNetV2, 160 px. Bare ONNX
-Runtime: the same bundle on arrays that are already decoded and resized in memory, all cores, the fastest of the batches
-1, 8 and 32. Prints the medians of images a second and the two ratios.
+(MobileNetV2, 160 px), in fp32 and in int8. Keras: `model.predict` over `image_dataset_from_directory`, MobileNetV2,
+160 px. Bare ONNX Runtime: the same bundles on arrays that are already decoded and resized in memory, all cores, the
+fastest of the batches 1, 8 and 32. Prints the medians of images a second and the ratios. --sides leaves others out:
+Keras takes long.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 PATCH_PX = 160
 
 
-def crackscope_rate(folder: Path) -> float:
+def crackscope_rate(folder: Path, precision: str) -> float:
     import crackscope
     from crackscope.inputs import list_images
     from crackscope.prediction_table import predict_to_file
 
-    model = crackscope.load()
+    model = crackscope.load(precision=precision)
     images = list_images([folder])
     list(model.predict_files(images[:64]))
     with tempfile.TemporaryDirectory() as place:
@@ -58,7 +60,7 @@ def keras_rate(folder: Path) -> float:
     return n / (time.perf_counter() - start)
 
 
-def bare_rate(folder: Path) -> float:
+def bare_rate(folder: Path, precision: str) -> float:
     import numpy as np
     import onnxruntime
 
@@ -68,7 +70,7 @@ def bare_rate(folder: Path) -> float:
 
     files = sorted(folder.rglob("*.jpg"))
     arrays = np.stack([resize_patch(crackscope.read_photo(file).pixels, patch_px=PATCH_PX) for file in files])
-    session = onnxruntime.InferenceSession(str(default_bundle()), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(default_bundle(precision)), providers=["CPUExecutionProvider"])
     rates = []
     for batch in (1, 8, 32):
         session.run(["probability"], {"pixels": arrays[:batch]})
@@ -79,7 +81,19 @@ def bare_rate(folder: Path) -> float:
     return max(rates)
 
 
-SIDES = {"crackscope": crackscope_rate, "keras": keras_rate, "bare": bare_rate}
+SIDES = {
+    "crackscope": partial(crackscope_rate, precision="fp32"),
+    "crackscope-int8": partial(crackscope_rate, precision="int8"),
+    "keras": keras_rate,
+    "bare": partial(bare_rate, precision="fp32"),
+    "bare-int8": partial(bare_rate, precision="int8"),
+}
+RATIOS = {
+    ("crackscope", "keras"): "crackscope / Keras predict",
+    ("crackscope", "bare"): "crackscope / bare ONNX Runtime",
+    ("crackscope-int8", "bare-int8"): "the same, int8",
+    ("crackscope-int8", "crackscope"): "crackscope, int8 / fp32",
+}
 
 
 def main() -> None:
@@ -87,6 +101,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keras-python", default=sys.executable, help="a Python that has TensorFlow")
+    parser.add_argument("--sides", choices=SIDES, nargs="+", default=list(SIDES), help="all if left out")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -98,9 +113,9 @@ def main() -> None:
 
         folder = draw_dataset(Path(place) / "patches", n_photos=-(-given.patches // 14), patches_per_photo=16).parent
         (folder / "labels.csv").unlink()
-        rates: dict[str, list[float]] = {side: [] for side in SIDES}
+        rates: dict[str, list[float]] = {side: [] for side in given.sides}
         for _ in range(given.rounds):
-            for side in SIDES:
+            for side in given.sides:
                 python = given.keras_python if side == "keras" else sys.executable
                 command = [python, __file__, "--side", side, "--folder", str(folder)]
                 found = subprocess.run(
@@ -111,8 +126,9 @@ def main() -> None:
     median = {side: statistics.median(values) for side, values in rates.items()}
     print(f"{n} drawn patches, {given.rounds} rounds, medians in images/s:")
     print("  ".join(f"{side} {rate:.0f}" for side, rate in median.items()))
-    print(f"crackscope / Keras predict:       {median['crackscope'] / median['keras']:.2f}")
-    print(f"crackscope / bare ONNX Runtime:   {median['crackscope'] / median['bare']:.2f}")
+    for (one, other), name in RATIOS.items():
+        if {one, other} <= set(median):
+            print(f"{name + ':':34}{median[one] / median[other]:.2f}")
 
 
 if __name__ == "__main__":

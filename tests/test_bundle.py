@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from conftest import tiny_card
 from crackscope import bundle as bundle_module
-from crackscope.bundle import Head, compose, read_backbone, read_bundle, write_model
+from crackscope.bundle import PRECISIONS, Head, compose, read_backbone, read_bundle, write_model
 from crackscope.card import Card, TrainingData
 from crackscope.errors import BundleError, OutputError
 from crackscope.graphs import CARD_KEY
@@ -125,9 +125,27 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
 
 
 def test_a_missing_default_is_not_answered_with_leave_it_out(monkeypatch, tmp_path):
-    monkeypatch.setattr(bundle_module, "default_bundle", lambda: tmp_path / "default.onnx")
+    monkeypatch.setattr(bundle_module, "default_bundle", lambda precision: tmp_path / f"{precision}.onnx")
     with pytest.raises(BundleError, match=r"not installed.*give a --model"):
         read_bundle()
+
+
+def test_the_default_bundle_is_there_in_two_precisions():
+    exact, rounded = (read_bundle(precision=precision) for precision in PRECISIONS)
+    assert (exact.card.precision, rounded.card.precision) == ("fp32", "int8")
+    assert read_bundle().sha256 == exact.sha256
+    assert len(exact.content) <= 10_000_000
+    assert len(rounded.content) <= 3_500_000
+    same = ("patch_px", "source_px", "mm_per_px", "pool", "training_data", "labels")
+    assert exact.card.model_dump(include=set(same)) == rounded.card.model_dump(include=set(same))
+
+
+def test_a_bundle_of_another_precision_than_asked_for_is_refused(bundle_file):
+    assert read_bundle(bundle_file, precision="fp32").card.precision == "fp32"
+    with pytest.raises(BundleError, match=r"tiny\.onnx: it is fp32, and int8 was asked for\. .*crackscope export"):
+        read_bundle(bundle_file, precision="int8")
+    with pytest.raises(BundleError, match=r"'int9' is none of fp32, int8\. Did you mean 'int8'\?"):
+        read_bundle(precision="int9")
 
 
 def test_a_foreign_model_is_refused(tmp_path):

@@ -472,6 +472,23 @@ def test_scan_with_nothing_said_takes_the_default_model_and_the_folder_scan(
     assert json.loads(Path("scan/regions.json").read_text())["model"].startswith(f"{read_bundle().card.name}@")
 
 
+@pytest.mark.parametrize("command", ["accept", "evaluate", "predict", "robustness", "scan"])
+def test_precision_chooses_the_default_bundle_and_checks_another(
+    run: Any, command: str, photos: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    told = " ".join(run(command, "--help").out.split())
+    assert "--precision" in told
+    assert run(command, photos, "--precision", "int4").code == 2
+    refused = run(command, photos, "--model", bundle_file, "--precision", "int8", "--out", tmp_path / "none.csv")
+    assert_one_line(refused, f"{bundle_file}: it is fp32, and int8 was asked for.")
+
+
+def test_predict_and_scan_use_the_rounded_default_bundle(run: Any, photos: Path, tmp_path: Path) -> None:
+    for command, out in (("predict", "p.csv"), ("scan", "scan")):
+        found = run(command, photos, "--precision", "int8", "--out", tmp_path / out, "--json")
+        assert found.json["model"].startswith("default-int8@")
+
+
 def test_help_of_scan_and_predict_tells_the_rules_of_the_default_model(run: Any) -> None:
     from crackscope.bundle import read_bundle
     from crackscope.preprocessing import MAX_ASPECT

@@ -46,6 +46,17 @@ def patches():
     return [noise(sizes[i % 4], seed=i) for i in range(33)]
 
 
+def test_the_default_model_loads_in_either_precision(bundle_file):
+    rounded = load(precision="int8")
+    assert rounded.name.startswith("default-int8@")
+    crack, wall = draw_patch(1, crack=True).pixels, draw_patch(1, crack=False).pixels
+    for pixels in (crack, wall):
+        exact = load().classify(pixels).crack_probability
+        assert rounded.classify(pixels).crack_probability == pytest.approx(exact, abs=0.2)
+    with pytest.raises(BundleError, match="it is fp32, and int8 was asked for"):
+        load(read_bundle(bundle_file), precision="int8")
+
+
 def by_hand(bundle_file, pixels):
     """What anybody with ONNX Runtime and the card's one resize gets."""
     scale = 64 / min(pixels.shape[:2])

@@ -23,7 +23,7 @@ import onnx
 from pydantic import BaseModel, ValidationError
 
 from crackscope.card import CARD_VERSION, BackboneCard, Card
-from crackscope.errors import BundleError
+from crackscope.errors import BundleError, did_you_mean
 from crackscope.graphs import (
     BACKBONE_KEY,
     CARD_KEY,
@@ -44,6 +44,7 @@ from crackscope.output import new_file
 __all__ = [
     "MULTIPLE_PX",
     "OPSET",
+    "PRECISIONS",
     "Backbone",
     "Bundle",
     "Head",
@@ -54,10 +55,14 @@ __all__ = [
     "make_backbone",
     "read_backbone",
     "read_bundle",
+    "require_precision",
     "write_model",
 ]
 
 CardForm = TypeVar("CardForm", bound=BaseModel)
+
+PRECISIONS = ("fp32", "int8")
+"""Of the default bundle; int8 is about a third of the size and faster on CPUs."""
 
 _MAX_BYTES = 2**31  # what protobuf can hold
 
@@ -82,24 +87,48 @@ class Bundle:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def default_bundle() -> Path:
-    """Path of the bundle that the package carries."""
-    return Path(str(resources.files("crackscope") / "assets" / "default.onnx"))
+def default_bundle(precision: str = "fp32") -> Path:
+    """Path of the bundle that the package carries, in one of its `PRECISIONS`."""
+    name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
+    return Path(str(resources.files("crackscope") / "assets" / name))
 
 
-def read_bundle(path: str | Path | None = None) -> Bundle:
+def read_bundle(path: str | Path | None = None, *, precision: str | None = None) -> Bundle:
     """Read and check a bundle; the default one where no path is given.
 
+    Args:
+        path: The file.
+        precision: One of `PRECISIONS`: which of the default bundles is read (``fp32`` where left out), or what the file
+            at the path must be.
+
     Raises:
-        BundleError: If the file is missing, damaged, a foreign ONNX file, or its card is of another version.
+        BundleError: If the file is missing, damaged, a foreign ONNX file, its card is of another version, or it is of
+            another precision.
     """
-    if path is None and not default_bundle().is_file():
+    if precision is not None and precision not in PRECISIONS:
         raise BundleError(
-            f"{default_bundle()}: the default bundle is not installed. Install crackscope again, or give a --model."
+            f"precision '{precision}' is none of {', '.join(PRECISIONS)}.{did_you_mean(precision, PRECISIONS)}"
         )
-    place = Path(path) if path is not None else default_bundle()
+    place = Path(path) if path is not None else default_bundle(precision or "fp32")
+    if path is None and not place.is_file():
+        raise BundleError(f"{place}: the default bundle is not installed. Install crackscope again, or give a --model.")
     content, model = _load(place)
-    return Bundle(content, _checked_card(model, place), place.name)
+    card = _checked_card(model, place)
+    require_precision(card, precision, str(place))
+    return Bundle(content, card, place.name)
+
+
+def require_precision(card: Card, precision: str | None, name: str) -> None:
+    """Refuse a bundle of another precision than the one asked for, if any.
+
+    Raises:
+        BundleError: If it is of another.
+    """
+    if precision not in (None, card.precision):
+        raise BundleError(
+            f"{name}: it is {card.precision}, and {precision} was asked for. Leave the precision out, or round it with "
+            "`crackscope export --precision int8`."
+        )
 
 
 def read_backbone(path: str | Path) -> Backbone:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crackscope.bundle import Bundle, read_bundle
+from crackscope.bundle import Bundle, read_bundle, require_precision
 from crackscope.card import Card
 from crackscope.errors import BundleError, DataError, ImageError, reason_of
 from crackscope.gate import patch_clarity
@@ -80,13 +80,21 @@ class PredictionRow:
     error: str | None = None
 
 
-def load(model: str | Path | Bundle | None = None, *, threads: int | None = None) -> Classifier:
+def load(
+    model: str | Path | Bundle | None = None, *, precision: str | None = None, threads: int | None = None
+) -> Classifier:
     """Load a bundle for prediction; the default one where none is named.
 
+    Args:
+        model: A bundle or its path.
+        precision: ``fp32`` or ``int8``, of the default bundle; see `crackscope.bundle.read_bundle`.
+        threads: Thread budget for batches and streams; all cores where left out.
+
     Raises:
-        BundleError: If the file is not a bundle of this version.
+        BundleError: If the file is not a bundle of this version, or of another precision.
     """
-    bundle = model if isinstance(model, Bundle) else read_bundle(model)
+    bundle = model if isinstance(model, Bundle) else read_bundle(model, precision=precision)
+    require_precision(bundle.card, precision, bundle.name)
     return Classifier(bundle, threads=threads)
 
 

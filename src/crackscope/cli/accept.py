@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import AsJson, ModelFile, Overwrite, Precision, Threads, emit, progress_bar, read_model, say
 
 if TYPE_CHECKING:
     from crackscope.acceptance import Acceptance
@@ -18,7 +18,8 @@ __all__ = ["accept"]
 
 def accept(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches of the site.")],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
+    precision: Precision = None,
     min_recall: Annotated[float, typer.Option(min=0, max=1, help="Share of cracked patches to be found.")] = 0.9,
     max_false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Share of uncracked patches that may be called crack.")
@@ -45,7 +46,7 @@ def accept(
     with progress_bar("judging") as progress:
         found = accept(
             data,
-            model,
+            read_model(model, precision),
             min_recall=min_recall,
             max_false_alarms=max_false_alarms,
             seed=seed,
@@ -53,6 +54,7 @@ def accept(
             progress=progress,
         )
     chosen = ["--model", str(model)] if model else []
+    chosen += ["--precision", precision.value] if precision else []
     limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
     command = shlex.join(["crackscope", "accept", str(data), *chosen, *limits])
     write_acceptance(found, out, command=command, overwrite=overwrite)

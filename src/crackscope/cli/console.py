@@ -7,18 +7,47 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from crackscope.bundle import Bundle
     from crackscope.cache import Progress
 
-__all__ = ["AsJson", "Overwrite", "Part", "Threads", "emit", "fail", "progress_bar", "say", "scale_number"]
+__all__ = [
+    "AsJson",
+    "ModelFile",
+    "Overwrite",
+    "Part",
+    "Precision",
+    "Threads",
+    "emit",
+    "fail",
+    "progress_bar",
+    "read_model",
+    "say",
+    "scale_number",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing --out.")]
+ModelFile = Annotated[Path | None, typer.Option("--model", help="A bundle; the default one if left out.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Thread budget; all cores if left out.")]
+
+
+class _Precision(str, Enum):
+    """Of the default bundle, as an option."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+
+
+Precision = Annotated[
+    _Precision | None,
+    typer.Option("--precision", help="Of the default bundle: fp32 if left out; int8 is faster, and a third as large."),
+]
 
 
 class Part(str, Enum):
@@ -46,6 +75,13 @@ def fail(text: str, *, code: int = 1) -> int:
 def emit(document: Mapping[str, Any], *, as_json: bool, text: str = "") -> None:
     """Print the result: the document as JSON, or the text for people."""
     print(json.dumps(document, indent=2) if as_json else text)
+
+
+def read_model(model: Path | None, precision: _Precision | None) -> Bundle:
+    """The bundle behind ``--model`` and ``--precision``."""
+    from crackscope.bundle import read_bundle
+
+    return read_bundle(model, precision=precision.value if precision else None)
 
 
 @contextmanager

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Part, Threads, emit, progress_bar, say, scale_number
+from crackscope.cli.console import (
+    AsJson,
+    ModelFile,
+    Overwrite,
+    Part,
+    Precision,
+    Threads,
+    emit,
+    progress_bar,
+    read_model,
+    say,
+    scale_number,
+)
 
 if TYPE_CHECKING:
     from crackscope.evaluation import Evaluation
@@ -20,7 +32,8 @@ def evaluate(
     data: Annotated[
         Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches; photos with --tiles or --masks.")
     ],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
+    precision: Precision = None,
     split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
     part: Annotated[
         Part | None,
@@ -67,11 +80,12 @@ def evaluate(
         raise typer.BadParameter("photos with masks have no split; leave --split and --part out.", param_hint="--split")
     require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
     chosen, number = part.value if part else None, scale_number(scale, mm_per_px)
+    bundle = read_model(model, precision)
     with progress_bar("judging") as progress:
         if tiles or masks:
             photos = evaluate_photos(
                 data,
-                model,
+                bundle,
                 tiles=tiles,
                 masks=masks,
                 split=split,
@@ -88,7 +102,7 @@ def evaluate(
             photos, index = None, read_patches(data)
             evaluation = judge(
                 index,
-                load(model, threads=threads),
+                load(bundle, threads=threads),
                 split=split,
                 part=chosen,
                 allow_leakage=allow_leakage,

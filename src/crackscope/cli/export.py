@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import AsJson, ModelFile, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
     from crackscope.exporting import Export
@@ -35,7 +35,7 @@ def export(
     data: Annotated[
         Path, typer.Argument(help="Labelled patches, like those the model will meet; a folder or archive.")
     ],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
     precision: Annotated[
         Precision, typer.Option(help="int8: a third of the size, twice as fast on CPU.")
     ] = Precision.int8,

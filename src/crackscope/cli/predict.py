@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import AsJson, ModelFile, Overwrite, Precision, Threads, emit, progress_bar, read_model, say
 
 __all__ = ["predict"]
 
@@ -17,7 +17,8 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(help="Images, folders, globs, .csv lists (column path), .tar or .zip archives.")
     ],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
+    precision: Precision = None,
     out: Annotated[Path, typer.Option(help="The table: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="Larger images are refused.")] = 300,
     threads: Threads = None,
@@ -42,7 +43,7 @@ def predict(
 
     if out.suffix.lower() not in FORMATS:
         raise typer.BadParameter(f"{out} must end in {', '.join(FORMATS)}.", param_hint="--out")
-    classifier = load(model, threads=threads)
+    classifier = load(read_model(model, precision), threads=threads)
     images = list_images(paths)
     with progress_bar("predicting") as progress:
         summary = predict_to_file(

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Part, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    ModelFile,
+    Overwrite,
+    Part,
+    Precision,
+    Threads,
+    emit,
+    progress_bar,
+    read_model,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.patches import PatchIndex, UInt8Array
@@ -18,7 +29,8 @@ __all__ = ["robustness"]
 
 def robustness(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
+    precision: Precision = None,
     split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
     part: Annotated[Part | None, typer.Option(help="train, val or test; test if there are parts.")] = None,
     max_patches: Annotated[int, typer.Option(min=2, help="At most so many, half of them cracked if possible.")] = 1000,
@@ -42,7 +54,7 @@ def robustness(
     from crackscope.robustness import measure_robustness
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
-    classifier, index = load(model, threads=threads), read_patches(data)
+    classifier, index = load(read_model(model, precision), threads=threads), read_patches(data)
     with progress_bar("corrupting and judging") as progress:
         found = measure_robustness(
             index,

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say, scale_number
+from crackscope.cli.console import (
+    AsJson,
+    ModelFile,
+    Overwrite,
+    Precision,
+    Threads,
+    emit,
+    progress_bar,
+    read_model,
+    say,
+    scale_number,
+)
 
 __all__ = ["scan"]
 
@@ -17,7 +28,8 @@ def scan(
     paths: Annotated[
         list[str], typer.Argument(help="Photos, folders, globs, .csv lists (column path), .tar or .zip archives.")
     ],
-    model: Annotated[Path | None, typer.Option(help="A bundle; the default one if left out.")] = None,
+    model: ModelFile = None,
+    precision: Precision = None,
     out: Annotated[Path, typer.Option(help="Folder for maps, overlays, tables and report.html.")] = Path("scan"),
     mm_per_px: Annotated[
         float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
@@ -50,7 +62,7 @@ def scan(
     from crackscope.scanning import Scanner
 
     chosen = scale_number(scale, mm_per_px)
-    scanner = Scanner(model, threads=threads)
+    scanner = Scanner(read_model(model, precision), threads=threads)
     images = list_images(paths)
     with progress_bar("scanning") as progress:
         summary = scan_to_folder(
