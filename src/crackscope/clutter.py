@@ -18,9 +18,8 @@ from crackscope.concrete import FloatArray, noise
 __all__ = ["clutter_over"]
 
 UInt8Array = NDArray[np.uint8]
-Cover = tuple[
-    FloatArray, tuple[float, float, float]
-]  # how much of each pixel is covered, in [0, 1], and by what colour
+# How much of each pixel is covered, in [0, 1], and by what colour.
+Cover = tuple[FloatArray, tuple[float, float, float]]
 
 _PAINTS = ((200, 30, 40), (30, 80, 190), (240, 200, 40), (40, 150, 70), (230, 110, 30), (235, 235, 230), (120, 40, 140))
 _SPRAY_MARKER = (35, 35, 38)
