@@ -27,6 +27,7 @@ import torch
 import crackscope
 from crackscope.bundle import Backbone, Bundle, compose, read_bundle, write_model
 from crackscope.calibration import fit_shift
+from crackscope.card import Card
 from crackscope.evaluation import metrics_document
 from crackscope.graphs import graph_digest
 from crackscope.joined import join_indexes
@@ -34,7 +35,7 @@ from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_
 from crackscope.metrics import METRICS
 from crackscope.output import new_file
 from crackscope.patches import PatchIndex
-from crackscope.photo_calibration import fit_photo_calibration, fit_verdict
+from crackscope.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
 from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
 from crackscope.quantisation import match_gate, match_temperature, quantise, with_card
 from crackscope.scanning import Scanner
@@ -62,17 +63,31 @@ from default_training import (
 
 TILE_MM = 60  # what a tile of SDNET2018 shows, seen at patch_px
 KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
-SHOWN = ("accuracy", "f1_crack", "auroc", "average_precision", "ece")
+OF_PHOTOS = ("recall_at_one_false_region", "pointing_accuracy")
+SHOWN = {  # by the heads of their columns
+    "accuracy": "accuracy",
+    "recall": "recall_crack",
+    "precision": "precision_crack",
+    "F1": "f1_crack",
+    "AUROC": "auroc",
+    "average precision": "average_precision",
+    "ECE": "ece",
+}
+SHOWN_OF_PHOTOS = {"recall at 1 false region": OF_PHOTOS[0], "pointing": OF_PHOTOS[1]}
 Figures = dict[str, dict[str, Any]]
 N_ROUNDED = 600  # patches that int8 takes its ranges and its temperature from
 
 
 def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, learns: tuple[str, ...]) -> Path:
-    network = new_network(settings, given.backbone).eval()
-    training = Training(settings, network, given.work / "checkpoint.pt", learns=learns)
-    training.run(Source(settings, part_of(learnt, "train"), given.grid))
-    with training.average.applied():
-        return bundle_of(network, settings, given, learnt)
+    """The bundle of the mean of several runs' weights; they begin alike, so that their mean is a good network too."""
+    states = []
+    for run in range(settings.runs):
+        network = new_network(settings, given.backbone).eval()
+        training = Training(settings, network, given.work / f"run-{run}.pt", learns=learns)
+        training.run(Source(settings, part_of(learnt, "train"), given.grid, run=run))
+        states.append(training.average.average)
+    network.load_state_dict({name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]})
+    return bundle_of(network, settings, given, learnt)
 
 
 def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
@@ -137,20 +152,35 @@ def patch_figures(bundle: Bundle, sets: Mapping[str, PatchIndex], part: str | No
     return found
 
 
-def photo_figures(bundle: Bundle, sets: Mapping[str, list[LabelledPhoto]], part: str) -> Figures:
-    """Of tiles, read from the maps of photos: of every set alone, and of all together."""
+def photo_figures(
+    bundle: Bundle, sets: Mapping[str, list[LabelledPhoto]], part: str
+) -> tuple[Figures, list[ScannedPhoto]]:
+    """Of tiles, read from the maps of photos: of every set alone, and of all together; and those maps."""
     scanner, every, found = Scanner(bundle), [], {}
     for name, photos in sets.items():
         scanned, _ = scan_labelled(photos, scanner)
         every += scanned
         found |= _of_maps(scanned, scanner, f"{name}, photos, {part}")
-    return found | (_of_maps(every, scanner, f"sdnet2018, photos, {part}") if len(sets) > 1 else {})
+    return found | (_of_maps(every, scanner, f"sdnet2018, photos, {part}") if len(sets) > 1 else {}), every
+
+
+def judged(bundle: Bundle, sets: Mapping[str, PatchIndex], given: argparse.Namespace) -> tuple[Figures, Card]:
+    """Figures of val, and with --test of test; the card, whose verdict then says how often it errs on test."""
+    figures, card = patch_figures(bundle, sets, "val"), bundle.card
+    figures |= photo_figures(bundle, photos_of(sets, given.grid, "val"), "val")[0]
+    if given.test:
+        of_photos, scanned = photo_figures(bundle, photos_of(sets, given.grid, "test"), "test")
+        figures |= patch_figures(bundle, sets, "test") | of_photos
+        on = f"{len(scanned)} photos of SDNET2018, part test"
+        verdict = measured_verdict(card.verdict, scanned, card.photo, measured_on=on)
+        card = card.model_copy(update={"verdict": verdict})
+    return figures, card
 
 
 def _of_maps(scanned: list[ScannedPhoto], scanner: Scanner, name: str) -> Figures:
     found = measure_photos(scanned, scanner, dataset=name)
     document = metrics_document(found.tiles) | found.figures.document()
-    return {name: {key: document[key] for key in (*KEPT, "recall_at_one_false_region", "pointing_accuracy")}}
+    return {name: {key: document[key] for key in (*KEPT, *OF_PHOTOS)}}
 
 
 def photos_of(sets: Mapping[str, PatchIndex], grid: str, part: str | None) -> dict[str, list[LabelledPhoto]]:
@@ -160,11 +190,15 @@ def photos_of(sets: Mapping[str, PatchIndex], grid: str, part: str | None) -> di
 
 
 def print_figures(figures: Figures, title: str) -> None:
-    print(f"\n| {title} | patches (cracked) | " + " | ".join(SHOWN) + " |")
-    print("| --- " * (2 + len(SHOWN)) + "|")
-    for name, found in figures.items():
-        cells = [shown(found[key]) for key in SHOWN]
-        print(f"| {name} | {found['n_patches']:,} ({found['n_crack']:,}) | " + " | ".join(cells) + " |", flush=True)
+    """A table of what was judged alone, and one of what was read from maps."""
+    of_photos = {name: found for name, found in figures.items() if OF_PHOTOS[0] in found}
+    alone = {name: found for name, found in figures.items() if name not in of_photos}
+    for rows, columns in ((alone, SHOWN), (of_photos, SHOWN | SHOWN_OF_PHOTOS)):
+        print(f"\n| {title} | patches (cracked) | " + " | ".join(columns) + " |")
+        print("| --- " * (2 + len(columns)) + "|")
+        for name, found in rows.items():
+            cells = [shown(found[key]) for key in columns.values()]
+            print(f"| {name} | {found['n_patches']:,} ({found['n_crack']:,}) | " + " | ".join(cells) + " |", flush=True)
 
 
 def shown(figure: dict[str, float | None]) -> str:
@@ -194,20 +228,16 @@ def main() -> None:
     learnt = join_indexes(sets)
     exact = read_bundle(given.round or trained(settings, given, learnt, tuple(sets)))
     for precision, bundle in (("fp32", exact), ("int8", rounded(exact, learnt))):
-        figures: Figures = {}
-        for part in ("val", "test") if given.test else ("val",):
-            figures |= patch_figures(bundle, sets, part) | photo_figures(
-                bundle, photos_of(sets, given.grid, part), part
-            )
+        figures, card = judged(bundle, sets, given)
         for name in given.leave_out:
             whole = every[name].select([replace(patch, part=None) for patch in every[name].patches])
             figures |= patch_figures(bundle, {name: whole}, None)
-            figures |= photo_figures(bundle, photos_of({name: whole}, given.grid, None), "all")
+            figures |= photo_figures(bundle, photos_of({name: whole}, given.grid, None), "all")[0]
         if given.masks:
             elsewhere = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=TILE_PX)
-            figures |= photo_figures(bundle, {"elsewhere": elsewhere}, "all")
+            figures |= photo_figures(bundle, {"elsewhere": elsewhere}, "all")[0]
         print_figures(figures, f"{precision}, {len(bundle.content) / 1e6:.2f} MB")
-        bundle = with_card(bundle, bundle.card.model_copy(update={"figures": figures}))
+        bundle = with_card(bundle, card.model_copy(update={"figures": figures}))
         name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
         for folder in filter(None, () if precision == "fp32" and given.round else (given.work, given.out)):
             with new_file(folder / name, overwrite=True) as place:

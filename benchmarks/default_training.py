@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -28,7 +29,7 @@ from crackscope.training.augmentation import Augmentation, square, view_of
 from crackscope.training.averaging import WeightAverage
 from crackscope.training.backbones import FeatureMap, load_backbone
 from crackscope.training.crops import Crop, Place, TiledPhoto, box_logits, crop_of, tiled_photos
-from crackscope.training.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
 from crackscope.training.recipes import HeadSettings
 
 METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
@@ -43,22 +44,25 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 class Settings:
     """The recipe; `--set` changes one."""
 
-    until: str = ""  # a block's layer, where the network ends before its last
-    cell_px: int = 32
+    until: str = "block_13.expand_1x1"  # the layer where the network ends; empty: its last, where a cell is 32 px
+    cell_px: int = 16
+    frozen: int = 3  # blocks from the first on that stay as they are: two thirds of the time, no worse
     patch_px: int = 160
     crop_px: int = 320
-    n_metu: int = 8  # patches a step
+    n_metu: int = 12  # patches a step
     n_tiles: int = 16
     n_crops: int = 5
     n_mosaics: int = 1  # crops of METU patches laid side by side
     cracked: float = 0.4  # share of the patches, and of the crops that are cut around a cracked tile
-    steps: int = 4000
+    runs: int = 3  # trainings of their own, each on other views; their weights are averaged
+    steps: int = 1500  # of a run: more fit SDNET2018's noise
     peak_rate: float = 1.2e-4  # at 4e-4 the loss climbs again, as normalisation is in inference mode
     warm_up: int = 100
+    decay: int = 9000  # steps of the half cosine by which the rate falls; a run ends long before
     weight_decay: float = 0.02
     smoothing: float = 0.05  # SDNET2018's labels are noisy: cracks at tile edges, cracks hardly to be seen
     average: float = 0.998
-    drawn: float = 0.15  # of the uncracked patches and crops of SDNET2018 get a crack: METU's hairlines are `Negative`
+    drawn: float = 0.0  # share of SDNET2018's uncracked views that get a crack: patches lose by it
     drawn_from_px: float = 1.5  # of 256 px; what is finer can hardly be seen, and its label is noise
     marks: float = 0.0
     clutter: float = 0.12
@@ -95,12 +99,20 @@ class Step:
     targets: np.ndarray  # (n,)
     crops: list[Crop]
 
+    @property
+    def n_targets(self) -> int:
+        return len(self.targets) + sum(len(crop.targets) for crop in self.crops)
+
+    def share(self, number: int, of: int) -> Step:
+        """One of so many parts, each with every kind of patch and crop."""
+        return Step(self.patches[number::of], self.targets[number::of], self.crops[number::of])
+
 
 class Source:
     """Draws the patches and crops of each step, by its number alone."""
 
-    def __init__(self, settings: Settings, index: PatchIndex, grid: str) -> None:
-        self.settings, self.augmentation = settings, settings.augmentation()
+    def __init__(self, settings: Settings, index: PatchIndex, grid: str, *, run: int = 0) -> None:
+        self.settings, self.augmentation, self.seed = settings, settings.augmentation(), settings.seed + run
         self.undrawn = self.augmentation.model_copy(update={"drawn_cracks": 0.0})
         parts = {
             name: index.select([patch for patch in index.patches if patch.dataset == name])
@@ -117,7 +129,7 @@ class Source:
         ]
 
     def step(self, number: int) -> Step:
-        settings, rng = self.settings, np.random.default_rng([self.settings.seed, number])
+        settings, rng = self.settings, np.random.default_rng([self.seed, number])
         drawn = [self._patch(own, rng) for own in self.metu for _ in range(settings.n_metu)]
         drawn += [self._patch(self.tiles[int(rng.integers(len(self.tiles)))], rng) for _ in range(settings.n_tiles)]
         views = []
@@ -204,7 +216,9 @@ def new_network(settings: Settings, backbone: str) -> Network:
     blocks, card = load_backbone(backbone, until=settings.until or None)
     head = HeadLayers(card.feature_dim, HeadSettings(output="sigmoid", pool="logsumexp"))
     scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
-    return Network(blocks.requires_grad_(True), head, scale, shift).to(memory_format=torch.channels_last)
+    for number, block in enumerate(blocks.blocks.values()):
+        block.requires_grad_(number >= settings.frozen)
+    return Network(blocks, head, scale, shift).to(memory_format=torch.channels_last)
 
 
 class Training:
@@ -220,11 +234,10 @@ class Training:
     def __init__(self, settings: Settings, network: Network, checkpoint: Path, *, learns: Sequence[str]) -> None:
         self.settings, self.network, self.checkpoint = settings, network.to(DEVICE), checkpoint
         self.average = WeightAverage(network, settings.average)
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay
-        )
+        self.learning = [one for one in self.network.parameters() if one.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.learning, lr=settings.peak_rate, weight_decay=settings.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, settings.peak_rate, settings.steps, pct_start=settings.warm_up / settings.steps
+            self.optimiser, settings.peak_rate, settings.decay, pct_start=settings.warm_up / settings.decay
         )
         self.n_steps = 0
         self._identity = {**asdict(settings), "learns": list(learns)}
@@ -240,10 +253,15 @@ class Training:
     def run(self, source: Source) -> None:
         """All steps that are left."""
         sums, begun, saved_at, first = np.zeros(3), time.monotonic(), time.monotonic(), self.n_steps
+        n_threads = torch.get_num_threads() if DEVICE == "cpu" else 1
         prepared = ordered_map(source.step, range(first, self.settings.steps), threads=default_threads())
-        with fast_convolutions(self.network.blocks):
+        with (
+            fast_convolutions(self.network.blocks),
+            own_threads(1),
+            ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
             for step in prepared:
-                sums += self._learn(step)
+                sums += self._learn(step, pool, n_threads)
                 if self.n_steps % TOLD_EVERY == 0:
                     self._tell(sums / TOLD_EVERY, (time.monotonic() - begun) / (self.n_steps - first))
                     sums[:] = 0
@@ -252,8 +270,21 @@ class Training:
                     saved_at = time.monotonic()
         self.network.to("cpu")
 
-    def _learn(self, step: Step) -> tuple[float, float, float]:
-        """Loss, share of cracks and of right answers of one step."""
+    def _learn(self, step: Step, pool: ThreadPoolExecutor, n_shares: int) -> np.ndarray:
+        """Loss, share of cracks and of right answers of one step; each thread takes a share of it, a core each."""
+        shares = [step.share(i, n_shares) for i in range(n_shares)]
+        n_targets = sum(share.n_targets for share in shares)
+        found = list(pool.map(lambda share: self._gradients(share, n_targets), shares))
+        for one, *gradients in zip(self.learning, *(gradients for gradients, _ in found), strict=True):
+            one.grad = gradients[0] if len(gradients) == 1 else torch.stack(gradients).sum(0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update()
+        self.n_steps += 1
+        return np.sum([told for _, told in found], axis=0)
+
+    def _gradients(self, step: Step, n_targets: int) -> tuple[Sequence[torch.Tensor], np.ndarray]:
+        """What a share of a step adds to the gradients of its mean loss, and to what is told of it."""
         crops, smoothing = step.crops, self.settings.smoothing
         with torch.autocast(DEVICE, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             logits = self.network.patch_logits(step.patches)
@@ -263,15 +294,10 @@ class Training:
             logits = torch.cat([logits, box_logits(maps, boxes, cell_px=self.settings.cell_px)])
         targets = torch.from_numpy(np.concatenate([step.targets, *(crop.targets for crop in crops)])).to(DEVICE)
         wanted = targets * (1 - smoothing) + smoothing / 2
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        self.schedule.step()
-        self.average.update()
-        self.n_steps += 1
-        right = ((logits > 0) == (targets > 0.5)).float().mean()
-        return float(loss.detach()), float(targets.mean()), float(right)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / n_targets
+        gradients = torch.autograd.grad(loss, self.learning)
+        right = ((logits > 0) == (targets > 0.5)).float().sum()
+        return gradients, np.array([float(loss.detach()), float(targets.sum()) / n_targets, float(right) / n_targets])
 
     def _tell(self, means: np.ndarray, seconds: float) -> None:
         left = seconds * (self.settings.steps - self.n_steps) / 60
