@@ -272,6 +272,7 @@ class Training:
 
     def _learn(self, step: Step, pool: ThreadPoolExecutor, n_shares: int) -> np.ndarray:
         """Loss, share of cracks and of right answers of one step; each thread takes a share of it, a core each."""
+        n_shares = min(n_shares, len(step.patches))  # a share without patches would be no batch
         shares = [step.share(i, n_shares) for i in range(n_shares)]
         n_targets = sum(share.n_targets for share in shares)
         found = list(pool.map(lambda share: self._gradients(share, n_targets), shares))
