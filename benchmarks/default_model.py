@@ -50,7 +50,6 @@ from crackscope.training.network import keep_memory
 from default_training import (
     METU,
     SURFACES,
-    TILE_PX,
     Network,
     Settings,
     Source,
@@ -61,6 +60,7 @@ from default_training import (
     read_sets,
 )
 
+TILE_PX = 256  # of SDNET2018, and of what is cut from photos with masks
 TILE_MM = 60  # what a tile of SDNET2018 shows, seen at patch_px
 KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
 OF_PHOTOS = ("recall_at_one_false_region", "pointing_accuracy")
@@ -84,7 +84,7 @@ def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, l
     for run in range(settings.runs):
         network = new_network(settings, given.backbone).eval()
         training = Training(settings, network, given.work / f"run-{run}.pt", learns=learns)
-        training.run(Source(settings, part_of(learnt, "train"), given.grid, run=run))
+        training.run(Source(settings, part_of(learnt, "train"), run=run))
         states.append(training.average.average)
     network.load_state_dict({name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]})
     return bundle_of(network, settings, given, learnt)

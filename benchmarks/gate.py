@@ -1,18 +1,16 @@
-"""Fit the default bundle's gate, and measure what it rejects: cracks, sound concrete, blur, foreign pictures.
+"""Measure what the default bundle's gate rejects: cracks, sound concrete, blur, foreign pictures.
 
     python benchmarks/gate.py --metu METU --sdnet2018 SDNET2018 --without RESERVED.csv
-        [--grid GRID.csv] [--photos FOLDER] [--foreign FOLDER ...] [--write]
+        [--model BUNDLE] [--grid GRID.csv] [--photos FOLDER] [--foreign FOLDER ...]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
-SDNET2018 by photo, seed 0, 70:15:15, as the default bundle was trained. The plane is fitted on 2,000 patches of train
-of either set, limits on all of val; figures are of test, with 95 % intervals over photos (METU: groups alike).
+SDNET2018 by photo, seed 0, 70:15:15, as the default bundle was trained: its gate was fitted on train and val, figures
+are of test, with 95 % intervals over photos (METU: groups alike).
 
 Always measured: patches; cracked ones blurred, with the recall of all and of those that are left; drawn text, drawn
 screens, noise and flat colours. Each FOLDER of --foreign holds pictures of one kind, which is named after it: crops of
 256 px are cut from them at random, and each is judged as a photo too. GRID.csv lays the tiles of SDNET2018's test part
 into photos; --photos names a folder with images/ and masks/, photos of concrete from elsewhere. Both are judged alike.
-
-With --write, the bundle is written to src/crackscope/assets/default.onnx. Weights, and so probabilities, do not change.
 """
 
 from __future__ import annotations
@@ -20,20 +18,16 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 
-from crackscope.bundle import Bundle, Head, compose, default_bundle, read_backbone, read_bundle, write_model
+from crackscope.bundle import read_bundle
 from crackscope.card import REASONS
 from crackscope.corruptions import STRENGTHS, corrupt
 from crackscope.errors import CrackscopeError
 from crackscope.evaluation import evaluate_predictions
-from crackscope.features import extract_features
-from crackscope.gate import fit_gate
 from crackscope.images import read_photo
 from crackscope.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.patches import PatchIndex, read_patches
@@ -41,41 +35,14 @@ from crackscope.prediction import Classifier, Prediction
 from crackscope.scanning import Scanner
 from crackscope.splits import apply_split, split
 from crackscope.streaming import ordered_map
-from crackscope.training.gates import measure_clarity, spread_patches
+from crackscope.training.gates import spread_patches
 
-N_TRAINING, N_BLURRED, SIDE_PX = 2000, 400, 256
+N_BLURRED, SIDE_PX = 400, 256
 N_RESAMPLES = 1000
 
 
 def part_of(index: PatchIndex, part: str) -> PatchIndex:
     return index.select([patch for patch in index.patches if patch.part == part])
-
-
-def with_gate(bundle: Bundle, place: Path, indexes: list[PatchIndex]) -> tuple[onnx.ModelProto, str]:
-    """The bundle with a gate that is fitted anew, whatever it had before."""
-    own, card = read_backbone(place), bundle.card
-    training = [part_of(index, "train") for index in indexes]
-    training = [index.select(spread_patches(index.patches, N_TRAINING)) for index in training]
-    validation = [part_of(index, "val") for index in indexes]
-    features = [
-        np.concatenate([extract_features(index, own, patch_px=card.patch_px).values for index in several])
-        for several in (training, validation)
-    ]
-    found = fit_gate(
-        *features,
-        np.concatenate([measure_clarity(index, card) for index in validation]),
-        np.array([patch.label == "crack" for index in validation for patch in index.patches], np.int64),
-        fitted_on=f"{len(features[0]):,} patches of part train, {len(features[1]):,} of part val of METU and SDNET2018",
-    )
-    if isinstance(found, str):
-        raise SystemExit(found)
-    gate, plane = found
-    tensors = {
-        t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_model_from_string(bundle.content).graph.initializer
-    }
-    head = Head(tensors["head/weight"][:, :, 0, 0], tensors["head/bias"], card.patch.temperature)
-    model = compose(replace(own, card=card.backbone), head, card.model_copy(update={"gate": gate}), plane)
-    return model, gate.to_json()
 
 
 def share(said: list[Prediction], reason: str | None = None) -> float:
@@ -240,22 +207,16 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--foreign", type=Path, nargs="*", default=[])
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--grid", type=Path)
-    parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     with Path(given.without).open(newline="") as file:
         reserved = {f"{line['surface']}-{line['photo']}" for line in csv.DictReader(file)}
     metu, full = read_patches(given.metu), read_patches(given.sdnet2018)
     sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
     metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
-    model, described = with_gate(read_bundle(), default_bundle(), [metu, sdnet])
-    print(described)
-    content = model.SerializeToString(deterministic=True)
-    if given.write:
-        write_model(model, default_bundle(), overwrite=True)
-        bundle = read_bundle()
-    else:
-        bundle = in_memory(model, content)
+    bundle = read_bundle(given.model)
+    print(bundle.card.gate.to_json())
     classifier, scanner = Classifier(bundle), Scanner(bundle)
 
     head_row("test part", "label", "patches", "photos", "rejected", *REASONS)
@@ -275,14 +236,6 @@ def main() -> None:
     if given.photos:
         photos = photos_by_masks(given.photos / "images", given.photos / "masks", tile_px=SIDE_PX)
         judge_concrete("photos from elsewhere", photos, classifier, scanner)
-
-
-def in_memory(model: onnx.ModelProto, content: bytes) -> Bundle:
-    from crackscope.card import Card
-    from crackscope.graphs import CARD_KEY
-
-    card = next(entry.value for entry in model.metadata_props if entry.key == CARD_KEY)
-    return Bundle(content, Card.model_validate_json(card), "default.onnx")
 
 
 if __name__ == "__main__":

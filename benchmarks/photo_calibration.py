@@ -1,46 +1,40 @@
-"""Fit the default bundle's calibration for photos and its verdict, and measure them on photos it has not seen.
+"""Measure the default bundle's calibration for photos and its verdict, on photos it has not seen.
 
     python benchmarks/photo_calibration.py --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv
-        [--masks FOLDER] [--model BUNDLE] [--out BUNDLE]
+        [--masks FOLDER] [--model BUNDLE]
 
 SDNET2018's tiles are laid back into photos by GRID.csv; photos in RESERVED.csv (surface,photo) are never read. Split
-by photo, seed 0, 70:15:15, as the default bundle was trained: fitted on val, figures on test. Printed:
+by photo, seed 0, 70:15:15, as the default bundle was trained: both were fitted on val, figures are of test. Printed:
 
 - of val's tiles, those that get another label alone than read from the photo's map, each at its calibrated threshold:
   at the patch calibration, at the photo calibration, and at one fitted on other photos of val (five folds);
-- how often the verdict errs on stretches of val, which it was fitted on, and of test (in the card that is printed);
+- how often the verdict errs on stretches of val, which it was fitted on, and of test;
 - ECE on the footprint, on val (five folds) and on test;
 - on test, and on the photos of FOLDER (images/ and masks/): AUROC, average precision, recall at one false region a
   photo and pointing accuracy, at the automatic scale, at others, and for the mean of several.
-
-With --out, the bundle is written with both in its card, and 0.375 mm per pixel: SDNET2018's tiles of 256 px show 60 mm.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 
-from crackscope.bundle import compose, read_backbone, read_bundle, write_model
+from crackscope.bundle import read_bundle
 from crackscope.card import Calibration
-from crackscope.graphs import Head, plane_of
 from crackscope.images import decode_photo
 from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.metrics import measure
 from crackscope.patches import PatchIndex, read_patches
-from crackscope.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
+from crackscope.photo_calibration import fit_photo_calibration, measured_verdict
 from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
 from crackscope.prediction import Classifier
 from crackscope.scanning import Scanner
 from crackscope.splits import apply_split, split
 
-MM_PER_PX = 60 / 160
 FOLDS = 5
 SCALES = (0.3125, 0.46875, 0.9375)
 MASK_SCALES = (0.625, 1.0, 2.0)
@@ -112,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--sdnet2018", "--grid", "--reserved"):
         parser.add_argument(name, required=True)
-    for name in ("--masks", "--model", "--out"):
+    for name in ("--masks", "--model"):
         parser.add_argument(name, type=Path)
     given = parser.parse_args()
     with Path(given.reserved).open(newline="") as file:
@@ -123,19 +117,15 @@ def main() -> None:
     bundle = read_bundle(given.model)
     scanner = Scanner(bundle)
     val = rescaled(scanner, photos_by_grid(part_of(index, "val"), given.grid))
-    on = f"{len(val)} photos of SDNET2018, part val"
-    calibration = fit_photo_calibration(val, fitted_on=on)
-    verdict = fit_verdict(val, calibration, fitted_on=on)
+    calibration = bundle.card.photo
     test = photos_by_grid(part_of(index, "test"), given.grid)
     tested = rescaled(scanner, test)
-    print(
-        f"verdict on val: {verdict.false_alarm_rate:.3f} of {verdict.n_clean} stretches without a crack alarm, ", end=""
-    )
-    print(f"{verdict.missed_rate:.3f} of {verdict.n_cracked} with one are missed")
-    verdict = measured_verdict(
-        verdict, tested, calibration, measured_on=f"{len(tested)} photos of SDNET2018, part test"
-    )
-    print(calibration.to_json(), verdict.to_json(), sep="\n")
+    for part, scanned in (("val", val), ("test", tested)):
+        verdict = measured_verdict(bundle.card.verdict, scanned, calibration, measured_on=part)
+        print(
+            f"verdict on {part}: {verdict.false_alarm_rate:.3f} of {verdict.n_clean} stretches without a crack", end=""
+        )
+        print(f" alarm, {verdict.missed_rate:.3f} of {verdict.n_cracked} with one are missed")
     alone = labels_alone(val, index, Classifier(bundle))
     probabilities, labels = across_folds(val)
     print(f"{len(alone):,} tiles of val; another label in the photo than alone:")
@@ -144,33 +134,18 @@ def main() -> None:
     print(f"  photo calibration, of other folds     {(labels != alone).mean():.4f}")
     print(f"ECE on val, calibration of other folds: {ece(val, probabilities):.4f}")
 
-    model = onnx.load_model_from_string(bundle.content)
-    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    weight, bias = tensors["head/weight"][:, :, 0, 0], tensors["head/bias"]
-    card = bundle.card.model_copy(update={"photo": calibration, "verdict": verdict, "mm_per_px": MM_PER_PX})
-    out = given.out or Path(tempfile.mkdtemp()) / "default.onnx"
-    head = Head(weight, bias, card.patch.temperature)
-    backbone = replace(read_backbone(given.model or default()), card=bundle.card.backbone)
-    write_model(compose(backbone, head, card, plane_of(model.graph)), out, overwrite=True)
-    scanner = Scanner(read_bundle(out))
     head_line = "AUROC | average precision | F1 | ECE | recall at 1 false region a photo | pointing"
     print(f"| data | scale | photos | tiles | {head_line} |\n| {' | '.join(['---'] * 10)} |")
-    row("SDNET2018, test", "auto (0.625)", rescaled(scanner, test), scanner)
+    row("SDNET2018, test", "auto (0.625)", tested, scanner)
     for scale in SCALES:
         row("SDNET2018, test", f"{scale:g}", rescaled(scanner, test, scale), scanner)
     several = [rescaled(scanner, test, scale) for scale in COMBINED]
     row("SDNET2018, test", "mean of " + ", ".join(f"{scale:g}" for scale in COMBINED), combined(several), scanner)
     if given.masks:
-        photos = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=card.source_px)
+        photos = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=bundle.card.source_px)
         row("photos with masks", "auto", rescaled(scanner, photos), scanner)
         for scale in MASK_SCALES:
             row("photos with masks", f"{scale:g}", rescaled(scanner, photos, scale), scanner)
-
-
-def default() -> Path:
-    from crackscope.bundle import default_bundle
-
-    return default_bundle()
 
 
 if __name__ == "__main__":

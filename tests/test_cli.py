@@ -497,7 +497,7 @@ def test_help_of_scan_and_predict_tells_the_rules_of_the_default_model(run: Any)
     card = read_bundle().card
     told = " ".join(run("scan", "--help").out.split())
     assert f"({card.patch_px / card.source_px:g} for the default model)" in told
-    assert f"until its shorter side has {SMALL_PX:,} px" in told
+    assert f"below a shorter side of {SMALL_PX:,} px; a smaller one is enlarged to that" in told
     assert MAX_ENLARGEMENT == 2
     told = " ".join(run("predict", "--help").out.split())
     assert f"({2 * card.source_px} px for the default model)" in told

@@ -291,6 +291,20 @@ def test_a_box_that_is_empty_or_outside_is_an_error(box: tuple[float, float, flo
 # Regions
 
 
+def strongest_around(found: CrackMap, around: np.ndarray, among: np.ndarray) -> tuple[int, int]:
+    """Of the cells of the footprint around a cell, cell by cell."""
+    side = found.footprint_cells
+    firsts = [
+        max(0, min(int(at) - (side - 1) // 2, n - side)) for at, n in zip(around, found.logits.shape, strict=True)
+    ]
+    cells = [
+        (row, column)
+        for row, column in np.argwhere(among).tolist()
+        if firsts[0] <= row < firsts[0] + side and firsts[1] <= column < firsts[1] + side
+    ]
+    return max(cells, key=lambda cell: (found.logits[cell], -cell[0], -cell[1]))
+
+
 def regions_by_scipy(found: CrackMap, threshold: float) -> list[Region]:
     (height, width), (cell_height, cell_width) = found.photo_hw, found.cell_px
     numbers, _ = ndimage.label(found.probabilities >= np.float32(threshold), structure=np.ones((3, 3)))
@@ -303,7 +317,8 @@ def regions_by_scipy(found: CrackMap, threshold: float) -> list[Region]:
         sides = lefts[columns][0], tops[rows][0], rights[columns][-1], bottoms[rows][-1]
         box = int(sides[0]), int(sides[1]), round(sides[2]), round(sides[3])
         area_px = round(areas[numbers == number].sum())
-        at = np.argwhere((numbers == number) & (found.probabilities == values.max()))[0]
+        around = np.argwhere((numbers == number) & (found.probabilities == values.max()))[0]
+        at = strongest_around(found, around, numbers == number)
         peak = tuple(
             int((first[i] + last[i]) / 2)
             for first, last, i in zip((lefts, tops), (rights, bottoms), at[::-1], strict=True)
@@ -323,6 +338,18 @@ def test_regions_are_what_scipy_finds(found: CrackMap, threshold: float) -> None
     for region, same in zip(regions, expected, strict=True):
         assert region.area_px == pytest.approx(same.area_px, abs=1)
         assert region.mean_probability == pytest.approx(same.mean_probability, abs=1e-6)
+
+
+@pytest.mark.parametrize("pool", ["mean", "logsumexp"])
+@pytest.mark.parametrize("cell", [(0, 0), (3, 4), (7, 9)])
+def test_the_peak_is_the_strong_cell_and_not_the_middle_of_a_footprint(pool: Any, cell: tuple[int, int]) -> None:
+    logits = np.full((8, 10), -5.0)
+    logits[cell] = 9
+    found = replace(mapped(logits), footprint_cells=5, pool=pool)
+    height, width = found.cell_px
+    assert found.peak_xy == (int((cell[1] + 0.5) * width), int((cell[0] + 0.5) * height))
+    (region,) = found.regions(float(found.probabilities.max()))
+    assert region.peak_xy == found.peak_xy
 
 
 @settings(max_examples=200, deadline=None)

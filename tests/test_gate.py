@@ -331,11 +331,14 @@ def test_a_photo_is_judged_by_a_few_crops_of_one_size_inside_it(height: int, wid
     assert all(crop.shape[:2] == (patch_px, patch_px) for crop in crops)
 
 
-def test_a_photo_is_rejected_by_more_than_half_of_its_crops() -> None:
+def test_a_photo_is_rejected_where_most_of_it_is_blurred_or_nearly_all_foreign() -> None:
     assert photo_reason([None]) is None
     assert photo_reason([BLURRED]) == BLURRED
     assert photo_reason([BLURRED, NOT_CONCRETE, None, None]) is None
-    assert photo_reason([BLURRED, NOT_CONCRETE, NOT_CONCRETE, None, None]) == NOT_CONCRETE
+    assert photo_reason([BLURRED, BLURRED, NOT_CONCRETE]) == BLURRED
+    assert photo_reason([NOT_CONCRETE] * 7 + [None] * 2) is None  # a wall with a door in it
+    assert photo_reason([NOT_CONCRETE] * 7 + [BLURRED] + [None] * 2) == NOT_CONCRETE
+    assert photo_reason([NOT_CONCRETE] * 8 + [None] * 2) == NOT_CONCRETE
     assert photo_reason([NOT_CONCRETE, BLURRED]) == BLURRED  # a draw goes the same way whatever the order
     assert photo_reason([BLURRED, NOT_CONCRETE]) == BLURRED
 

@@ -89,6 +89,27 @@ def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: P
     assert 0 < evaluation.n_seen < len(chosen)
 
 
+def test_the_default_bundle_holds_no_layer_that_others_trained(real_weights: Path) -> None:
+    pytest.importorskip("torch", reason="the extra `train` is not installed")
+    import onnx
+
+    from crackscope.training.backbones import load_backbone
+    from crackscope.training.export import export_backbone
+
+    def weights(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+        tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        return {node.name: tensors[node.input[1]] for node in graph.node if node.op_type == "Conv"}
+
+    blocks, card = load_backbone(str(real_weights), until="block_13.expand_1x1")
+    theirs = weights(export_backbone(blocks, card).graph)
+    ours = weights(onnx.load_model_from_string(crackscope.read_bundle().content).graph)
+    assert len(theirs) == 40
+    assert theirs.keys() <= ours.keys()
+    for name, values in theirs.items():
+        assert values.shape == ours[name].shape
+        assert np.mean(values == ours[name]) < 0.01, name
+
+
 def test_the_default_bundle_has_seen_no_reserved_photo(real_data: Path) -> None:
     """Its card counts the photos it was trained on; those and the reserved ones cannot both fit into the set."""
     reserved = (real_data / "sdnet2018_reserved.csv").read_text().splitlines()[1:]
@@ -144,7 +165,7 @@ def test_the_map_of_a_real_photo_does_not_depend_on_windows_or_threads(deck: Lab
     scanner = Scanner()
     pixels = resize_photo(deck.load()[0], scale_of(scanner.card, (3584, 4608)))
     whole = scanner.logit_map(pixels)
-    assert whole.shape == (70, 90)
+    assert whole.shape == (140, 180)
     for window_px in (256, 512, 1024, 4096):
         assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() <= 1e-3
     assert np.abs(Scanner(threads=1).logit_map(pixels) - whole).max() <= 1e-3
@@ -154,10 +175,10 @@ def test_the_halo_is_the_smallest_that_gives_the_unbroken_map(deck: LabelledPhot
     scanner = Scanner()
     pixels = resize_photo(deck.load()[0], scale_of(scanner.card, (3584, 4608)))[:1536, :1536]
     whole = scanner.logit_map(pixels, window_px=1536)
-    assert scanner.field.halo_px == 256
+    assert scanner.field.halo_px == 144
     # What a cell sees is cut short by a stride: then the halo is, too.
     less = replace(scanner.field, before_px=scanner.field.before_px - 32, after_px=scanner.field.after_px - 32)
-    assert less.halo_px == 224
+    assert less.halo_px == 112
     scanner.field = less
     assert np.abs(scanner.logit_map(pixels, window_px=256) - whole).max() > 1e-3
 

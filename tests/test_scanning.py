@@ -23,6 +23,7 @@ from crackscope.card import Calibration, Card, Verdict
 from crackscope.crack_map import CrackMap, pool_footprints
 from crackscope.drawing import draw_photo
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
+from crackscope.graphs import MULTIPLE_PX
 from crackscope.images import Photo
 from crackscope.prediction import load, open_session
 from crackscope.scanning import MAX_ENLARGEMENT, SMALL_PX, Scanner, auto_scale, scale_of, scan, scanner_of
@@ -125,6 +126,15 @@ def test_the_tiny_bundle_gives_one_map_too(
     pixels = noise(hw)
     found = scanner.logit_map(pixels, window_px=window_px)
     assert np.abs(found - at_once(bundle_file, pixels)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("hw", [(400, 424), (395, 500), (384, 416)])
+def test_far_sides_look_alike_from_windows_that_are_no_multiple_of_the_padding(hw: tuple[int, int]) -> None:
+    scanner, pixels = Scanner(threads=1), noise(hw)
+    assert scanner.field.stride_px < MULTIPLE_PX
+    whole = scanner.logit_map(pixels, window_px=512)
+    for window_px in (48, 112):
+        assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() <= 1e-3
 
 
 def test_a_halo_that_is_one_cell_smaller_shows(
@@ -499,12 +509,13 @@ def card_of(**changes: object) -> Card:
         ((320, 227), 160 / 227),
         ((40, 40), 4.0),  # however small
         ((512, 512), 160 / 512),
-        ((513, 513), MAX_ENLARGEMENT),  # no patch any more, but a photo that somebody shrunk
-        ((600, 800), MAX_ENLARGEMENT),
-        ((640, 960), MAX_ENLARGEMENT),
+        ((513, 513), SMALL_PX / 513),  # no patch any more, but a photo that somebody shrunk
+        ((360, 640), MAX_ENLARGEMENT),
+        ((600, 800), SMALL_PX / 600),
+        ((768, 1024), 1.0),
         ((1000, 1500), SMALL_PX / 1000),
         ((1500, 1000), SMALL_PX / 1000),
-        ((2048, 3000), 160 / 256),  # at the scale of training its shorter side is just long enough
+        ((1229, 3000), 160 / 256),  # at the scale of training its shorter side is just long enough
         ((3000, 4000), 160 / 256),  # a camera's photo
         ((9000, 12_000), 160 / 256),
         ((16, 30_000), MAX_ENLARGEMENT),
@@ -520,6 +531,17 @@ def test_the_scale_follows_from_the_size(photo_hw: tuple[int, int], expected: fl
 def test_the_default_card_has_the_numbers_of_these_tests() -> None:
     card = read_bundle().card
     assert (card.patch_px, card.source_px) == (160, 256)
+
+
+def test_blur_is_measured_where_nobody_shrunk_the_photo_before(bundle_file: Path) -> None:
+    scanner = Scanner(bundle_file, threads=1)
+    card = scanner.card
+    least = round(SMALL_PX * card.source_px / card.patch_px)
+    camera, shrunk = (np.zeros((side, side, 3), np.uint8) for side in (least, least - 8))
+    assert scanner.prepare(camera).clarity is None
+    assert scanner.prepare(shrunk).clarity == 1
+    assert scanner.prepare(shrunk, scale=1.0).clarity is None
+    assert scanner.prepare(shrunk, scale=1.1).clarity == 1
 
 
 @given(st.integers(16, 20_000), st.floats(1, 3))
@@ -591,7 +613,8 @@ def drawn_photo() -> UInt8Array:
 @pytest.fixture(scope="module")
 def drawn_map(drawn_photo: UInt8Array) -> FloatArray:
     """The default bundle's map of the whole drawn photo at once."""
-    return at_once(default_bundle(), drawn_photo)
+    rows, columns = (-(-side // 16) for side in drawn_photo.shape[:2])
+    return at_once(default_bundle(), drawn_photo)[:rows, :columns]  # what is left over shows padding alone
 
 
 @pytest.mark.slow
@@ -603,17 +626,19 @@ def test_the_default_bundle_gives_one_map_whatever_the_windows(
 
 
 @pytest.mark.slow
-def test_256_px_are_the_smallest_halo_of_the_default_bundle(
+def test_144_px_are_the_smallest_halo_of_the_default_bundle(
     drawn_photo: UInt8Array, drawn_map: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Scanner()
-    assert model.field.halo_px == 256
+    assert model.field.halo_px == 144
     differences = {}
-    for halo_px in (192, 224, 256):
+    for halo_px in (112, 128, 144):
         with monkeypatch.context() as patch:
             patch.setattr(ReceptiveField, "halo_px", halo_px)
             differences[halo_px] = float(np.abs(model.logit_map(drawn_photo, window_px=256) - drawn_map).max())
-    assert differences[256] <= 1e-3 < differences[224] < differences[192]
+    assert differences[144] < differences[128] < differences[112]
+    assert differences[144] <= 1e-4
+    assert differences[112] > 1e-3  # what lies at the very edge of a field moves little
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ class Region:
         area_px: Photo pixels that its cells cover.
         peak_probability: The greatest, in [0, 1].
         mean_probability: Over its cells.
-        peak_xy: Where the greatest is, in photo pixels: the middle of a cell.
+        peak_xy: Where to look, in photo pixels: the middle of its strongest cell in the most probable footprint.
     """
 
     box_xyxy: tuple[int, int, int, int]
@@ -94,6 +94,11 @@ class CrackMap:
     def peak_probability(self) -> float:
         """The greatest probability of any footprint."""
         return float(self.probabilities.max())
+
+    @property
+    def peak_xy(self) -> tuple[int, int]:
+        """Where to look first, in photo pixels: the middle of the strongest cell of the most probable footprint."""
+        return self._peak_of(np.ones(self.logits.shape, np.bool_))
 
     def probability_at(self, x_px: float, y_px: float) -> float:
         """Crack probability of the footprint around a point of the photo.
@@ -190,14 +195,30 @@ class CrackMap:
         tops, bottoms = rows * cell_height, np.minimum((rows + 1) * cell_height, height)
         lefts, rights = columns * cell_width, np.minimum((columns + 1) * cell_width, width)
         inside = self.probabilities[cells]
-        at = int(inside.argmax())
         return Region(
             box_xyxy=(int(lefts.min()), int(tops.min()), round(rights.max()), round(bottoms.max())),
             area_px=round(float(((bottoms - tops) * (rights - lefts)).sum())),
             peak_probability=float(inside.max()),
             mean_probability=float(inside.mean(dtype=np.float64)),
-            peak_xy=(int((lefts[at] + rights[at]) / 2), int((tops[at] + bottoms[at]) / 2)),
+            peak_xy=self._peak_of(cells),
         )
+
+    def _peak_of(self, cells: BoolArray) -> tuple[int, int]:
+        """All footprints that hold the same strong cells are about as probable; so the cell tells the place."""
+        probabilities, f = np.where(cells, self.probabilities, -1), self.footprint_cells
+        starts = [
+            min(max(0, int(at) - (f - 1) // 2), max(0, n - f))
+            for at, n in zip(np.unravel_index(probabilities.argmax(), cells.shape), cells.shape, strict=True)
+        ]
+        footprint = tuple(slice(start, start + f) for start in starts)
+        strength = np.where(cells[footprint], self.logits[footprint], -np.inf)
+        y, x = (
+            int((cell * (start + at) + min(cell * (start + at + 1), length)) / 2)
+            for cell, start, at, length in zip(
+                self.cell_px, starts, np.unravel_index(strength.argmax(), strength.shape), self.photo_hw, strict=True
+            )
+        )
+        return x, y
 
     def _calibrated(self, logits: npt.ArrayLike) -> FloatArray:
         found: FloatArray = np.asarray(self.calibration.probability(np.asarray(logits, np.float64)), np.float32)

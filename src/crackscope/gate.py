@@ -1,15 +1,16 @@
 """The gate: what shows no concrete, or is too blurred to be judged, is ``rejected``, with the reason.
 
 *Novelty* tells what training never saw. Features of training patches lie near a plane of few dimensions; those of
-foreign pictures lie beside it. Of the measures tried on the default bundle (Mahalanobis' distance, nearest neighbours,
-angles), the distance to the plane rejects the most landscapes and the fewest patches of concrete from elsewhere.
+foreign pictures lie beside it. Of the measures tried on the first default bundle (Mahalanobis' distance, nearest
+neighbours, angles), the distance to the plane rejects the most landscapes and the fewest patches of concrete from
+elsewhere.
 
 *Clarity* tells blur, from the pixels alone: sharpness times the root of evenness (`crackscope.quality`), at the scale
 at which the network sees a training patch. At its own scale, a camera's picture is soft however good it is; and of
-what is enlarged for the network, nobody knows how sharp it was before, so it is not judged for blur.
+what somebody shrunk before, nobody knows how sharp it was, so it is not judged for blur.
 
 A photo is judged by a sample: at most 24 crops on a regular grid, each as large as a training patch and at its scale.
-Where more than half of them are rejected, so is the photo, for the more frequent reason.
+Where more than half of them are blurred, or four fifths rejected, so is the photo, for the more frequent reason.
 
 Limits are set on cracked validation patches, for what must not happen is that a crack is sent away.
 """
@@ -24,17 +25,19 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from crackscope.card import Card, Gate
+from crackscope.card import BLURRED, Card, Gate
 from crackscope.graphs import Plane
 from crackscope.preprocessing import resize_patch, resize_photo
 from crackscope.quality import focus_of
 
 __all__ = [
+    "BLURRED_CROPS",
     "BLURRED_SHARE",
     "LEAST_CRACKED",
     "MAX_CROPS",
     "NOT_CONCRETE_SHARE",
     "RANK",
+    "REJECTED_CROPS",
     "clarity",
     "fit_gate",
     "fit_plane",
@@ -48,17 +51,20 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
 
-NOT_CONCRETE_SHARE, BLURRED_SHARE = 0.005, 0.003
+NOT_CONCRETE_SHARE, BLURRED_SHARE = 0.002, 0.003
 """Of cracked patches like those of the validation part, at most these shares are to be rejected for either reason."""
 
 LEAST_CRACKED = 200
 """Cracked validation patches below which no limit can be held: past the greatest of n values lies 1 in n + 1."""
 
 RANK = 64
-"""Axes of the plane. On the default bundle, 32 reject fewer foreign pictures, 128 no more."""
+"""Axes of the plane. On the first default bundle, 32 reject fewer foreign pictures, 128 no more."""
 
 MAX_CROPS = 24
 """Of a photo that are judged."""
+
+BLURRED_CROPS, REJECTED_CROPS = 0.5, 0.8
+"""Share of them above which a photo is blurred, and from which it is rejected for both reasons together."""
 
 _LEAST_PX = 32  # a smaller picture is not judged for blur
 
@@ -187,15 +193,16 @@ def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]
 
 
 def photo_reason(reasons: Sequence[str | None]) -> str | None:
-    """Why a photo is rejected, from the reasons of its crops; None where at most half of them are.
+    """Why a photo is rejected, from the reasons of its crops; None where at most half of them are blurred, and fewer
+    than four fifths rejected for whatever reason: a wall with a door in it is concrete, a landscape is none anywhere.
 
     Example:
-        >>> photo_reason(["blurred", None, "not concrete", "not concrete"])
+        >>> photo_reason(["not concrete"] * 8 + [None] * 2)
         'not concrete'
-        >>> photo_reason(["blurred", None])
+        >>> photo_reason(["not concrete", None])
     """
     counts = Counter(reason for reason in reasons if reason is not None)
-    if 2 * counts.total() <= len(reasons):
+    if counts[BLURRED] <= BLURRED_CROPS * len(reasons) and counts.total() < REJECTED_CROPS * len(reasons):
         return None
     return max(sorted(counts), key=lambda reason: counts[reason])
 

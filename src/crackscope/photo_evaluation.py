@@ -6,8 +6,8 @@ figures more are of photos:
 - *Recall at one false region a photo*: regions (see `crackscope.crack_map`) are drawn from a threshold at which there
   is on average one a photo that touches no cracked tile; recall is the share of cracked tiles that a region touches. (A
   point of the FROC curve, Bunch et al. 1978, with tiles in place of lesions.)
-- *Pointing accuracy*: of the photos with a cracked tile, the share whose most probable place lies in one (the pointing
-  game of Zhang et al. 2018, section 4.3).
+- *Pointing accuracy*: of the photos with a cracked tile, the share whose peak (the strongest cell of the most probable
+  footprint) lies in one (the pointing game of Zhang et al. 2018, section 4.3).
 """
 
 from __future__ import annotations
@@ -279,11 +279,8 @@ def _touched(one: ScannedPhoto) -> list[tuple[int, int]]:
 
 
 def _points_right(one: ScannedPhoto) -> bool:
-    """Whether the middle of the most probable places lies in a cracked tile."""
-    probabilities = one.map.probabilities
-    rows, columns = np.nonzero(probabilities == probabilities.max())
-    at = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
-    y, x = (rows[at] + 0.5) * one.map.cell_px[0], (columns[at] + 0.5) * one.map.cell_px[1]
+    """Whether the map's peak lies in a cracked tile."""
+    x, y = one.map.peak_xy
     boxes = np.array(one.photo.boxes_xyxy(one.map.photo_hw))
     inside = (boxes[:, 0] <= x) & (x < boxes[:, 2]) & (boxes[:, 1] <= y) & (y < boxes[:, 3])
     return bool(one.photo.labels[inside].any())

@@ -63,7 +63,7 @@ MAX_PIXELS_OF_LARGE = 2_400_000
 _SCANNERS: WeakKeyDictionary[Classifier, Scanner] = WeakKeyDictionary()
 _OPENING = threading.Lock()
 
-SMALL_PX = 1280
+SMALL_PX = 768
 """Shorter side, for the network, below which a photo is taken for one that was shrunk."""
 
 MAX_ENLARGEMENT = 2.0
@@ -128,7 +128,8 @@ class PreparedPhoto:
         scale: Pixels of the network per pixel of the photo.
         unit: ``photo``, or ``patch`` for an image of patch size whose scale was not given.
         path: Of the photo.
-        clarity: Of a patch; a photo's is measured crop by crop.
+        clarity: Of a patch, and 1 of a photo that somebody shrunk before; None of others, which are measured crop by
+            crop.
     """
 
     pixels: UInt8Array
@@ -136,7 +137,7 @@ class PreparedPhoto:
     scale: float
     unit: str
     path: str
-    clarity: float = 1.0
+    clarity: float | None = None
 
 
 class Scanner:
@@ -212,7 +213,11 @@ class Scanner:
             )
         given = scale is not None or mm_per_px is not None
         unit = "photo" if given else unit_of((height, width), self.card)
-        clear = patch_clarity(pixels, self.card, resized=resized) if self.card.gate and unit == "patch" else 1.0
+        clear = None
+        if unit == "patch":
+            clear = patch_clarity(pixels, self.card, resized=resized) if self.card.gate else 1.0
+        elif chosen > (1 if given else min(1, self.card.patch_px / self.card.source_px)):
+            clear = 1.0  # somebody shrunk it before, and nobody knows how sharp it was
         return PreparedPhoto(resized, (height, width), chosen, unit, path, clear)
 
     def map_of(self, prepared: PreparedPhoto) -> CrackMap:
@@ -244,9 +249,7 @@ class Scanner:
             return None
         with self._one_window:
             (novelties,) = self._session.run([NOVELTY], {"pixels": np.stack(crops)})
-        # Of a photo that is enlarged, since somebody shrunk it before, nobody knows how sharp it was.
-        known = not patch and prepared.scale <= 1
-        clarities = [clarity(crop) if known else prepared.clarity for crop in crops]
+        clarities = [clarity(crop) if prepared.clarity is None else prepared.clarity for crop in crops]
         return photo_reason([gate.reason(float(one), other) for one, other in zip(novelties, clarities, strict=True)])
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> FloatArray:
@@ -294,7 +297,7 @@ def scale_of(
 
     Example:
         >>> scale_of(read_bundle().card, (3000, 4000)), scale_of(read_bundle().card, (640, 960))
-        (0.625, 2.0)
+        (0.625, 1.2)
     """
     if scale is not None and mm_per_px is not None:
         raise DataError(f"scale {scale:g} and {mm_per_px:g} mm per pixel were both given. Give one of them.")

@@ -1,4 +1,4 @@
-"""How a photo is cut for the network: windows that start at multiples of its stride, with a halo around each.
+"""How a photo is cut for the network: windows on a grid, with a halo around each.
 
 A cell of the map sees a stretch of pixels, its receptive field. Where all of it lies inside a window, or where the
 window ends with the photo, the cell gets the value that it would get from the whole photo at once. So a window is
@@ -7,6 +7,7 @@ larger than the part of the map that is taken from it by a halo, which is comput
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +16,7 @@ import onnx
 from onnx import helper
 
 from crackscope.errors import BundleError
+from crackscope.graphs import MULTIPLE_PX
 
 __all__ = ["ReceptiveField", "Window", "cut_windows", "receptive_field", "tidy_cut"]
 
@@ -157,14 +159,13 @@ def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[
         >>> [window.x for window in cut_windows((32, 300), field, (32, 128))]
         [(0, 192), (64, 300), (192, 300)]
     """
-    halo = field.halo_px
     for top, left in product(range(0, size_hw[0], core_hw[0]), range(0, size_hw[1], core_hw[1])):
         bottom, right = min(top + core_hw[0], size_hw[0]), min(left + core_hw[1], size_hw[1])
         yield Window(
             rows=(top // field.stride_px, -(-bottom // field.stride_px)),
             columns=(left // field.stride_px, -(-right // field.stride_px)),
-            y=(max(0, top - halo), min(size_hw[0], bottom + halo)),
-            x=(max(0, left - halo), min(size_hw[1], right + halo)),
+            y=_with_halo(top, bottom, size_hw[0], field),
+            x=_with_halo(left, right, size_hw[1], field),
             stride_px=field.stride_px,
         )
 
@@ -198,19 +199,24 @@ def _cuts(length_px: int, field: ReceptiveField) -> list[int]:
     return sorted({-(-n_cells // n) * field.stride_px for n in range(1, n_cells + 1)})
 
 
-def _extents(length_px: int, core_px: int, halo_px: int) -> list[int]:
+def _extents(length_px: int, core_px: int, field: ReceptiveField) -> list[int]:
     """Lengths of the windows along an axis, halo included."""
-    return [
-        min(length_px, start + core_px + halo_px) - max(0, start - halo_px) for start in range(0, length_px, core_px)
-    ]
+    windows = [_with_halo(at, min(at + core_px, length_px), length_px, field) for at in range(0, length_px, core_px)]
+    return [stop - start for start, stop in windows]
+
+
+def _with_halo(start: int, stop: int, length_px: int, field: ReceptiveField) -> tuple[int, int]:
+    """A stretch of an axis with its halo, begun where the graph pads a window's far side as it pads the photo's."""
+    grid_px = math.lcm(field.stride_px, MULTIPLE_PX)
+    return max(0, start - field.halo_px) // grid_px * grid_px, min(length_px, stop + field.halo_px)
 
 
 def _largest(size_hw: tuple[int, int], core_hw: tuple[int, int], field: ReceptiveField) -> int:
-    height, width = (max(_extents(size, core, field.halo_px)) for size, core in zip(size_hw, core_hw, strict=True))
+    height, width = (max(_extents(size, core, field)) for size, core in zip(size_hw, core_hw, strict=True))
     return height * width
 
 
 def _cost(size_hw: tuple[int, int], core_hw: tuple[int, int], field: ReceptiveField) -> int:
     """Pixels that the network is given in all."""
-    height, width = (sum(_extents(size, core, field.halo_px)) for size, core in zip(size_hw, core_hw, strict=True))
+    height, width = (sum(_extents(size, core, field)) for size, core in zip(size_hw, core_hw, strict=True))
     return height * width

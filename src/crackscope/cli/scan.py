@@ -50,8 +50,9 @@ def scan(
     shows no concrete, or is too blurred, is rejected, with the reason, and comes last.
 
     Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
-    camera's photo is shrunk as the model's training patches were (0.625 for the default model), and a small photo is
-    enlarged until its shorter side has 1,280 px, at most twice. What is as small as a patch is judged as by `predict`.
+    camera's photo is shrunk as the model's training patches were (0.625 for the default model), yet not below a shorter
+    side of 768 px; a smaller one is enlarged to that, at most twice. What is as small as a patch is judged as by
+    `predict`.
 
     Interrupted, the same command goes on where it stopped.
 

@@ -17,7 +17,7 @@ from crackscope.clutter import clutter_over
 from crackscope.corruptions import motion_blur
 from crackscope.drawn_lines import crack_over, mark_over
 
-__all__ = ["Augmentation", "augment_patch", "in_other_light", "square", "view_of"]
+__all__ = ["Augmentation", "square", "view_of"]
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -126,7 +126,7 @@ def view_of(
         seen = clutter_over(seen, rng)
     if augmentation.drawn_cracks and not cracked and rng.random() < augmentation.drawn_cracks:
         (seen, _), cracked = crack_over(seen, rng, widths_px=augmentation.drawn_widths_px), True
-    return in_other_light(seen, augmentation, rng), cracked
+    return _in_other_light(seen, augmentation, rng), cracked
 
 
 def _from_elsewhere(
@@ -150,14 +150,8 @@ def _from_elsewhere(
     return pixels
 
 
-def in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
-    """Brighter or darker, with more or less contrast, in another tint, out of focus, shaken, noisy, encoded anew.
-
-    Args:
-        pixels: Array of shape (H, W, 3), uint8, RGB.
-        augmentation: How far it may go.
-        rng: The rest follows from its state.
-    """
+def _in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.random.Generator) -> UInt8Array:
+    """Brighter or darker, with more or less contrast, in another tint, out of focus, shaken, noisy, encoded anew."""
     if augmentation.light:
         reach = augmentation.light
         levels = pixels.astype(np.float32) * (1 + reach * rng.uniform(-0.1, 0.1, 3).astype(np.float32))
@@ -200,32 +194,3 @@ def square(pixels: UInt8Array) -> UInt8Array:
     side = min(height, width)
     y, x = (height - side) // 2, (width - side) // 2
     return pixels[y : y + side, x : x + side]
-
-
-def augment_patch(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """One random view of a patch; its label holds for the view as well.
-
-    A square crop of at least 3/4 of the shorter side, one of the eight flips and quarter turns, then light, colour,
-    contrast, noise, blur (one in five) and JPEG (three in ten).
-
-    Args:
-        pixels: Array of shape (H, W, 3), uint8, RGB.
-        rng: The view follows from its state alone.
-
-    Returns:
-        Array of shape (side, side, 3), uint8, RGB.
-    """
-    side = int(min(pixels.shape[:2]) * rng.uniform(0.75, 1))
-    y, x = (int(rng.integers(0, length - side + 1)) for length in pixels.shape[:2])
-    view = np.rot90(pixels[y : y + side, x : x + side], int(rng.integers(4)))
-    view = np.ascontiguousarray(view[:, ::-1] if rng.random() < 0.5 else view)
-    if rng.random() < 0.2:
-        view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.5, 2)), np.uint8)
-    levels = view.astype(np.float32) * rng.uniform(0.9, 1.1, 3) * rng.uniform(0.6, 1.4)
-    levels = (levels - levels.mean()) * rng.uniform(0.6, 1.4) + levels.mean() + rng.normal(0, 10)
-    levels += rng.normal(0, rng.uniform(0, 6), levels.shape)
-    view = np.clip(levels, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
-        encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])[1]
-        view = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
-    return view
