@@ -20,7 +20,7 @@ from crackscope.reports.augmented_views import draw_augmented_views, write_augme
 from crackscope.reports.batch_sheet import draw_test_batch, write_test_batch
 from crackscope.reports.history_plot import draw_history
 from crackscope.reports.look import png_bytes
-from crackscope.training.augmentation import augment_patch
+from crackscope.training.augmentation import Augmentation, view_of
 
 ALERT = np.array([213, 94, 0], np.uint8)
 
@@ -187,9 +187,9 @@ def test_a_batch_is_written_whole_and_not_over_another(index: PatchIndex, tmp_pa
 
 
 def test_views_are_a_grid_with_the_original_first(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
     originals = [draw_patch(seed, side_px=160).pixels for seed in range(3)]
-    views = [[augment_patch(original, rng) for _ in range(5)] for original in originals]
+    changes = Augmentation(light=1, quarter_turns=True)
+    views = [[view_of(original, changes, view=i)[0] for i in range(1, 6)] for original in originals]
     sheet = draw_augmented_views(originals, views)
     assert sheet.shape[1] == 6 * 172 + 12
     for row, original in enumerate(originals):

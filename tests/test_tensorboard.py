@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from crackscope.drawing import draw_patch
 from crackscope.errors import DataError
 from crackscope.history import Epoch
-from crackscope.training.augmentation import augment_patch
+from crackscope.training.augmentation import Augmentation, view_of
 from crackscope.training.tensorboard import RunLog
 
 SCALARS = {"loss/train", "loss/val", "accuracy/train", "accuracy/val", "learning_rate"}
@@ -57,7 +57,7 @@ def test_pictures_and_the_recipe_are_logged_whole(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         log.recipe("name = 'finetune'\nepochs = 10\n")
         log.sample_patches(patches, ["crack", "uncracked"] * 4)
-        log.augmented_views(patches[0], [augment_patch(patches[0], rng) for _ in range(4)])
+        log.augmented_views(patches[0], [view_of(patches[0], Augmentation(light=1), view=i)[0] for i in range(1, 5)])
         log.predictions(sheet, step=9)
         log.confusion_matrix(figure, step=9)
     found = read(tmp_path)
