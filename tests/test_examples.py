@@ -91,7 +91,7 @@ def test_the_notebook_on_photos_runs_on_drawn_walls(tmp_path: Path, monkeypatch:
     notebook = executed(tmp_path, "N_WALLS = 2", monkeypatch, file=SCAN_NOTEBOOK)
     text = printed(notebook)
     assert n_pictures(notebook) == 2  # the overlay is a JPEG
-    for line in ("so walls are drawn", "2 photos", "a map of", "scale 0.833", "refused: 0", "wall-1.jpg,", "auroc: "):
+    for line in ("so walls are drawn", "2 photos", "a map of", "scale 0.625", "refused: 0", "wall-1.jpg,", "auroc: "):
         assert line in text
     assert (tmp_path / "runs" / "scan-notebook" / "scan" / "report.html").is_file()
 

@@ -149,6 +149,7 @@ def test_the_default_bundle_loses_nothing_and_gains_speed(real_data: Path, name:
         data, tmp_path / "int8.onnx", split=tmp_path / "split.csv", calibration_patches=60
     )  # a loss would raise
     assert done.n_changed <= 0.015 * done.before.n_patches
-    assert done.n_bytes[1] < 0.4 * done.n_bytes[0]
+    card = len(crackscope.read_bundle().card.to_json())  # its marks of what was seen are no smaller in int8
+    assert done.n_bytes[1] - card < 0.4 * (done.n_bytes[0] - card)
     assert done.speedup > 1.3  # 2.2 on an idle machine with VNNI
     assert done.temperature[1] == pytest.approx(done.temperature[0], rel=0.03)
