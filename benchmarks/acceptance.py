@@ -31,9 +31,9 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import beta
 
-from crackscope.acceptance import decide, n_more_to_know
-from crackscope.clustered_shares import TAIL, Share, believe
-from crackscope.metrics import Estimate
+from crackscope.acceptance.decision import decide, n_more_to_know
+from crackscope.measuring.clustered_shares import TAIL, Share, believe
+from crackscope.measuring.metrics import Estimate
 
 MIN_RECALL, MAX_FALSE_ALARMS = 0.9, 0.1
 BESIDE = 0.001

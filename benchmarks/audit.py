@@ -92,7 +92,7 @@ def plant(folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side
     Returns:
         The table of the set, its split, and for each kind of finding the sets of file names that belong to it.
     """
-    from crackscope.drawing import draw_dataset
+    from crackscope.drawing.walls import draw_dataset
 
     table = draw_dataset(folder, n_photos=n_photos, patches_per_photo=patches_per_photo, side_px=side_px, seed=seed)
     with table.open(encoding="utf-8", newline="") as file:

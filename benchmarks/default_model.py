@@ -25,28 +25,28 @@ import numpy as np
 import torch
 
 import crackscope
-from crackscope.bundle import Backbone, Bundle, compose, read_bundle, write_model
-from crackscope.calibration import fit_shift
-from crackscope.card import Card
-from crackscope.evaluation import metrics_document
-from crackscope.graphs import graph_digest
-from crackscope.joined import join_indexes
-from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
-from crackscope.metrics import METRICS
-from crackscope.output import new_file
-from crackscope.patches import PatchIndex
-from crackscope.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
-from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
-from crackscope.quantisation import match_gate, match_temperature, quantise, with_card
-from crackscope.scanning import Scanner
-from crackscope.similarity import fingerprints
-from crackscope.splits import Split
-from crackscope.streaming import default_threads
-from crackscope.training.backbones import load_backbone
+from crackscope.data.joined import join_indexes
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
+from crackscope.data.patches import PatchIndex
+from crackscope.data.similarity import fingerprints
+from crackscope.data.splits import Split
+from crackscope.files.output import new_file
+from crackscope.files.streaming import default_threads
+from crackscope.measuring.calibration import fit_shift
+from crackscope.measuring.evaluation import metrics_document
+from crackscope.measuring.metrics import METRICS
+from crackscope.measuring.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
+from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.model.bundle import Backbone, Bundle, compose, read_bundle, write_model
+from crackscope.model.card import Card
+from crackscope.model.graphs import graph_digest
+from crackscope.model.quantisation import match_gate, match_temperature, quantise, with_card
+from crackscope.scanning.scanner import Scanner
 from crackscope.training.cards import calibrated_card
-from crackscope.training.export import export_backbone, torch_logits
 from crackscope.training.gates import gate_of, gated, spread_patches
-from crackscope.training.network import keep_memory
+from crackscope.training.torch.backbones import load_backbone
+from crackscope.training.torch.export import export_backbone, torch_logits
+from crackscope.training.torch.network import keep_memory
 from default_training import (
     METU,
     SURFACES,

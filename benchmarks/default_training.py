@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from crackscope.output import new_file
-from crackscope.patches import Patch, PatchIndex, read_patches
-from crackscope.preprocessing import resize_patch
-from crackscope.splits import apply_split, split
-from crackscope.streaming import default_threads, ordered_map
+from crackscope.data.patches import Patch, PatchIndex, read_patches
+from crackscope.data.splits import apply_split, split
+from crackscope.files.output import new_file
+from crackscope.files.streaming import default_threads, ordered_map
+from crackscope.model.preprocessing import resize_patch
 from crackscope.training.augmentation import Augmentation, square, view_of
-from crackscope.training.averaging import WeightAverage
-from crackscope.training.backbones import FeatureMap, load_backbone
-from crackscope.training.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
 from crackscope.training.recipes import HeadSettings
+from crackscope.training.torch.averaging import WeightAverage
+from crackscope.training.torch.backbones import FeatureMap, load_backbone
+from crackscope.training.torch.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
 
 METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
 SAVED_EVERY_S = 120.0

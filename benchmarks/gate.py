@@ -23,18 +23,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from crackscope.bundle import read_bundle
-from crackscope.card import REASONS
-from crackscope.corruptions import STRENGTHS, corrupt
+from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
+from crackscope.data.patches import PatchIndex, read_patches
+from crackscope.data.splits import apply_split, split
+from crackscope.drawing.corruptions import STRENGTHS, corrupt
 from crackscope.errors import CrackscopeError
-from crackscope.evaluation import evaluate_predictions
-from crackscope.images import read_photo
-from crackscope.labelled_photos import photos_by_grid, photos_by_masks
-from crackscope.patches import PatchIndex, read_patches
-from crackscope.prediction import Classifier, Prediction
-from crackscope.scanning import Scanner
-from crackscope.splits import apply_split, split
-from crackscope.streaming import ordered_map
+from crackscope.files.images import read_photo
+from crackscope.files.streaming import ordered_map
+from crackscope.measuring.evaluation import evaluate_predictions
+from crackscope.model.bundle import read_bundle
+from crackscope.model.card import REASONS
+from crackscope.scanning.prediction import Classifier, Prediction
+from crackscope.scanning.scanner import Scanner
 from crackscope.training.gates import spread_patches
 
 N_BLURRED, SIDE_PX = 400, 256

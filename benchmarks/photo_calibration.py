@@ -23,17 +23,17 @@ from pathlib import Path
 
 import numpy as np
 
-from crackscope.bundle import read_bundle
-from crackscope.card import Calibration
-from crackscope.images import decode_photo
-from crackscope.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
-from crackscope.metrics import measure
-from crackscope.patches import PatchIndex, read_patches
-from crackscope.photo_calibration import fit_photo_calibration, measured_verdict
-from crackscope.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
-from crackscope.prediction import Classifier
-from crackscope.scanning import Scanner
-from crackscope.splits import apply_split, split
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
+from crackscope.data.patches import PatchIndex, read_patches
+from crackscope.data.splits import apply_split, split
+from crackscope.files.images import decode_photo
+from crackscope.measuring.metrics import measure
+from crackscope.measuring.photo_calibration import fit_photo_calibration, measured_verdict
+from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.model.bundle import read_bundle
+from crackscope.model.card import Calibration
+from crackscope.scanning.prediction import Classifier
+from crackscope.scanning.scanner import Scanner
 
 FOLDS = 5
 SCALES = (0.3125, 0.46875, 0.9375)

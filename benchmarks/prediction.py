@@ -28,8 +28,8 @@ PATCH_PX = 160
 
 def crackscope_rate(folder: Path, precision: str) -> float:
     import crackscope
-    from crackscope.inputs import list_images
-    from crackscope.prediction_table import predict_to_file
+    from crackscope.files.inputs import list_images
+    from crackscope.scanning.prediction_table import predict_to_file
 
     model = crackscope.load(precision=precision)
     images = list_images([folder])
@@ -67,8 +67,8 @@ def bare_rate(folder: Path, precision: str) -> float:
     import onnxruntime
 
     import crackscope
-    from crackscope.bundle import default_bundle
-    from crackscope.preprocessing import resize_patch
+    from crackscope.model.bundle import default_bundle
+    from crackscope.model.preprocessing import resize_patch
 
     files = sorted(folder.rglob("*.jpg"))
     arrays = np.stack([resize_patch(crackscope.read_photo(file).pixels, patch_px=PATCH_PX) for file in files])
@@ -111,7 +111,7 @@ def main() -> None:
         print(json.dumps(SIDES[given.side](given.folder)))
         return
     with tempfile.TemporaryDirectory() as place:
-        from crackscope.drawing import draw_dataset
+        from crackscope.drawing.walls import draw_dataset
 
         folder = draw_dataset(Path(place) / "patches", n_photos=-(-given.patches // 14), patches_per_photo=16).parent
         (folder / "labels.csv").unlink()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from crackscope.bundle import read_bundle
-from crackscope.patches import read_patches
+from crackscope.data.patches import read_patches
+from crackscope.model.bundle import read_bundle
 from default_model import patch_figures, photo_figures, photos_of, print_figures
 from default_training import SURFACES, read_reserved
 

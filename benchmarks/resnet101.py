@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import transformers
 
-from crackscope.training.backbones import load_backbone
+from crackscope.training.torch.backbones import load_backbone
 
 DEPTHS_50, DEPTHS_101 = [3, 4, 6, 3], [3, 4, 23, 3]
 

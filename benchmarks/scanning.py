@@ -38,7 +38,7 @@ SHAPE_100_MEGAPIXELS = (10_000, 10_000)
 
 def crackscope_seconds(work: Path) -> list[float]:
     import crackscope
-    from crackscope.scanning import Scanner
+    from crackscope.scanning.scanner import Scanner
 
     scanner = Scanner()
     scanner.scan(crackscope.read_photo(work / "photo.jpg").pixels[:640, :640])
@@ -50,9 +50,9 @@ def crackscope_seconds(work: Path) -> list[float]:
 def bare_seconds(work: Path) -> list[float]:
     import onnxruntime
 
-    from crackscope.bundle import default_bundle
-    from crackscope.scanning import Scanner
-    from crackscope.windows import cut_windows, tidy_cut
+    from crackscope.model.bundle import default_bundle
+    from crackscope.model.windows import cut_windows, tidy_cut
+    from crackscope.scanning.scanner import Scanner
 
     scanner, pixels = Scanner(), np.load(work / "pixels.npy")
     core = tidy_cut(pixels.shape[:2], scanner.field, max_pixels=scanner.max_pixels)
@@ -119,9 +119,9 @@ def keras_model(tf, weights):
 
 
 def memory_mb(work: Path) -> list[float]:
-    from crackscope.inputs import list_images
+    from crackscope.files.inputs import list_images
     from crackscope.reports.scan_run import scan_to_folder
-    from crackscope.scanning import Scanner
+    from crackscope.scanning.scanner import Scanner
 
     scan_to_folder(list_images([work / "large.jpg"]), Scanner(), work / "scan", threads=1, overwrite=True)
     status = Path("/proc/self/status").read_text()
@@ -135,10 +135,10 @@ def prepare(work: Path, photo: Path | None) -> None:
     from PIL import ExifTags, Image
 
     import crackscope
-    from crackscope.bundle import read_bundle
-    from crackscope.drawing import draw_photo
-    from crackscope.preprocessing import resize_photo
-    from crackscope.scanning import scale_of
+    from crackscope.drawing.walls import draw_photo
+    from crackscope.model.bundle import read_bundle
+    from crackscope.model.preprocessing import resize_photo
+    from crackscope.scanning.scanner import scale_of
 
     drawn = draw_photo(seed=0).pixels
     pixels = crackscope.read_photo(photo).pixels if photo else laid(drawn, (3584, 4608))

@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crackscope.bundle import read_backbone
-from crackscope.cache import Rows
-from crackscope.features import extract_features
-from crackscope.patches import PatchIndex, read_patches
-from crackscope.similarity import fingerprints
-from crackscope.splits import split
+from crackscope.data.cache import Rows
+from crackscope.data.patches import PatchIndex, read_patches
+from crackscope.data.similarity import fingerprints
+from crackscope.data.splits import split
+from crackscope.model.bundle import read_backbone
+from crackscope.model.features import extract_features
 
 SEEDS = (0, 1, 2)
 BLOCK = 44  # numbers in a row, as one published study groups METU

@@ -27,8 +27,8 @@ weights and the predictions on test do not count. tf.data's autotune thread is o
 2.21 it often lets the end of a fit wait for seconds, and reads no faster.
 
 Prints the median seconds of both, their ratio, and each side's median accuracy on test with its 95 % interval
-(`crackscope.metrics.measure`, patches resampled; Keras at probability 0.5, crackscope at its threshold from val).
-Rounds differ in the seed of training alone.
+(`crackscope.measuring.metrics.measure`, patches resampled; Keras at probability 0.5, crackscope at its threshold from
+val). Rounds differ in the seed of training alone.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def load_weights(base, file: Path) -> None:
 
 
 def keras_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[float, dict]:
-    from crackscope.metrics import measure
+    from crackscope.measuring.metrics import measure
 
     request = {"folder": str(folder), "backbone": given.backbone, "feature_map": str(folder.parent / "feature_map.npz")}
     request |= {"epochs": given.epochs, "rates": given.rates, "seed": seed}
@@ -215,7 +215,7 @@ SIDES = {"Keras": keras_side, "crackscope": crackscope_side}
 
 def copy_subset(data: Path, folder: Path, n_patches: int) -> dict[str, int]:
     """Copy a random subset into class folders below train, val and test; return the patches of each part."""
-    from crackscope.patches import read_patches
+    from crackscope.data.patches import read_patches
 
     index = read_patches(data)
     counts = dict.fromkeys(SHARES, 0)
@@ -236,7 +236,7 @@ def write_feature_map(backbone: str, patch_px: int, file: Path) -> None:
     """What PyTorch makes of one image of noise, for Keras to agree with."""
     import torch
 
-    from crackscope.training.backbones import load_backbone
+    from crackscope.training.torch.backbones import load_backbone
 
     normalised = np.random.default_rng(0).uniform(-1, 1, (1, patch_px, patch_px, 3)).astype(np.float32)
     with torch.inference_mode():
@@ -265,7 +265,7 @@ def main() -> None:
         parser.error("--backbone is missing: both sides start from its weights.")
     results: dict[str, list[tuple[float, dict]]] = {side: [] for side in SIDES if given.only in (None, side)}
     with tempfile.TemporaryDirectory() as place:
-        from crackscope.drawing import draw_dataset
+        from crackscope.drawing.walls import draw_dataset
 
         folder = Path(place) / "patches"
         data = given.data or draw_dataset(Path(place) / "drawn", n_photos=-(-given.patches // 12)).parent

@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 from skimage.morphology import skeletonize
 
-from crackscope.drawn_lines import crack_over
-from crackscope.labelled_photos import photos_by_masks
-from crackscope.patches import PatchIndex, read_patches
-from crackscope.photo_evaluation import scan_labelled
-from crackscope.prediction import Classifier, load
-from crackscope.scanning import Scanner
-from crackscope.splits import apply_split, split
-from crackscope.streaming import ordered_map
+from crackscope.data.labelled_photos import photos_by_masks
+from crackscope.data.patches import PatchIndex, read_patches
+from crackscope.data.splits import apply_split, split
+from crackscope.drawing.drawn_lines import crack_over
+from crackscope.files.streaming import ordered_map
+from crackscope.measuring.photo_evaluation import scan_labelled
+from crackscope.scanning.prediction import Classifier, load
+from crackscope.scanning.scanner import Scanner
 from default_training import part_of, read_reserved
 from gate import interval
 

@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import crackscope
-from crackscope.bundle import Head, compose, make_backbone, read_backbone, write_model
-from crackscope.card import BackboneCard, Calibration, Card
-from crackscope.drawing import draw_dataset
+from crackscope.drawing.walls import draw_dataset
+from crackscope.model.bundle import Head, compose, make_backbone, read_backbone, write_model
+from crackscope.model.card import BackboneCard, Calibration, Card
 
 REAL_DATA = os.environ.get("CRACKSCOPE_TEST_DATA")
 

@@ -14,13 +14,49 @@ import crackscope
 
 SOURCE = Path(crackscope.__file__).parent
 NEEDS_TORCH = {
-    f"training/{name}.py"
+    f"training/torch/{name}.py"
     for name in (
         *("averaging", "backbones", "convolution", "export", "finetuning", "layers", "material", "network"),
-        *("crops", "recipe_run", "scratch_cnn", "tensorboard", "translation"),
+        *("recipe_run", "scratch_cnn", "tensorboard", "translation"),
     )
 }
 """What only the extra `train` can run; `run_log` needs them too, through `tensorboard` and `layers`."""
+
+
+ROOT_MODULES = {"__init__", "__main__", "arrays", "demo", "errors"}
+FLOORS = (
+    *("errors", "arrays", "files", "data", "drawing", "model", "geometry", "scanning", "measuring", "acceptance"),
+    *("auditing", "reports", "training", "demo", "cli", "__main__", "__init__"),
+)
+"""Chapters from the ground up: each may import those before it. `__init__` names what is public, lazily."""
+
+
+def modules_imported_by(file: Path) -> set[str]:
+    """Modules of this package that a module imports anywhere: in functions and for type checkers too.
+
+    The version is no module.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and [alias.name for alias in node.names] != ["__version__"]:
+            found |= {f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name in MODULES}
+
+
+def floor_of(module: str) -> str:
+    """The chapter that a module belongs to, or itself where it lies at the root."""
+    return module.split(".")[1] if module != "crackscope" else "__init__"
+
+
+def name_of(file: Path) -> str:
+    """A module's name as it is imported."""
+    return ".".join(("crackscope", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {name_of(file): file for file in SOURCE.rglob("*.py")}
+IMPORTS = {module: modules_imported_by(file) - {module} for module, file in MODULES.items()}
 
 
 def imported_by(file: Path) -> set[str]:
@@ -45,7 +81,7 @@ def test_the_core_never_imports_torch() -> None:
     [
         "import crackscope; crackscope.load, crackscope.train, crackscope.split",
         "import crackscope.training.runs, crackscope.training.conversion, crackscope.training.head",
-        "import crackscope.training.recipes, crackscope.training.augmentation, crackscope.history",
+        "import crackscope.training.recipes, crackscope.training.augmentation, crackscope.measuring.history",
         "from crackscope.training.recipes import read_recipe; read_recipe('mobilenetv2-top10', ['batch_size=2'])",
         "import crackscope.cli, crackscope.cli.train, crackscope.cli.recipes, crackscope.cli.compare",
     ],
@@ -83,12 +119,28 @@ def test_no_module_hides_a_public_function_of_its_name() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """The core knows nothing of the command line; reading and the bundle know nothing of training and reports."""
-    for file in SOURCE.rglob("*.py"):
-        text = file.read_text(encoding="utf-8")
-        name = file.relative_to(SOURCE).as_posix()
-        if not name.startswith("cli/") and name != "__main__.py":
-            assert "crackscope.cli" not in text, name
-        if name.count("/") == 0 and name not in {"demo.py", "__init__.py"}:
-            assert "from crackscope.training" not in text, name
-            assert "from crackscope.reports" not in text, name
+    """A chapter imports itself and the chapters before it, inside functions and for type checkers too."""
+    for module, imported in IMPORTS.items():
+        for other in imported:
+            assert FLOORS.index(floor_of(other)) <= FLOORS.index(floor_of(module)), f"{module} imports {other}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for other in sorted(IMPORTS[module]):
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in IMPORTS:
+        visit(module, ())
+
+
+def test_every_folder_is_a_chapter_and_the_root_holds_few_modules() -> None:
+    folders = {file.parent.name for file in SOURCE.glob("*/*.py")}
+    assert folders == set(FLOORS) - ROOT_MODULES
+    assert {file.stem for file in SOURCE.glob("*.py")} == ROOT_MODULES
+    assert len(ROOT_MODULES) <= 6

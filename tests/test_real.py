@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import crackscope
-from crackscope.labelled_photos import LabelledPhoto, photos_by_grid
-from crackscope.photo_evaluation import scan_labelled
-from crackscope.preprocessing import resize_photo
-from crackscope.scanning import Scanner, scale_of
-from crackscope.splits import apply_split, split, write_split
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
+from crackscope.data.splits import apply_split, split, write_split
+from crackscope.measuring.photo_evaluation import scan_labelled
+from crackscope.model.preprocessing import resize_photo
+from crackscope.scanning.scanner import Scanner, scale_of
 
 pytestmark = pytest.mark.slow
 
@@ -93,8 +93,8 @@ def test_the_default_bundle_holds_no_layer_that_others_trained(real_weights: Pat
     pytest.importorskip("torch", reason="the extra `train` is not installed")
     import onnx
 
-    from crackscope.training.backbones import load_backbone
-    from crackscope.training.export import export_backbone
+    from crackscope.training.torch.backbones import load_backbone
+    from crackscope.training.torch.export import export_backbone
 
     def weights(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
         tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -124,7 +124,7 @@ def test_one_image_four_ways(real_data: Path, tmp_path: Path) -> None:
     import numpy as np
     import onnxruntime
 
-    from crackscope.bundle import default_bundle
+    from crackscope.model.bundle import default_bundle
 
     index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
     for i, patch in enumerate(index.patches[::185]):

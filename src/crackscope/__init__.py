@@ -6,81 +6,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crackscope.acceptance import Acceptance, accept
-    from crackscope.auditing import audit
-    from crackscope.bundle import Bundle, read_bundle
-    from crackscope.comparison import Comparison, compare
-    from crackscope.crack_map import CrackMap, Region
-    from crackscope.drawing import draw_dataset, draw_patch, draw_photo
+    from crackscope.acceptance.decision import Acceptance, accept
+    from crackscope.auditing.audit import audit
+    from crackscope.auditing.kinds import Audit
+    from crackscope.data.leaks import check_split
+    from crackscope.data.patches import PatchIndex, read_patches
+    from crackscope.data.splits import Split, apply_split, read_split, split, write_split
+    from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
-    from crackscope.evaluation import Evaluation
-    from crackscope.exporting import Export, export
-    from crackscope.findings import Audit
-    from crackscope.images import Photo, read_photo
-    from crackscope.judging import evaluate, evaluate_photos
-    from crackscope.leaks import check_split
-    from crackscope.patches import PatchIndex, read_patches
-    from crackscope.prediction import Classifier, Prediction, PredictionRow, load
+    from crackscope.files.images import Photo, read_photo
+    from crackscope.measuring.comparison import Comparison, compare
+    from crackscope.measuring.evaluation import Evaluation
+    from crackscope.measuring.exporting import Export, export
+    from crackscope.measuring.judging import evaluate, evaluate_photos
+    from crackscope.measuring.robustness import Robustness, measure_robustness
+    from crackscope.measuring.transfer import Transfer
+    from crackscope.model.bundle import Bundle, read_bundle
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
-    from crackscope.robustness import Robustness, measure_robustness
-    from crackscope.rows import predict
-    from crackscope.scanning import scan
-    from crackscope.splits import Split, apply_split, read_split, split, write_split
+    from crackscope.scanning.crack_map import CrackMap
+    from crackscope.scanning.prediction import Classifier, Prediction, PredictionRow, load
+    from crackscope.scanning.regions import Region
+    from crackscope.scanning.rows import predict
+    from crackscope.scanning.scanner import scan
     from crackscope.training.recipes import Recipe, read_recipe, recipe_names
     from crackscope.training.runs import Run, train
     from crackscope.training.transfer_run import measure_transfer
-    from crackscope.transfer import Transfer
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Acceptance": "acceptance",
-    "Audit": "findings",
-    "Bundle": "bundle",
-    "Classifier": "prediction",
-    "Comparison": "comparison",
-    "CrackMap": "crack_map",
+    "Acceptance": "acceptance.decision",
+    "Audit": "auditing.kinds",
+    "Bundle": "model.bundle",
+    "Classifier": "scanning.prediction",
+    "Comparison": "measuring.comparison",
+    "CrackMap": "scanning.crack_map",
     "CrackscopeError": "errors",
-    "Evaluation": "evaluation",
-    "Export": "exporting",
-    "PatchIndex": "patches",
-    "Photo": "images",
-    "Prediction": "prediction",
-    "PredictionRow": "prediction",
+    "Evaluation": "measuring.evaluation",
+    "Export": "measuring.exporting",
+    "PatchIndex": "data.patches",
+    "Photo": "files.images",
+    "Prediction": "scanning.prediction",
+    "PredictionRow": "scanning.prediction",
     "Recipe": "training.recipes",
-    "Region": "crack_map",
-    "Robustness": "robustness",
+    "Region": "scanning.regions",
+    "Robustness": "measuring.robustness",
     "Run": "training.runs",
-    "Split": "splits",
-    "Transfer": "transfer",
-    "accept": "acceptance",
-    "apply_split": "splits",
-    "audit": "auditing",
-    "check_split": "leaks",
-    "compare": "comparison",
-    "draw_dataset": "drawing",
-    "draw_patch": "drawing",
-    "draw_photo": "drawing",
-    "evaluate": "judging",
-    "evaluate_photos": "judging",
-    "export": "exporting",
-    "load": "prediction",
-    "measure_robustness": "robustness",
+    "Split": "data.splits",
+    "Transfer": "measuring.transfer",
+    "accept": "acceptance.decision",
+    "apply_split": "data.splits",
+    "audit": "auditing.audit",
+    "check_split": "data.leaks",
+    "compare": "measuring.comparison",
+    "draw_dataset": "drawing.walls",
+    "draw_patch": "drawing.walls",
+    "draw_photo": "drawing.walls",
+    "evaluate": "measuring.judging",
+    "evaluate_photos": "measuring.judging",
+    "export": "measuring.exporting",
+    "load": "scanning.prediction",
+    "measure_robustness": "measuring.robustness",
     "measure_transfer": "training.transfer_run",
-    "predict": "rows",
-    "read_bundle": "bundle",
-    "read_patches": "patches",
-    "read_photo": "images",
+    "predict": "scanning.rows",
+    "read_bundle": "model.bundle",
+    "read_patches": "data.patches",
+    "read_photo": "files.images",
     "read_recipe": "training.recipes",
-    "read_split": "splits",
+    "read_split": "data.splits",
     "recipe_names": "training.recipes",
-    "scan": "scanning",
-    "split": "splits",
+    "scan": "scanning.scanner",
+    "split": "data.splits",
     "train": "training.runs",
     "write_comparison": "reports.comparison_report",
     "write_evaluation": "reports.evaluation_report",
-    "write_split": "splits",
+    "write_split": "data.splits",
 }
 
 __all__ = [

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crackscope.cache import Progress
-from crackscope.drawing import draw_dataset
-from crackscope.inputs import list_images
-from crackscope.judging import evaluate
-from crackscope.output import new_folder
-from crackscope.patches import read_patches
-from crackscope.prediction import load
-from crackscope.prediction_table import predict_to_file
+from crackscope.data.cache import Progress
+from crackscope.data.patches import read_patches
+from crackscope.data.splits import split, write_split
+from crackscope.drawing.walls import draw_dataset
+from crackscope.files.inputs import list_images
+from crackscope.files.output import new_folder
+from crackscope.measuring.judging import evaluate
 from crackscope.reports.batch_sheet import write_test_batch
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
-from crackscope.splits import split, write_split
+from crackscope.scanning.prediction import load
+from crackscope.scanning.prediction_table import predict_to_file
 from crackscope.training.runs import train
 
 __all__ = ["run_demo"]

@@ -60,15 +60,15 @@ def _version(
     version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
 ) -> None:
     if version:
-        import crackscope
+        from crackscope import __version__
 
-        typer.echo(f"crackscope {crackscope.__version__}")
+        typer.echo(f"crackscope {__version__}")
         raise typer.Exit
 
 
 def main() -> None:
     """Run a command; errors of ours become one line on stderr and exit code 1, Ctrl-C becomes 130."""
-    from crackscope.output import explain
+    from crackscope.files.output import explain
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

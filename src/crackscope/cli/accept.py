@@ -11,7 +11,7 @@ import typer
 from crackscope.cli.console import AsJson, ModelFile, Overwrite, Precision, Threads, emit, progress_bar, read_model, say
 
 if TYPE_CHECKING:
-    from crackscope.acceptance import Acceptance
+    from crackscope.acceptance.decision import Acceptance
 
 __all__ = ["accept"]
 
@@ -38,8 +38,8 @@ def accept(
 
     Example: `crackscope accept site.csv --model crack.onnx --min-recall .9 --max-false-alarms .1 --out acceptance`
     """
-    from crackscope.acceptance import accept
-    from crackscope.output import require_free_folder
+    from crackscope.acceptance.decision import accept
+    from crackscope.files.output import require_free_folder
     from crackscope.reports.acceptance_report import FILES, write_acceptance
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)

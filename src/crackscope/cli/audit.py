@@ -10,7 +10,7 @@ import typer
 from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
-    from crackscope.findings import Audit
+    from crackscope.auditing.kinds import Audit
 
 __all__ = ["audit"]
 
@@ -38,12 +38,12 @@ def audit(
 
     Example: `crackscope audit patches/ --split split.csv --out audit --clean clean.csv`
     """
-    from crackscope.auditing import audit as examine
-    from crackscope.cleaning import require_cleanable, write_clean_index
+    from crackscope.auditing.audit import audit as examine
+    from crackscope.auditing.cleaning import require_cleanable, write_clean_index
+    from crackscope.auditing.kinds import left_out
+    from crackscope.data.patches import read_patches
     from crackscope.errors import OutputError
-    from crackscope.findings import left_out
-    from crackscope.output import require_free_folder
-    from crackscope.patches import read_patches
+    from crackscope.files.output import require_free_folder
     from crackscope.reports.audit_report import FILES, write_audit
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
@@ -76,7 +76,7 @@ def audit(
 
 
 def _text(found: Audit, out: Path, clean: Path | None, n_kept: int | None) -> str:
-    from crackscope.findings import KINDS
+    from crackscope.auditing.kinds import KINDS
 
     lines = [f"{n:8,}  {KINDS[kind].title.lower()}" for kind, n in found.counts().items() if n] or ["nothing found"]
     lines += [f"not checked: {KINDS[kind].title.lower()}: {why}" for kind, why in found.skipped.items()]

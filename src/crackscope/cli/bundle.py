@@ -20,7 +20,7 @@ def bundle(
 
     Example: `crackscope bundle runs/metu/model.onnx`
     """
-    from crackscope.bundle import read_bundle
+    from crackscope.model.bundle import read_bundle
 
     found = read_bundle(file)
     document = {

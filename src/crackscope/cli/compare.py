@@ -35,8 +35,8 @@ def compare(
     if len(runs) < 2:
         raise typer.BadParameter("Give at least two run folders.", param_hint="RUNS")
 
-    from crackscope.comparison import compare as compare_runs
-    from crackscope.output import require_free_folder
+    from crackscope.files.output import require_free_folder
+    from crackscope.measuring.comparison import compare as compare_runs
     from crackscope.reports.comparison_report import FILES, comparison_document, comparison_text, write_comparison
 
     if out is not None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from crackscope.bundle import Bundle
-    from crackscope.cache import Progress
+    from crackscope.data.cache import Progress
+    from crackscope.model.bundle import Bundle
 
 __all__ = [
     "AsJson",
@@ -79,7 +79,7 @@ def emit(document: Mapping[str, Any], *, as_json: bool, text: str = "") -> None:
 
 def read_model(model: Path | None, precision: _Precision | None) -> Bundle:
     """The bundle behind ``--model`` and ``--precision``."""
-    from crackscope.bundle import read_bundle
+    from crackscope.model.bundle import read_bundle
 
     return read_bundle(model, precision=precision.value if precision else None)
 

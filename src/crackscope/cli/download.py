@@ -12,7 +12,7 @@ from crackscope.cli.console import AsJson, Overwrite
 if TYPE_CHECKING:
     import rich.progress
 
-    from crackscope.downloads import DownloadResult, DownloadSource, Progress
+    from crackscope.files.downloads import DownloadResult, DownloadSource, Progress
 
 __all__ = ["download"]
 
@@ -39,8 +39,8 @@ def download(
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    from crackscope.downloads import DATASETS
-    from crackscope.downloads import download as fetch
+    from crackscope.files.downloads import DATASETS
+    from crackscope.files.downloads import download as fetch
 
     folder = out or Path("data", name)
     with Bars(console=Console(stderr=True)) as bars:

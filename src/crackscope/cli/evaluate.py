@@ -22,8 +22,8 @@ from crackscope.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from crackscope.evaluation import Evaluation
-    from crackscope.photo_evaluation import PhotoEvaluation
+    from crackscope.measuring.evaluation import Evaluation
+    from crackscope.measuring.photo_evaluation import PhotoEvaluation
 
 __all__ = ["evaluate"]
 
@@ -65,14 +65,14 @@ def evaluate(
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """
-    from crackscope.evaluation import metrics_document
-    from crackscope.judging import evaluate as judge
-    from crackscope.judging import evaluate_photos
-    from crackscope.output import require_free_folder
-    from crackscope.patches import read_patches
-    from crackscope.photo_evaluation import tile_reader
-    from crackscope.prediction import load
+    from crackscope.data.patches import read_patches
+    from crackscope.files.output import require_free_folder
+    from crackscope.measuring.evaluation import metrics_document
+    from crackscope.measuring.judging import evaluate as judge
+    from crackscope.measuring.judging import evaluate_photos
+    from crackscope.measuring.photo_evaluation import tile_reader
     from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
+    from crackscope.scanning.prediction import load
 
     if tiles and masks:
         raise typer.BadParameter("give --tiles or --masks, not both.", param_hint="--masks")

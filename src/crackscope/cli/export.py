@@ -12,8 +12,8 @@ import typer
 from crackscope.cli.console import AsJson, ModelFile, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
-    from crackscope.exporting import Export
-    from crackscope.metrics import Estimate
+    from crackscope.measuring.exporting import Export
+    from crackscope.measuring.metrics import Estimate
 
 __all__ = ["export"]
 
@@ -65,7 +65,7 @@ def export(
 
     Example: `crackscope export metu.tar --model runs/metu/model.onnx --split split.csv --out crack-int8.onnx`
     """
-    from crackscope.exporting import export as run_export
+    from crackscope.measuring.exporting import export as run_export
 
     with progress_bar("judging") as progress:
         done = run_export(

@@ -37,9 +37,9 @@ def predict(
 
     Example: `crackscope predict patches/ --out predictions.csv`
     """
-    from crackscope.inputs import list_images
-    from crackscope.prediction import load
-    from crackscope.prediction_table import FORMATS, predict_to_file
+    from crackscope.files.inputs import list_images
+    from crackscope.scanning.prediction import load
+    from crackscope.scanning.prediction_table import FORMATS, predict_to_file
 
     if out.suffix.lower() not in FORMATS:
         raise typer.BadParameter(f"{out} must end in {', '.join(FORMATS)}.", param_hint="--out")

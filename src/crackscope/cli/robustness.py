@@ -21,8 +21,9 @@ from crackscope.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from crackscope.patches import PatchIndex, UInt8Array
-    from crackscope.robustness import Robustness
+    from crackscope.arrays import UInt8Array
+    from crackscope.data.patches import PatchIndex
+    from crackscope.measuring.robustness import Robustness
 
 __all__ = ["robustness"]
 
@@ -47,11 +48,11 @@ def robustness(
 
     Example: `crackscope robustness metu.tar --model runs/metu/model.onnx --split split.csv --out robustness`
     """
-    from crackscope.output import require_free_folder
-    from crackscope.patches import read_patches
-    from crackscope.prediction import load
+    from crackscope.data.patches import read_patches
+    from crackscope.files.output import require_free_folder
+    from crackscope.measuring.robustness import measure_robustness
     from crackscope.reports.robustness_report import FILES, write_robustness
-    from crackscope.robustness import measure_robustness
+    from crackscope.scanning.prediction import load
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     classifier, index = load(read_model(model, precision), threads=threads), read_patches(data)
@@ -91,7 +92,7 @@ def _pixels(index: PatchIndex, path: str | None) -> UInt8Array | None:
 
 
 def _text(found: Robustness, out: Path) -> str:
-    from crackscope.corruptions import CORRUPTIONS, STRENGTHS
+    from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS
 
     mark = "leaky | " if found.n_seen else ""
     lines = [

@@ -58,9 +58,9 @@ def scan(
 
     Example: `crackscope scan bridge/ --out bridge-scan`
     """
-    from crackscope.inputs import list_images
+    from crackscope.files.inputs import list_images
     from crackscope.reports.scan_run import scan_to_folder
-    from crackscope.scanning import Scanner
+    from crackscope.scanning.scanner import Scanner
 
     chosen = scale_number(scale, mm_per_px)
     scanner = Scanner(read_model(model, precision), threads=threads)

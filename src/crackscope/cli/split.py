@@ -41,12 +41,12 @@ def split(
 
     Example: `crackscope split metu.tar --by similarity --out split.csv`
     """
-    from crackscope.leaks import check_split
-    from crackscope.output import require_free
-    from crackscope.patches import read_patches
+    from crackscope.data.leaks import check_split
+    from crackscope.data.patches import read_patches
+    from crackscope.data.splits import apply_split, write_split
+    from crackscope.data.splits import split as make_split
+    from crackscope.files.output import require_free
     from crackscope.reports.class_samples import write_class_samples
-    from crackscope.splits import apply_split, write_split
-    from crackscope.splits import split as make_split
 
     require_free(out, overwrite=overwrite)
     if pictures:

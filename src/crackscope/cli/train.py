@@ -93,7 +93,7 @@ def train(
 
 
 def _document(run: Run, n_refused: int) -> dict[str, Any]:
-    from crackscope.evaluation import metrics_document
+    from crackscope.measuring.evaluation import metrics_document
 
     judged = run.evaluation
     return {

@@ -10,7 +10,7 @@ import typer
 from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
 
 if TYPE_CHECKING:
-    from crackscope.transfer import Transfer
+    from crackscope.measuring.transfer import Transfer
 
 __all__ = ["transfer"]
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crackscope.acceptance import LIKELY, Acceptance
-from crackscope.clustered_shares import Share
-from crackscope.output import new_folder, write_text
-from crackscope.patches import LABELS
+from crackscope.acceptance.decision import LIKELY, Acceptance
+from crackscope.acceptance.site_variants import FIGURES as MORE_FIGURES
+from crackscope.data.patches import LABELS
+from crackscope.files.output import new_folder, write_text
+from crackscope.measuring.clustered_shares import Share
 from crackscope.reports.page import environment
 from crackscope.reports.wording import FIGURES, percent_text, resampling_text
-from crackscope.site_variants import FIGURES as MORE_FIGURES
 
 __all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
 
@@ -62,7 +62,7 @@ def write_acceptance(found: Acceptance, out: Path, *, command: str = "", overwri
     """Write the page, the figures and the answers into a folder, which appears whole.
 
     Args:
-        found: From `crackscope.acceptance.accept`.
+        found: From `crackscope.acceptance.decision.accept`.
         out: The folder.
         command: What to type to get the same again, for the page.
         overwrite: Replace a folder that holds nothing else.
@@ -180,7 +180,7 @@ def _remedies(found: Acceptance) -> list[str]:
 
 
 def _promises(found: Acceptance, name: str, *, than: Sequence[str]) -> bool:
-    """Whether a variant uses up clearly less of what is allowed (see `crackscope.site_adaptation.site_threshold`)."""
+    """Whether a variant uses up clearly less of what is allowed (see `site_adaptation.site_threshold`)."""
 
     def used_up(one: str) -> float:
         variant = found.variants[one]

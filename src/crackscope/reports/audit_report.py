@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-import crackscope
+from crackscope import __version__
+from crackscope.arrays import UInt8Array
+from crackscope.auditing.kinds import KINDS, Audit, Finding, left_out
 from crackscope.errors import CrackscopeError
-from crackscope.findings import KINDS, Audit, Finding, left_out
-from crackscope.output import new_folder, write_text
+from crackscope.files.output import new_folder, write_text
 from crackscope.reports.contact_sheet import fit_square
 from crackscope.reports.page import data_uri, environment, picture_bytes
 
 __all__ = ["FILES", "FILES_APART", "write_audit"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 FILES = ("audit.json", "audit.csv", "report.html")
 """What `write_audit` writes."""
@@ -58,7 +57,7 @@ def write_audit(found: Audit, out: Path, *, read_image: Callable[[str], UInt8Arr
     """
     out = Path(out)
     without = left_out(found)
-    document = {"made_with": f"crackscope {crackscope.__version__}"} | found.document()
+    document = {"made_with": f"crackscope {__version__}"} | found.document()
     with new_folder(out, ours=FILES, overwrite=overwrite) as part:
         write_text(part / "audit.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
         write_text(part / "audit.csv", _table(found, without))
@@ -97,7 +96,7 @@ def _page(found: Audit, without: dict[str, str], read_image: Callable[[str], UIn
             n_findings=len(found.findings),
             n_left_out=len(without),
             sections=sections,
-            made_with=f"crackscope {crackscope.__version__}",
+            made_with=f"crackscope {__version__}",
         )
     )
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError
-from crackscope.output import new_file
+from crackscope.files.output import new_file
 from crackscope.reports.contact_sheet import contact_sheet
 
 __all__ = ["draw_augmented_views", "write_augmented_views"]
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 def write_augmented_views(

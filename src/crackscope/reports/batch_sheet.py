@@ -9,19 +9,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from crackscope.arrays import UInt8Array
+from crackscope.data.patches import LABELS, PatchIndex
 from crackscope.errors import DataError
-from crackscope.evaluation import Evaluation
-from crackscope.output import new_file
-from crackscope.patches import LABELS, PatchIndex
+from crackscope.files.output import new_file
+from crackscope.measuring.evaluation import Evaluation
 from crackscope.reports.contact_sheet import ALERT, contact_sheet, fit_square
 from crackscope.reports.wording import LEAKY
 
 __all__ = ["draw_test_batch", "write_test_batch"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 _COLUMNS = 4
 _SIDE_PX = 256

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 
+from crackscope.data.patches import LABELS, PatchIndex
 from crackscope.errors import ImageError
-from crackscope.output import new_file
-from crackscope.patches import LABELS, PatchIndex
+from crackscope.files.output import new_file
 from crackscope.reports.contact_sheet import class_samples
 
 __all__ = ["write_class_samples"]

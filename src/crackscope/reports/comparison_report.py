@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from rich.cells import cell_len
 
-from crackscope.comparison import SHOWN, Comparison, RunSummary, Speed
-from crackscope.metrics import Estimate
-from crackscope.output import new_folder, write_text
-from crackscope.paired import PairedTest
+from crackscope.files.output import new_folder, write_text
+from crackscope.measuring.comparison import SHOWN, Comparison, RunSummary, Speed
+from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.paired import PairedTest
 from crackscope.reports.look import BLUE, DASHES, GRID, INK, MUTED, VERMILION, drawable, dress_axes, png_bytes
 from crackscope.reports.wording import LEAKY, interval_text, number_text
 

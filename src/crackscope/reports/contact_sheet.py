@@ -13,14 +13,13 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError
 
 __all__ = ["ALERT", "class_samples", "contact_sheet", "fit_square"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 _PAPER, _WELL, _INK, _MUTED, ALERT = (
     (255, 255, 255),

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import classification_report
 
+from crackscope.arrays import UInt8Array
+from crackscope.data.patches import LABELS
 from crackscope.errors import CrackscopeError
-from crackscope.evaluation import Evaluation, least_certain, metrics_document, worst_mistakes
-from crackscope.metrics import N_CALIBRATION_BINS
-from crackscope.output import new_folder, write_text
-from crackscope.patches import LABELS
-from crackscope.photo_evaluation import PhotoEvaluation
+from crackscope.files.output import new_folder, write_text
+from crackscope.measuring.evaluation import Evaluation, least_certain, metrics_document, worst_mistakes
+from crackscope.measuring.metrics import N_CALIBRATION_BINS
+from crackscope.measuring.photo_evaluation import PhotoEvaluation
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.look import png_bytes
 from crackscope.reports.map_sheet import map_sheet
@@ -38,7 +38,6 @@ from crackscope.reports.wording import (
 
 __all__ = ["FILES", "PHOTO_FILES", "write_evaluation"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 FILES = (
     "metrics.json",

@@ -10,18 +10,17 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from crackscope.arrays import Float64Array
 from crackscope.errors import DataError
-from crackscope.history import Epoch, best_epoch
+from crackscope.measuring.history import Epoch, best_epoch
 from crackscope.reports.look import AMBER, BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes
 
 __all__ = ["draw_history"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _SIZE_INCHES = (4.4, 6.0)
 _PHASE_NAMES = {"frozen": "frozen", "finetuning": "fine-tuning"}
@@ -70,7 +69,7 @@ def draw_history(epochs: Sequence[Epoch], *, title: str) -> Figure:
     return figure
 
 
-def _draw_pair(axes: Axes, epochs: Sequence[Epoch], quantity: str) -> FloatArray:
+def _draw_pair(axes: Axes, epochs: Sequence[Epoch], quantity: str) -> Float64Array:
     """Draw the curves of train and val, and return their finite values."""
     numbers = [epoch.number for epoch in epochs]
     marked = len(epochs) <= 15  # a marker an epoch, as long as they do not touch
@@ -93,7 +92,7 @@ def _draw_pair(axes: Axes, epochs: Sequence[Epoch], quantity: str) -> FloatArray
     return values[np.isfinite(values)]
 
 
-def _scale_loss(axes: Axes, losses: FloatArray) -> None:
+def _scale_loss(axes: Axes, losses: Float64Array) -> None:
     dress_axes(axes, ("", "Loss"))
     if losses.size == 0:
         return
@@ -109,16 +108,16 @@ def _scale_loss(axes: Axes, losses: FloatArray) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _stretch(accuracies: FloatArray) -> FloatArray:
+def _stretch(accuracies: Float64Array) -> Float64Array:
     errors = np.maximum(1 + _LEAST_ERROR - np.asarray(accuracies, np.float64), _LEAST_ERROR / 2)
     return np.asarray(-np.log10(errors), np.float64)
 
 
-def _unstretch(heights: FloatArray) -> FloatArray:
+def _unstretch(heights: Float64Array) -> Float64Array:
     return np.asarray(1 + _LEAST_ERROR - 10 ** -np.asarray(heights, np.float64), np.float64)
 
 
-def _scale_accuracy(axes: Axes, accuracies: FloatArray) -> None:
+def _scale_accuracy(axes: Axes, accuracies: Float64Array) -> None:
     dress_axes(axes, ("Epoch", "Accuracy (stretched towards 1)"))
     axes.set_yscale("function", functions=(_stretch, _unstretch))
     if accuracies.size == 0:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError
-from crackscope.overlay import draw_overlay, shrunk
-from crackscope.photo_evaluation import PhotoEvaluation, ScannedPhoto
+from crackscope.measuring.photo_evaluation import PhotoEvaluation, ScannedPhoto
 from crackscope.reports.contact_sheet import contact_sheet
 
 __all__ = ["map_sheet"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 _N_OF_EACH = 6
 _SIDE_PX = 400
@@ -53,7 +51,7 @@ def _score(one: ScannedPhoto) -> float:
 
 def _framed(one: ScannedPhoto) -> UInt8Array:
     pixels, _ = one.photo.load()
-    picture: UInt8Array = draw_overlay(one.map, shrunk(pixels, _SIDE_PX)).copy()
+    picture: UInt8Array = one.map.overlay(pixels, longest_px=_SIDE_PX)
     boxes = one.photo.boxes_xyxy((picture.shape[0], picture.shape[1]))
     for (left, top, right, bottom), label in zip(boxes, one.photo.labels, strict=True):
         if label:

@@ -1,4 +1,4 @@
-"""What pages are made of: templates beside this file, and pictures inside the page."""
+"""What pages are made of: templates in `templates/`, and pictures inside the page."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import base64
 import cv2
 import jinja2
 import numpy as np
-import numpy.typing as npt
 
+from crackscope.arrays import UInt8Array
 from crackscope.reports.wording import interval_text, number_text, percent_text
 
 __all__ = ["data_uri", "environment", "picture_bytes"]
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 def environment() -> jinja2.Environment:
     """Templates of this package; what they are given is escaped, and a name that is missing is an error."""
     found = jinja2.Environment(
-        loader=jinja2.PackageLoader("crackscope", "reports"),
+        loader=jinja2.PackageLoader("crackscope.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from crackscope.evaluation import Evaluation
-from crackscope.metrics import N_CALIBRATION_BINS
-from crackscope.patches import LABELS
+from crackscope.data.patches import LABELS
+from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.reports.look import AMBER, BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes
 from crackscope.reports.wording import LEAKY, interval_text, number_text, origin_text, percent_text
 

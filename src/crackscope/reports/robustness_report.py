@@ -9,21 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from crackscope.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from crackscope.output import new_folder, write_text
+from crackscope.arrays import UInt8Array
+from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from crackscope.files.output import new_folder, write_text
+from crackscope.measuring.robustness import Robustness
 from crackscope.reports.contact_sheet import contact_sheet
 from crackscope.reports.look import BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes, png_bytes
 from crackscope.reports.page import picture_bytes
 from crackscope.reports.wording import LEAKY
-from crackscope.robustness import Robustness
 
 __all__ = ["FILES", "draw_robustness", "write_robustness"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 FILES = ("robustness.json", "robustness.csv", "robustness.png", "corruptions.png")
 """What `write_robustness` writes."""
@@ -39,7 +37,7 @@ def write_robustness(
     """Write figures, chart and samples into a folder, which appears whole.
 
     Args:
-        found: From `crackscope.robustness.measure_robustness`.
+        found: From `crackscope.measuring.robustness.measure_robustness`.
         out: The folder.
         sample: A patch to show every corruption on; without it, that picture holds none.
         overwrite: Replace a folder that holds nothing else.

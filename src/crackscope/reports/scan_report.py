@@ -10,17 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from crackscope.arrays import UInt8Array
 from crackscope.errors import CrackscopeError
-from crackscope.output import write_text
-from crackscope.overlay import shrunk
+from crackscope.files.output import write_text
 from crackscope.reports.page import data_uri, environment, picture_bytes
-from crackscope.scanning import Scanner
+from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.scanner import Scanner
 
 __all__ = ["write_scan_report"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 _N_SHOWN = 24
 _PHOTO_PX = 1280

@@ -22,25 +22,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from crackscope.cache import Progress
-from crackscope.crack_map import CrackMap
+from crackscope.data.cache import Progress
 from crackscope.errors import DataError, OutputError, reason_of
-from crackscope.images import MAX_MEGAPIXELS, Photo, decode_photo, image_size
-from crackscope.inputs import ImageFile
-from crackscope.journal import Journal
-from crackscope.output import new_file, require_free_folder, resumable_folder, write_text
-from crackscope.overlay import draw_overlay, shrunk
-from crackscope.prediction import bytes_of
+from crackscope.files.images import MAX_MEGAPIXELS, Photo, decode_photo, image_size
+from crackscope.files.inputs import ImageFile
+from crackscope.files.journal import Journal
+from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
+from crackscope.files.streaming import default_threads, ordered_map
 from crackscope.reports.page import picture_bytes
 from crackscope.reports.scan_report import write_scan_report
-from crackscope.scanning import SMALL_PX, Scanner, scale_of
-from crackscope.streaming import default_threads, ordered_map
+from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.prediction import bytes_of
+from crackscope.scanning.scanner import SMALL_PX, Scanner, scale_of
 
 __all__ = ["FILES", "PHOTO_COLUMNS", "ScanSummary", "scan_to_folder"]
 
-UInt8Array = npt.NDArray[np.uint8]
 
 FILES = ("maps", "overlays", "photos.csv", "regions.json", "report.html", ".photos.journal")
 """What `scan_to_folder` writes."""
@@ -90,10 +88,10 @@ def scan_to_folder(
     """Scan photos and write what was found.
 
     Args:
-        images: From `crackscope.inputs.list_images`. What lies in `out`, an older scan's pictures, is passed by.
+        images: From `crackscope.files.inputs.list_images`. What lies in `out`, an older scan's pictures, is passed by.
         scanner: The model.
         out: The folder.
-        scale: Of all photos; see `crackscope.scanning`.
+        scale: Of all photos; see `crackscope.scanning.scanner`.
         mm_per_px: Of all photos, in place of a scale.
         threads: Photos that are read, drawn and written at the same time; all cores where left out.
         overwrite: Replace a folder that holds nothing but an older scan.
@@ -224,7 +222,7 @@ def _scanned(
         found = scanner.map_of(prepared)
     except (OSError, DataError) as error:
         return {**row, "error": reason_of(error)}
-    overlay = draw_overlay(found, picture)
+    overlay = found.overlay(picture)
     row |= facts | _findings(found, scanner)
     row |= {"map": f"maps/{name}.png", "overlay": f"overlays/{name}.jpg"}
     levels = np.round(255 * found.probabilities).astype(np.uint8)

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from crackscope.output import write_text
+from crackscope.files.output import write_text
+from crackscope.measuring.transfer import FIGURES, KINDS, Transfer, all_but
 from crackscope.reports.look import BLUE, GRID, INK, MUTED, VERMILION, blank_sheet, drawable, png_bytes
 from crackscope.reports.page import data_uri, environment
 from crackscope.reports.wording import FIGURES as TITLES
 from crackscope.reports.wording import LEAKY, number_text
-from crackscope.transfer import FIGURES, KINDS, Transfer, all_but
 
 __all__ = ["REPORT_FILES", "draw_transfer", "write_transfer_report"]
 
-FloatArray = npt.NDArray[np.float64]
 
 REPORT_FILES = ("report.html", "transfer.csv", "transfer.json", "transfer.png")
 """What `write_transfer_report` writes."""
@@ -35,7 +33,7 @@ KIND_WORDS = {
     "another set": "On a set it never saw, trained on one other",
     "all other sets": "On a set it never saw, trained on all others",
 }
-"""What the `crackscope.transfer.KINDS` are called."""
+"""What the `crackscope.measuring.transfer.KINDS` are called."""
 
 _GAP = 0.35  # between trainings on one set and on all but one, in cells
 _N_REFUSED_LISTED = 20

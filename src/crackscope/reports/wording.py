@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from crackscope.evaluation import Evaluation
-from crackscope.metrics import LOWER_IS_BETTER, Estimate
+from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.metrics import LOWER_IS_BETTER, Estimate
 
 __all__ = [
     "FIGURES",

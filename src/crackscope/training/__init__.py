@@ -1,1 +1,1 @@
-"""From patches and a backbone to a bundle. `head` needs the core alone; the other modules need the extra ``train``."""
+"""From patches and a backbone to a bundle. `head` needs the core alone; `torch/` needs the extra `train`."""

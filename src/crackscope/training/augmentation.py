@@ -10,17 +10,14 @@ import zlib
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from crackscope.clutter import clutter_over
-from crackscope.corruptions import motion_blur
-from crackscope.drawn_lines import crack_over, mark_over
+from crackscope.arrays import Float64Array, Int64Array, UInt8Array
+from crackscope.drawing.clutter import clutter_over
+from crackscope.drawing.corruptions import motion_blur
+from crackscope.drawing.drawn_lines import crack_over, mark_over
 
 __all__ = ["Augmentation", "square", "view_of"]
-
-UInt8Array = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
 
 
 class Augmentation(BaseModel):
@@ -85,7 +82,7 @@ class Augmentation(BaseModel):
         """Whether a view depends on its patch's label, or has another one."""
         return self.zoom_in > 1 or self.drawn_cracks > 0
 
-    def views_in(self, epoch: int, places: IntArray) -> IntArray:
+    def views_in(self, epoch: int, places: Int64Array) -> Int64Array:
         """Number of the view of each patch, by its place, that an epoch (from 1) shows; 0 is the patch as it is."""
         return (places + epoch) % (self.views + 1) if self.views else np.full(len(places), epoch)
 
@@ -171,7 +168,7 @@ def _in_other_light(pixels: UInt8Array, augmentation: Augmentation, rng: np.rand
     return pixels
 
 
-def _random_matrix(augmentation: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _random_matrix(augmentation: Augmentation, rng: np.random.Generator) -> Float64Array:
     """(3, 3) from patch to view around the middle; shifts in sides."""
     angle, shear = np.deg2rad(rng.uniform(-1, 1, 2) * (augmentation.rotation_degrees, augmentation.shear_degrees))
     zoom = rng.uniform(1 - augmentation.zoom, 1 + augmentation.zoom, 2)

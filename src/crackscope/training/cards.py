@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-import crackscope
-from crackscope.calibration import fit_calibration
-from crackscope.card import BackboneCard, Card, Pool
+from crackscope import __version__
+from crackscope.data.patches import PatchIndex
+from crackscope.data.splits import Split, is_group
 from crackscope.errors import ImageError
-from crackscope.evaluation import Evaluation, evaluate_predictions, metrics_document
-from crackscope.images import image_size
-from crackscope.patches import PatchIndex
-from crackscope.provenance import count_seen, describe_training_data
-from crackscope.splits import Split, is_group
+from crackscope.files.images import image_size
+from crackscope.measuring.calibration import fit_calibration
+from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, metrics_document
+from crackscope.model.card import BackboneCard, Card, Pool
+from crackscope.model.provenance import count_seen, describe_training_data
 
 __all__ = ["calibrated_card"]
 
@@ -88,7 +88,7 @@ def calibrated_card(
     )
     card = Card(
         name=name,
-        made_with=f"crackscope {crackscope.__version__}",
+        made_with=f"crackscope {__version__}",
         patch_px=patch_px,
         source_px=_longest_side(training),
         pool=pool,

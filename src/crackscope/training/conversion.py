@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from crackscope.bundle import write_model
-from crackscope.cache import cache_folder
+from crackscope.data.cache import cache_folder
+from crackscope.model.bundle import write_model
 
 __all__ = ["backbone_file", "source_digest"]
 
@@ -20,7 +20,7 @@ def backbone_file(source: str, *, n_blocks: int | None = None, until: str | None
     Args:
         source: A folder as the hub lays it out, known by its content; or a hub id, known by its name.
         n_blocks: The first so many blocks alone, a trunk: its feature map is that of the last of them.
-        until: Where the backbone ends, see `crackscope.training.backbones.FeatureMap.ending`.
+        until: Where the backbone ends, see `crackscope.training.torch.backbones.FeatureMap.ending`.
 
     Raises:
         DataError: If the source cannot be found or is of an unknown family.
@@ -32,8 +32,8 @@ def backbone_file(source: str, *, n_blocks: int | None = None, until: str | None
     name = hashlib.sha256(f"{_VERSION} {source_digest(source)}{cut}".encode()).hexdigest()[:24]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     if not path.is_file():
-        from crackscope.training.backbones import feature_dim, load_backbone
-        from crackscope.training.export import export_backbone
+        from crackscope.training.torch.backbones import feature_dim, load_backbone
+        from crackscope.training.torch.export import export_backbone
 
         module, card = load_backbone(source, until=until)
         if n_blocks is not None:

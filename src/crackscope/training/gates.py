@@ -1,23 +1,21 @@
-"""The gate of a model that was just trained: from files and a backbone to what `crackscope.gate` needs."""
+"""The gate of a model that was just trained: from files and a backbone to what `crackscope.model.gate` needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from crackscope.bundle import Backbone, Plane
-from crackscope.cache import Progress, RowCache, RowKind, rows_of
-from crackscope.card import Card, Gate
-from crackscope.features import extract_features
-from crackscope.gate import LEAST_CRACKED, fit_gate, patch_clarity
-from crackscope.patches import LABELS, Patch, PatchIndex
+from crackscope.arrays import Float32Array, Float64Array, UInt8Array
+from crackscope.data.cache import Progress, RowCache, RowKind, rows_of
+from crackscope.data.patches import LABELS, Patch, PatchIndex
+from crackscope.model.bundle import Backbone, Plane
+from crackscope.model.card import Card, Gate
+from crackscope.model.features import extract_features
+from crackscope.model.gate import LEAST_CRACKED, fit_gate, patch_clarity
 
 __all__ = ["gate_of", "gated", "measure_clarity", "spread_patches"]
 
-FloatArray = npt.NDArray[np.float64]
-UInt8Array = npt.NDArray[np.uint8]
 
 MAX_TRAINING = 4000
 """Patches of ``train`` that the plane is fitted to, half of them cracked where there are enough."""
@@ -77,7 +75,7 @@ def measure_clarity(
     on_disk: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> FloatArray:
+) -> Float64Array:
     """Clarity of every patch, shape (n,); of one that cannot be read it is not a number.
 
     Args:
@@ -88,7 +86,7 @@ def measure_clarity(
         progress: Called as work goes on.
     """
 
-    def compute(images: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+    def compute(images: Sequence[UInt8Array]) -> Float32Array:
         return np.array([[patch_clarity(pixels, card)] for pixels in images], np.float32)
 
     cache = RowCache(f"clarity-1 {card.patch_px} {card.source_px}", width=1, on_disk=on_disk)

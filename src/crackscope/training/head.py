@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from crackscope.bundle import Backbone, Head, compose
-from crackscope.cache import Progress, Rows
+from crackscope.arrays import Float32Array, Float64Array, Int64Array
+from crackscope.data.cache import Progress, Rows
+from crackscope.data.patches import PatchIndex
+from crackscope.data.splits import Split
 from crackscope.errors import DataError
-from crackscope.evaluation import Evaluation
-from crackscope.features import extract_features
-from crackscope.patches import PatchIndex
-from crackscope.splits import Split
+from crackscope.measuring.evaluation import Evaluation
+from crackscope.model.bundle import Backbone, Head, compose
+from crackscope.model.features import extract_features
 from crackscope.training.cards import calibrated_card
 from crackscope.training.gates import gate_of, gated
 
 __all__ = ["PENALTIES", "HeadRun", "train_head"]
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C that are tried, simple ones first; the log loss on ``val`` decides."""
@@ -37,7 +35,7 @@ class HeadRun:
     """A trained head and how it came about.
 
     Attributes:
-        model: The bundle, ready for `crackscope.bundle.write_model`.
+        model: The bundle, ready for `crackscope.model.bundle.write_model`.
         penalty: The chosen C.
         evaluation: Figures on ``val``, on which the head was chosen and calibrated: optimistic. Leaky where the split
             is, or where the backbone was trained on these patches.
@@ -69,8 +67,8 @@ def train_head(
     """Train a linear head on frozen features.
 
     Args:
-        index: Patches with their parts, from `crackscope.splits.apply_split`.
-        backbone: From `crackscope.bundle.read_backbone`.
+        index: Patches with their parts, from `crackscope.data.splits.apply_split`.
+        backbone: From `crackscope.model.bundle.read_backbone`.
         split: The split, for the card.
         patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
         seed: Of the bootstrap over photos; fitting itself is deterministic.
@@ -116,7 +114,7 @@ def _part(index: PatchIndex, part: str) -> PatchIndex:
     return index.select([patch for patch in index.patches if patch.part == part])
 
 
-def _rows_in(index: PatchIndex, rows: Rows, part: str) -> IntArray:
+def _rows_in(index: PatchIndex, rows: Rows, part: str) -> Int64Array:
     places = [i for i, patch in enumerate(index.patches) if patch.part == part and i not in rows.refused]
     return np.array(places, np.int64)
 
@@ -131,7 +129,9 @@ def _require_readable(index: PatchIndex, rows: Rows) -> None:
             raise DataError(f"{error} {len(rows.refused)} files were refused, the first because: {reason}.") from error
 
 
-def _fit(train: FloatArray, train_labels: IntArray, val: FloatArray, val_labels: IntArray) -> tuple[Head, float]:
+def _fit(
+    train: Float32Array, train_labels: Int64Array, val: Float32Array, val_labels: Int64Array
+) -> tuple[Head, float]:
     """Logistic regression on standardised features, the scaling folded into its weights."""
     from sklearn.linear_model import LogisticRegression
 
@@ -151,7 +151,7 @@ def _fit(train: FloatArray, train_labels: IntArray, val: FloatArray, val_labels:
     return head, PENALTIES[chosen]
 
 
-def _simplest(losses: npt.NDArray[np.float64]) -> int:
+def _simplest(losses: Float64Array) -> int:
     """The first of several fits, simple ones first, that is not surely worse than the best.
 
     Source: the one-standard-error rule, on paired differences; Hastie et al. 2009, section 7.10.

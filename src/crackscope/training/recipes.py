@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crackscope.card import Pool
 from crackscope.errors import RecipeError, did_you_mean
+from crackscope.model.card import Pool
 from crackscope.training.augmentation import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -40,7 +40,7 @@ HEAD = "head"
 """The recipe of `crackscope.training.head`: no epochs, no torch, and no file here."""
 
 SCRATCH_CNN = "scratch-cnn"
-"""As a recipe's ``backbone``: the small network of `crackscope.training.scratch_cnn`, its weights random at first."""
+"""Name of the small network of `training.torch.scratch_cnn`, whose weights are random at first, as a backbone."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -108,7 +108,7 @@ class HeadSettings(_Settings):
         hidden: Widths of fully connected layers with ReLU; none is a linear head, whose map is exact.
         hidden_dropout: Share dropped after each of them.
         pool: What the head stands on: ``mean``, the mean of the feature map; or ``logsumexp``, each of its cells, whose
-            logits become one as `crackscope.card.Pool` says.
+            logits become one as `crackscope.model.card.Pool` says.
     """
 
     output: Literal["softmax", "sigmoid"] = "softmax"

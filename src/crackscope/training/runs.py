@@ -13,16 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import crackscope
-from crackscope.bundle import default_bundle, read_backbone, read_bundle, write_model
-from crackscope.cache import Progress
+from crackscope import __version__
+from crackscope.data.cache import Progress
+from crackscope.data.leaks import check_split
+from crackscope.data.patches import PatchIndex, read_patches
+from crackscope.data.splits import Split, apply_split, split_of, write_split
 from crackscope.errors import OutputError, RecipeError, SplitError
-from crackscope.evaluation import Evaluation, metrics_document
-from crackscope.leaks import check_split
-from crackscope.output import new_folder, require_free_folder, write_text
-from crackscope.patches import PatchIndex, read_patches
-from crackscope.splits import Split, apply_split, split_of, write_split
-from crackscope.streaming import default_threads
+from crackscope.files.output import new_folder, require_free_folder, write_text
+from crackscope.files.streaming import default_threads
+from crackscope.measuring.evaluation import Evaluation, metrics_document
+from crackscope.model.bundle import default_bundle, read_backbone, read_bundle, write_model
 from crackscope.training.head import train_head
 from crackscope.training.recipes import HEAD, Recipe, changed, read_recipe
 
@@ -86,7 +86,7 @@ def train(
     """Train from files to a run folder.
 
     Args:
-        data: Labelled patches, see `crackscope.patches.read_patches`.
+        data: Labelled patches, see `crackscope.data.patches.read_patches`.
         out: The run folder.
         recipe: ``head``, one of `crackscope.training.recipes.recipe_names`, or a recipe of your own.
         changes: Settings of the recipe to change: ``{"finetuning.epochs": 5}`` (None takes one away), or each
@@ -134,7 +134,7 @@ def train(
         return _train_head(
             folder, parts, assigned, backbone, patch_px, common, overwrite=overwrite, seed=seed, **options
         )
-    from crackscope.training.recipe_run import run_recipe
+    from crackscope.training.torch.recipe_run import run_recipe
 
     fresh = overwrite or not (folder / "checkpoint.pt").is_file()
     done = run_recipe(
@@ -193,7 +193,7 @@ def _require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _leftovers(folder: Path) -> list[str]:
-    """Names of what a kill left half written in a run folder, see `crackscope.output`."""
+    """Names of what a kill left half written in a run folder, see `crackscope.files.output`."""
     stems = "|".join(re.escape(Path(name).stem) for name in RECIPE_FILES)
     form = re.compile(rf"\.({stems})-[0-9a-f]{{12}}\.(part|old)(\..*)?")
     return sorted(place.name for place in folder.glob(".*") if form.fullmatch(place.name))
@@ -249,7 +249,7 @@ def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"crackscope": crackscope.__version__, "python": platform.python_version()}
+    found = {"crackscope": __version__, "python": platform.python_version()}
     for name in ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch", "transformers"):
         try:
             found[name] = version(name)
@@ -260,7 +260,7 @@ def _versions() -> dict[str, str]:
 
 def _git_state() -> dict[str, Any] | None:
     """Commit of the crackscope that ran, and whether it was changed since; None outside a clone."""
-    source = Path(crackscope.__file__).parent
+    source = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
         found = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True)

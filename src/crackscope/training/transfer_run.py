@@ -16,26 +16,26 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import crackscope
-from crackscope.bundle import default_bundle
-from crackscope.cache import Progress
+from crackscope import __version__
+from crackscope.data.cache import Progress
+from crackscope.data.joined import join_indexes, set_of
+from crackscope.data.leaks import leaks_in
+from crackscope.data.patches import PARTS, PatchIndex, content_digest
+from crackscope.data.similarity import duplicate_pairs, fingerprints
+from crackscope.data.splits import Split
 from crackscope.errors import DataError, OutputError, RecipeError
-from crackscope.evaluation import Evaluation
-from crackscope.joined import join_indexes, set_of
-from crackscope.judging import judge
-from crackscope.leaks import leaks_in
-from crackscope.output import require_free_folder, resumable_folder, write_text
-from crackscope.patches import PARTS, PatchIndex, content_digest
-from crackscope.prediction import load
+from crackscope.files.output import require_free_folder, resumable_folder, write_text
+from crackscope.files.streaming import default_threads
+from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.judging import judge
+from crackscope.measuring.transfer import FIGURES, Transfer, TransferTest, all_but
+from crackscope.measuring.transfer_sets import TransferSet, draw, n_to_draw, read_photo_list, read_sets
+from crackscope.model.bundle import default_bundle
 from crackscope.reports.transfer_report import REPORT_FILES, write_transfer_report
-from crackscope.similarity import duplicate_pairs, fingerprints
-from crackscope.splits import Split
-from crackscope.streaming import default_threads
+from crackscope.scanning.prediction import load
 from crackscope.training.conversion import backbone_file, source_digest
 from crackscope.training.recipes import HEAD, Recipe, changed, read_recipe
 from crackscope.training.runs import train
-from crackscope.transfer import FIGURES, Transfer, TransferTest, all_but
-from crackscope.transfer_sets import TransferSet, draw, n_to_draw, read_photo_list, read_sets
 
 __all__ = ["FILES", "LEAST_PER_LABEL", "measure_transfer"]
 
@@ -117,20 +117,20 @@ def measure_transfer(
     """Train a recipe on each set, and on all but one where there are three, and test every model on every set.
 
     A set is split 70:15:15 with each seed, by photo where photos are known, else into groups that look alike; see
-    `crackscope.transfer_sets`. A model is chosen and calibrated, and its threshold found, on validation patches of what
-    it was trained on: the set that it is tested on decides nothing. A training on several sets has as many patches in
-    all as one on a single set, an equal share of each.
+    `crackscope.measuring.transfer_sets`. A model is chosen and calibrated, and its threshold found, on validation
+    patches of what it was trained on: the set that it is tested on decides nothing. A training on several sets has as
+    many patches in all as one on a single set, an equal share of each.
 
     Args:
-        data: Labelled patches each, see `crackscope.patches.read_patches`. One that holds several published sets, such
-            as the three surfaces of SDNET2018, is divided into them.
+        data: Labelled patches each, see `crackscope.data.patches.read_patches`. One that holds several published sets,
+            such as the three surfaces of SDNET2018, is divided into them.
         out: A folder for figures, report and every bundle.
         recipe: As for `crackscope.train`.
         changes: Settings of the recipe to change, each ``key=value``.
         backbone: As for `crackscope.train`. The default bundle was trained on published sets, which is told.
         seeds: Each is a split, a draw and a training of its own.
         per_label: Patches of either label that are drawn from each set, over all parts; fewer where it has fewer.
-        without: A CSV of photos that take no part, see `crackscope.transfer_sets.read_photo_list`.
+        without: A CSV of photos that take no part, see `crackscope.measuring.transfer_sets.read_photo_list`.
         n_resamples: Bootstrap resamples of each interval.
         threads: Thread budget.
         overwrite: Replace `out`, or what an interrupted run of other settings left.
@@ -213,7 +213,7 @@ def _check_numbers(seeds: Sequence[int], per_label: int) -> None:
 
 def _settings(recipe: str | Recipe, changes: Sequence[str], backbone: str | Path | None) -> dict[str, Any]:
     """What decides a training besides data and seed; a wrong recipe or backbone fails before any image is read."""
-    found: dict[str, Any] = {"crackscope": crackscope.__version__, "changes": list(changes)}
+    found: dict[str, Any] = {"crackscope": __version__, "changes": list(changes)}
     if recipe == HEAD:
         if changes:
             raise RecipeError(f"--set {changes[0]}: the recipe 'head' has no settings. Choose another with --recipe.")

@@ -1,0 +1,351 @@
+"""The data doctor: what is wrong with a set of labelled patches, before anything is trained on it.
+
+`audit` reads every patch and tells findings, the gravest kind first: copies with opposite labels, leaks across a split,
+labels that are probably wrong, files that cannot be read, copies, pictures that show nothing or are blurred, and files
+unlike the rest. Nothing is ever deleted; `cleaned` says what a cleaned index would leave out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crackscope.arrays import Float64Array, Int64Array
+from crackscope.auditing.kinds import KINDS, Audit, Finding
+from crackscope.auditing.label_errors import LabelErrors, find_label_errors
+from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
+from crackscope.data.cache import Progress, Rows, compute_rows
+from crackscope.data.leaks import leaks_in
+from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
+from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
+from crackscope.data.splits import Split, apply_split, is_group, split_of
+from crackscope.errors import BundleError, DataError
+from crackscope.files.images import ImageForm
+from crackscope.model.bundle import Backbone, default_bundle, read_backbone, read_bundle
+from crackscope.model.features import feature_kind
+from crackscope.model.provenance import count_seen
+
+__all__ = ["audit"]
+
+Say = Callable[[str], None]
+
+_DEFAULT_PATCH_PX = 160
+_USUAL = 0.9  # from this share on, what most files are is what the others should be
+_RARE_LABEL = 0.01  # below this share, even a thousand patches hold too few to learn and to measure with
+_UPRIGHT = 1
+
+
+def audit(
+    data: str | Path | PatchIndex,
+    *,
+    split: str | Path | Split | None = None,
+    backbone: str | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    say: Say = lambda _: None,
+) -> Audit:
+    """Look for everything that is wrong with labelled patches. Neither their order nor the threads change a finding.
+
+    Args:
+        data: Labelled patches, see `crackscope.data.patches.read_patches`.
+        split: A split, or its file, to be searched for leaks; left out, the parts that the data itself names, if any.
+        backbone: A bundle or a backbone file whose features labels are judged with; the default one where left out.
+        threads: Thread budget; all cores where left out.
+        progress: Called with (done, total) as files are read.
+        say: Told a line at a time what comes next.
+
+    Raises:
+        DataError: If no image is labelled.
+        SplitError: If the split does not fit the data.
+        BundleError: If the backbone is none.
+    """
+    extractor, patch_px = _read_backbone(backbone)
+    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    index = index.select(sorted(_with_parts(index, split).patches, key=lambda patch: patch.path))
+    say(f"{index.name}: reading {len(index):,} patches")
+    files = WatchedFiles(index.files)
+    kinds = {"quality": quality_kind(), "print": fingerprint_kind()}
+    if all(index.counts().values()):  # else labels cannot be judged, and features take longest
+        kinds["features"] = feature_kind(extractor, patch_px=patch_px)
+    computed = compute_rows(replace(index, files=files), list(kinds.values()), threads=threads, progress=progress)
+    rows = dict(zip(kinds, computed, strict=True))
+    quality = Quality(kinds["quality"].filled(rows["quality"]), tuple(map(files.forms.get, index.paths)))
+    prints = kinds["print"].filled(rows["print"])
+    say("looking for copies")
+    pairs = duplicate_pairs(prints, threads=threads)
+    groups = _kept_together(index, prints, pairs)
+    refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
+    del prints  # 2 kB a patch
+    say(f"judging labels by patches of other {'photos' if _knows_photos(index) else 'groups that look alike'}")
+    features = kinds["features"].filled(rows["features"]) if "features" in kinds else None
+    judged = _judge_labels(index, features, groups, refused)
+    del features
+    copies = _copies(index, digests, connected(len(index), pairs), judged)
+    contradictory = {path for one in copies if one.kind == "contradictory_duplicate" for path in one.files}
+    found = [
+        *_unreadable(index, refused),
+        *copies,
+        *_leaks(index, digests, pairs),
+        *(one for one in _label_errors(index, judged) if one.files[0] not in contradictory),  # those are told already
+        *_faults(index, quality),
+        *_odd_files(index, quality.forms, judged.refused),
+        *(Finding("unlabelled", (path,), 1.0, "no folder on its way names a label") for path in index.ignored),
+        *_rare_labels(index),
+    ]
+    order = {kind: i for i, kind in enumerate(KINDS)}
+    found.sort(key=lambda finding: (order[finding.kind], -finding.score, finding.files, finding.why))
+    facts = _facts(index, quality, digests, refused)
+    if judged.errors is not None:
+        facts["label_error"] = {
+            "backbone": extractor.card.name,
+            "n_judged": len(judged.places),
+            "n_groups": judged.errors.n_groups,
+            "accuracy": judged.errors.accuracy,
+            "thresholds": dict(zip(LABELS, judged.errors.thresholds, strict=True)),
+            "n_seen_by_backbone": count_seen(index, digests, extractor.card.trained_on),
+        }
+    return Audit(index, tuple(found), facts, {"label_error": judged.why_not} if judged.why_not else {})
+
+
+def _read_backbone(place: str | Path | None) -> tuple[Backbone, int]:
+    """A backbone, or that of a bundle, and the patch size it was made for."""
+    path = default_bundle() if place is None else Path(place)
+    try:
+        patch_px = read_bundle(path).card.patch_px
+    except BundleError:  # a backbone without a head; if it is none either, reading it says so
+        patch_px = _DEFAULT_PATCH_PX
+    return read_backbone(path), patch_px
+
+
+def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchIndex:
+    """The whole index with the parts of a split; patches that it does not name are in none."""
+    if split is None:
+        return index
+    named = {patch.path: patch for patch in apply_split(index, split_of(index, split)).patches}
+    return index.select([named.get(patch.path, replace(patch, part=None)) for patch in index.patches])
+
+
+def _knows_photos(index: PatchIndex) -> bool:
+    """Whether photos are told; a split made by similarity names groups in their place."""
+    return index.knows_photos and not all(is_group(patch.photo or "") for patch in index.patches)
+
+
+def _kept_together(index: PatchIndex, prints: Rows, pairs: Int64Array) -> Int64Array:
+    """What must not be judged by itself, shape (n,): photos with their copies, or groups that look alike."""
+    number: dict[str, int] = {}
+    photos = [number.setdefault(patch.photo, len(number)) for patch in index.patches if patch.photo is not None]
+    if len(photos) == len(index):
+        places = np.array(photos, np.int64)
+        return np.asarray(connected(len(number), places[pairs])[places], np.int64)
+    first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing
+    together = [
+        (first.setdefault(patch.photo, i), i)
+        for i, patch in enumerate(index.patches)
+        if patch.photo and i not in prints.refused
+    ]
+    return look_alike_groups(prints, pairs=pairs, together=np.array(together, np.int64).reshape(-1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Patches whose labels were judged, and what came of it; else why they were not."""
+
+    places: Int64Array
+    errors: LabelErrors | None
+    refused: dict[int, str]  # readable, but of a size that no patch has
+    why_not: str = ""
+
+
+def _judge_labels(index: PatchIndex, rows: Rows | None, groups: Int64Array, unreadable: Mapping[int, str]) -> _Judged:
+    if rows is None:
+        counts = index.counts()
+        return _Judged(np.empty(0, np.int64), None, {}, f"no patch is labelled {min(LABELS, key=counts.__getitem__)}")
+    places = np.array([i for i in range(len(index)) if i not in rows.refused and i not in unreadable], np.int64)
+    refused = {i: why for i, why in rows.refused.items() if i not in unreadable}
+    labels = _labels(index)[places]
+    features = rows.values if len(places) == len(index) else rows.values[places]
+    try:
+        return _Judged(places, find_label_errors(features, labels, groups[places]), refused)
+    except DataError as error:
+        return _Judged(places, None, refused, str(error))
+
+
+def _labels(index: PatchIndex) -> Int64Array:
+    return np.array([patch.label == "crack" for patch in index.patches], np.int64)
+
+
+# Findings, kind by kind
+
+
+def _unreadable(index: PatchIndex, refused: Mapping[int, str]) -> list[Finding]:
+    return [Finding("unreadable", (index.patches[i].path,), 1.0, why) for i, why in sorted(refused.items())]
+
+
+def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judged: _Judged) -> list[Finding]:
+    """A finding for everything that is one thing: alike pairwise, or by way of others."""
+    members: dict[int, list[int]] = {}
+    for i, thing in enumerate(same.tolist()):
+        members.setdefault(thing, []).append(i)
+    beliefs = (
+        dict(zip(judged.places.tolist(), judged.errors.probabilities.tolist(), strict=True)) if judged.errors else {}
+    )
+    found = []
+    for places in members.values():
+        if len(places) < 2:
+            continue
+        patches = [index.patches[i] for i in places]
+        files, n_contents = tuple(patch.path for patch in patches), len({digests[i] for i in places})
+        what = "the same file" if n_contents == 1 else "the same pixels, re-encoded, resized or flipped"
+        if len({patch.label for patch in patches}) > 1:
+            n_crack = sum(patch.label == "crack" for patch in patches)
+            why = f"{what}; {n_crack} labelled crack, {len(places) - n_crack} uncracked"
+            if (belief := beliefs.get(places[0])) is not None:
+                why += f"; other patches say {_said(belief)}"
+            found.append(Finding("contradictory_duplicate", files, float(len(files)), why))
+        else:
+            kind = "exact_duplicate" if n_contents == 1 else "near_duplicate"
+            found.append(Finding(kind, files, float(len(files)), f"{what}, all labelled {patches[0].label}"))
+    return found
+
+
+def _said(probability: float) -> str:
+    label = LABELS[int(probability >= 0.5)]
+    return f"{label} (probability {max(probability, 1 - probability):.3f})"
+
+
+def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Finding]:
+    found = []
+    sizes = Counter((patch.photo, patch.part) for patch in index.patches)
+    for leak in leaks_in(index, digests, pairs):
+        # Of copies the two that are named: all that hang together are a finding of their own.
+        patches = [index.patches[i] for i in (leak.places if leak.kind == "photo" else leak.places[:2])]
+        in_parts = [sizes[patch.photo, patch.part] for patch in patches]
+        score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
+        found.append(Finding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
+    return found
+
+
+def _label_errors(index: PatchIndex, judged: _Judged) -> list[Finding]:
+    if judged.errors is None:
+        return []
+    found = []
+    others = "other photos" if _knows_photos(index) else "other groups"
+    doubts = judged.errors.doubt(_labels(index)[judged.places])
+    for at in np.flatnonzero(judged.errors.wrong).tolist():
+        patch = index.patches[judged.places[at]]
+        why = f"labelled {patch.label}; patches of {others} say {_said(float(judged.errors.probabilities[at]))}"
+        found.append(Finding("label_error", (patch.path,), float(doubts[at]), why))
+    return found
+
+
+def _faults(index: PatchIndex, quality: Quality) -> list[Finding]:
+    faults = find_faults(quality)
+    brightest, white, contrast, sharpness, evenness = np.asarray(quality.rows.values, np.float64).T
+    told: tuple[tuple[str, Float64Array, Callable[[int], str]], ...] = (
+        ("low_information", faults.blank, lambda i: f"contrast of {contrast[i]:.2f} grey levels"),
+        ("dark", faults.dark, lambda i: f"95 % of its pixels are no brighter than {brightest[i]:.0f} of 255"),
+        ("overexposed", faults.white, lambda i: f"{white[i]:.0%} of its pixels are white"),
+        (
+            "blurred",
+            faults.blurred,
+            lambda i: f"sharpness {sharpness[i]:.3f} (0.25 is none), evenness {evenness[i]:.2f}",
+        ),
+    )
+    return [
+        Finding(kind, (index.patches[i].path,), float(scores[i]), why(i))
+        for kind, scores, why in told
+        for i in np.flatnonzero(scores).tolist()
+    ]
+
+
+def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Mapping[int, str]) -> list[Finding]:
+    known = [form for form in forms if form is not None]
+    if not known:
+        return []
+    (usual_hw, n_usual), *_ = Counter((form.height_px, form.width_px) for form in known).most_common()
+    middle_hw: list[float] = np.median([(form.height_px, form.width_px) for form in known], 0).tolist()
+    modes = Counter(form.mode for form in known)
+    found = []
+    for i, form in enumerate(forms):
+        if form is None:
+            continue
+        hw = (form.height_px, form.width_px)
+        oddities = [refused[i]] if i in refused else []
+        if n_usual >= _USUAL * len(known):
+            if hw != usual_hw:
+                oddities.append(f"{_size(hw)}, while {n_usual / len(known):.1%} have {_size(usual_hw)}")
+        elif any(not 0.5 <= side / middle <= 2 for side, middle in zip(hw, middle_hw, strict=True)):
+            oddities.append(f"{_size(hw)}, while the median is {_size(middle_hw)}")
+        if modes[form.mode] < (1 - _USUAL) * len(known):
+            oddities.append(f"samples are {form.mode}, mostly they are {modes.most_common(1)[0][0]}")
+        if form.orientation != _UPRIGHT:
+            oddities.append(f"EXIF orientation {form.orientation}: who does not heed it sees it turned or mirrored")
+        if oddities:
+            found.append(Finding("odd_file", (index.patches[i].path,), float(len(oddities)), "; ".join(oddities)))
+    return found
+
+
+def _size(hw: Sequence[float]) -> str:
+    return f"{hw[1]:.0f}×{hw[0]:.0f} px"
+
+
+def _rare_labels(index: PatchIndex) -> list[Finding]:
+    """Over all patches, and in each part of a split."""
+    found = []
+    parts: list[str | None] = [part for part in PARTS if any(patch.part == part for patch in index.patches)]
+    for part in [None, *parts]:
+        labels = Counter(patch.label for patch in index.patches if part is None or patch.part == part)
+        for label in LABELS:
+            share, where = labels[label] / labels.total(), f"part {part}" if part else "the set"
+            if share < _RARE_LABEL:
+                n = f"{labels[label]:,} of {labels.total():,} patches" if labels[label] else "no patch"
+                found.append(Finding("rare_label", (), 1 - share, f"in {where}, {n} is labelled {label}"))
+    return found
+
+
+# Facts
+
+
+def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refused: Mapping[int, str]) -> dict[str, Any]:
+    patches_of_photo = Counter(patch.photo for patch in index.patches if patch.photo is not None)
+    knows_photos = _knows_photos(index)
+    readable = [i for i in range(len(index)) if i not in refused]
+    sizes = Counter(_size((form.height_px, form.width_px)) for form in quality.forms if form is not None)
+    modes = Counter(form.mode for form in quality.forms if form is not None)
+    middle = np.median(quality.rows.values[readable], 0).tolist() if readable else None
+    return {
+        "name": index.name,
+        "n_patches": len(index),
+        "n_readable": len(readable),
+        "n_contents": len({digests[i] for i in readable}),
+        "labels": index.counts(),
+        "datasets": _tally(index.patches, lambda patch: patch.dataset),
+        "parts": _tally(index.patches, lambda patch: patch.part),
+        "n_photos": len(patches_of_photo) if knows_photos else None,
+        "patches_a_photo": (
+            [
+                min(patches_of_photo.values()),
+                float(np.median([*patches_of_photo.values()])),
+                max(patches_of_photo.values()),
+            ]
+            if knows_photos
+            else None
+        ),
+        "sizes": dict(sizes.most_common(10)),
+        "modes": dict(modes.most_common()),
+        "median_quality": (dict(zip(NUMBERS, middle, strict=True)) if middle else None),
+    }
+
+
+def _tally(patches: Sequence[Patch], key: Callable[[Patch], str | None]) -> dict[str, dict[str, int]]:
+    """Patches of each label by something else, where it is known."""
+    found: dict[str, Counter[str]] = {}
+    for patch in patches:
+        if (name := key(patch)) is not None:
+            found.setdefault(name, Counter())[patch.label] += 1
+    return {name: {label: labels[label] for label in LABELS} for name, labels in sorted(found.items())}

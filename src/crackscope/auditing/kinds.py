@@ -1,0 +1,182 @@
+"""What an audit finds: the kinds of findings, the gravest first, and what a cleaned index leaves out of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from crackscope.data.patches import PatchIndex
+
+__all__ = ["KINDS", "Audit", "Finding", "Kind", "left_out"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of finding is called, what it means, and what its score counts: the greater, the worse."""
+
+    title: str
+    meaning: str
+    score: str
+
+
+KINDS: dict[str, Kind] = {
+    "contradictory_duplicate": Kind(
+        "Copies with opposite labels",
+        "The same pixels are labelled crack and uncracked: at least one label is wrong, whatever a model says. "
+        "Look, and correct the label; a cleaned index leaves out all of them.",
+        "files",
+    ),
+    "exact_leak": Kind(
+        "Copies across the split",
+        "The same file stands in two parts: what is measured there is memory. "
+        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "1",
+    ),
+    "near_leak": Kind(
+        "Near copies across the split",
+        "The same pixels, re-encoded, resized or flipped, stand in two parts. "
+        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "1",
+    ),
+    "photo_leak": Kind(
+        "Photos on two sides of the split",
+        "Patches of one photo share light and texture, so a model that has seen some knows the others. "
+        "Leaving out single patches does not mend it: rebuild the split.",
+        "patches outside the photo's main part",
+    ),
+    "label_error": Kind(
+        "Labels that are probably wrong",
+        "A model that has seen neither the patch nor its photo is as sure of the other label as it is of patches that "
+        "carry it. Look before you correct: the model errs too, most of all where a crack is faint.",
+        "probability of the other label",
+    ),
+    "unreadable": Kind(
+        "Files that cannot be read",
+        "Missing, empty, cut short, or no image. Training leaves them out; fetch or export them again.",
+        "1",
+    ),
+    "exact_duplicate": Kind(
+        "Copies",
+        "The same file under several names: it counts as often when a model learns, and narrows intervals unduly.",
+        "files",
+    ),
+    "near_duplicate": Kind(
+        "Near copies",
+        "The same pixels, re-encoded, resized or flipped. They must stay on one side of a split, as "
+        "the command split sees to.",
+        "files",
+    ),
+    "low_information": Kind(
+        "Pictures that show nothing",
+        "So little contrast that neither label can be told. A cleaned index leaves them out.",
+        "how far contrast lies below 1 grey level",
+    ),
+    "blurred": Kind(
+        "Blurred",
+        "Softer than the rest of the set, and too soft to show a fine crack.",
+        "robust standard deviations below the median",
+    ),
+    "dark": Kind(
+        "Dark",
+        "Darker than the rest of the set; the brightest pixels lie two stops below white.",
+        "robust standard deviations below the median",
+    ),
+    "overexposed": Kind(
+        "Overexposed",
+        "More than a fifth of the pixels are white: what was there is gone.",
+        "share of white pixels",
+    ),
+    "odd_file": Kind(
+        "Files unlike the rest",
+        "Another size, other samples (grey, CMYK, 16 bits), or an EXIF orientation that other programs may not heed. "
+        "If one label has more of them, a model learns the format in place of the crack.",
+        "oddities",
+    ),
+    "unlabelled": Kind(
+        "Images without a label",
+        "They lie in no folder that names a label, so no command uses them.",
+        "1",
+    ),
+    "rare_label": Kind(
+        "Labels missing or very rare",
+        "Nothing can be learnt, or measured, of a label that hardly occurs.",
+        "share of the other label",
+    ),
+}
+"""Kinds of findings, the gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: One of `KINDS`.
+        files: Paths in the index; none where it is about the whole set.
+        score: The greater, the worse, within its kind; see `Kind.score`.
+        why: One sentence.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found.
+
+    Attributes:
+        index: The patches in the order of their paths, with the parts of the split.
+        findings: By kind, the gravest first; within a kind the worst first.
+        facts: Counts of labels, photos, data sets, parts, sizes; medians of quality; what labels were judged with.
+        skipped: Checks that could not be made, and why.
+    """
+
+    index: PatchIndex
+    findings: tuple[Finding, ...]
+    facts: dict[str, Any]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Findings of each kind, the kinds without any included."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS}
+
+    def document(self) -> dict[str, Any]:
+        """As it is written in JSON."""
+        return {
+            "status": "findings" if self.findings else "clean",
+            "facts": self.facts,
+            "skipped": self.skipped,
+            "counts": self.counts(),
+            "scores": {kind: KINDS[kind].score for kind in KINDS},
+            "left_out": left_out(self),
+            "findings": [vars(finding) | {"files": list(finding.files)} for finding in self.findings],
+        }
+
+
+def left_out(found: Audit) -> dict[str, str]:
+    """Files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
+
+    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none.
+    A photo on two sides of a split is no reason: leaving out single patches does not mend it.
+    """
+    reasons: dict[str, str] = {}
+    of_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    for finding in found.findings:
+        of_kind[finding.kind].append(finding)
+    for kind in ("unreadable", "low_information", "contradictory_duplicate", "label_error"):
+        for finding in of_kind[kind]:
+            for path in finding.files:
+                reasons.setdefault(path, kind)
+    parts = {patch.path: patch.part for patch in found.index.patches}
+    kept_first = ("test", "val", "train", None)
+    for kind in ("exact_duplicate", "near_duplicate"):
+        for finding in of_kind[kind]:
+            remaining = [path for path in finding.files if path not in reasons]
+            for path in sorted(remaining, key=lambda path: (kept_first.index(parts[path]), path))[1:]:
+                reasons[path] = kind
+    return dict(sorted(reasons.items()))

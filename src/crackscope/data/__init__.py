@@ -1,0 +1,1 @@
+"""Labelled patches and photos, and how they are split without leaks."""

@@ -1,0 +1,309 @@
+"""Whole photos with a label for each tile: laid back together from a data set's tiles, or cut by pixel masks.
+
+A *grid* is a CSV with a row a tile: ``photo``, ``row``, ``col``, ``label``, and, where a folder holds several surfaces,
+``surface``; with ``tile``, the tile's number, the tiles themselves are found as ``PHOTO-TILE.jpg`` (as SDNET2018 names
+them) and laid together. Without such files, the photos are looked for by name: ``SURFACE-PHOTO.jpg`` or ``PHOTO.jpg``.
+``rows`` and ``cols`` say how many there are in the photo; without them, the last row and column listed are the last.
+
+A *mask* is a picture of a photo's name and aspect in which cracks are white. Its tiles are squares; one with no white
+pixel is uncracked, one with at least `MASK_SHARE` of its surface white is crack, and what lies between is left out.
+Photo and mask have the same path below what was given, or else a name that no other photo and no other mask has.
+
+A photo that cannot be used, for its own pixels, a tile's or its mask's, is listed too: loading it says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
+from typing import NoReturn
+
+import cv2
+import numpy as np
+
+from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
+from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patches
+from crackscope.data.tile_grid import Cell, Layout, read_grid
+from crackscope.errors import DataError, ImageError, reason_of
+from crackscope.files.images import MAX_MEGAPIXELS, decode_photo
+from crackscope.files.inputs import list_images
+
+__all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
+
+
+MASK_SHARE = 0.005
+"""Of a tile's surface that must be white for it to count as cracked."""
+
+_TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
+_GREY = 128
+_WHITE = 128
+_SQUARE = 1.05  # longer by shorter side of a tile of a whole photo, at most, where the grid does not say rows,cols
+_SAME_ASPECT = 1.02  # of mask and photo: room for a mask drawn on a smaller copy
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPhoto:
+    """A photo whose tiles are labelled; what cannot be said of a tile is left out of the arrays.
+
+    Attributes:
+        name: Of the photo.
+        boxes: Shape (n, 4): left, top, right, bottom of each tile, as shares of the photo's width and height.
+        labels: Shape (n,), 1 for crack.
+        tiles: Names of the tiles, for tables.
+        patches: What a model could have been trained on: the tiles' files, or the photo itself.
+        load: Reads pixels, and the SHA-256 of the file of each of `patches`; raises an OSError or DataError with the
+            reason if the photo cannot be used.
+    """
+
+    name: str
+    boxes: Float64Array
+    labels: Int64Array
+    tiles: tuple[str, ...]
+    patches: tuple[Patch, ...]
+    load: Callable[[], tuple[UInt8Array, list[bytes]]]
+
+    def boxes_xyxy(self, photo_hw: tuple[int, int]) -> list[tuple[float, float, float, float]]:
+        """Boxes in pixels."""
+        height, width = photo_hw
+        return [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in self.boxes.tolist()]
+
+
+def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[LabelledPhoto]:
+    """Photos of a grid that the data has, in the order of their names.
+
+    Args:
+        data: Tiles, as `crackscope.data.patches.read_patches` reads them, or a folder of whole photos.
+        grid: The CSV.
+
+    Raises:
+        DataError: If the grid is damaged, or names no photo of the data, or the data does not exist.
+    """
+    layouts = read_grid(Path(grid))
+    index = data if isinstance(data, PatchIndex) else _patches_of(data)
+    found = _from_tiles(index, layouts) if index is not None else []
+    if not found and not isinstance(data, PatchIndex):
+        found = _from_photos(data, layouts)
+    if not found:
+        name = index.name if index is not None else data
+        raise DataError(f"{grid}: names no photo of {name}; its first one is '{min(layouts)}'. Give the data it is of.")
+    return found
+
+
+def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> list[LabelledPhoto]:
+    """Photos that have a mask, in the order of their names.
+
+    Args:
+        photos: Folder or archive. What is one of the masks is no photo.
+        masks: Folder or archive, which may lie among the photos; a mask has its photo's path, or at least its name,
+            whatever its ending.
+        tile_px: Side of a tile in photo pixels, at most; an eighth of the photo's shorter side where that is less.
+
+    Raises:
+        DataError: If no photo has a mask, or it is unclear which mask belongs to a photo, or a place does not exist.
+    """
+    mask_files = _images_of(masks)
+    own = {os.path.realpath(path) for path in mask_files}
+    photo_files = {path: read for path, read in _images_of(photos).items() if os.path.realpath(path) not in own}
+    if not photo_files:
+        raise DataError(f"{photos}: holds no image but the masks of {masks}. Give the masks a folder of their own.")
+    pairs = _paired(
+        {path: _name_in(photos, path) for path in photo_files}, {path: _name_in(masks, path) for path in mask_files}
+    )
+    if not pairs:
+        raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
+    return [_masked(path, photo_files[path], mask, mask_files[mask], tile_px) for path, mask in pairs]
+
+
+def _images_of(place: str | Path) -> dict[str, Callable[[], bytes]]:
+    """Images by their paths."""
+    files = dict(list_images([place]))
+    if list(files) == [str(place)] and not os.path.lexists(place):  # listed nevertheless, for reading to complain
+        raise DataError(f"{place}: no such file, folder or archive. Check the path.")
+    return files
+
+
+# Grids
+
+
+def _patches_of(data: str | Path) -> PatchIndex | None:
+    try:
+        return read_patches(data)
+    except DataError:
+        return None  # no folder names a label: whole photos, perhaps
+
+
+def _boxes(cells: Sequence[Cell], n_rows: int, n_columns: int) -> Float64Array:
+    places = np.array([(cell.column, cell.row, cell.column + 1, cell.row + 1) for cell in cells], np.float64)
+    found: Float64Array = places / (n_columns, n_rows, n_columns, n_rows)
+    return found
+
+
+def _labels(cells: Sequence[Cell]) -> Int64Array:
+    return np.array([cell.label == "crack" for cell in cells], np.int64)
+
+
+def _from_tiles(index: PatchIndex, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
+    """Photos laid together from the tiles of an index; a tile that it lacks is grey, and in no figure."""
+    files: dict[tuple[str, str, str], Patch] = {}
+    for patch in index.patches:
+        files[patch.photo or "", PurePosixPath(patch.path).stem.partition("-")[2], patch.label] = patch
+    found = []
+    for name, layout in sorted(layouts.items()):
+        asked = ((cell, files.get((name, cell.tile, cell.label))) for cell in layout.cells)
+        there = [(cell, patch) for cell, patch in asked if patch is not None]
+        if there:
+            own, patches = [cell for cell, _ in there], tuple(patch for _, patch in there)
+            load = partial(_laid_together, index, patches, [(cell.row, cell.column) for cell in own], layout.size)
+            tiles = tuple(patch.path for patch in patches)
+            found.append(LabelledPhoto(name, _boxes(own, *layout.size), _labels(own), tiles, patches, load))
+    return found
+
+
+def _laid_together(
+    index: PatchIndex, patches: Sequence[Patch], places: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> tuple[UInt8Array, list[bytes]]:
+    tiles, digests = [], []
+    for patch in patches:
+        try:
+            content = index.files.read(patch.path)
+            tiles.append(decode_photo(content).pixels)
+        except (OSError, DataError) as error:
+            raise ImageError(f"tile {patch.path}: {reason_of(error)}") from error
+        digests.append(content_digest(content))
+    height, width = tiles[0].shape[:2]
+    megapixels = size[0] * height * size[1] * width / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise ImageError(
+            f"{size[1]}×{size[0]} tiles of {width}×{height} px are {megapixels:.0f} megapixels, above the limit of "
+            f"{MAX_MEGAPIXELS:g}; correct the rows and columns in the grid"
+        )
+    photo = np.full((size[0] * height, size[1] * width, 3), _GREY, np.uint8)
+    for patch, tile, (row, column) in zip(patches, tiles, places, strict=True):
+        if tile.shape[:2] != (height, width):
+            raise ImageError(
+                f"tile {patch.path}: {tile.shape[1]}×{tile.shape[0]} px among others of {width}×{height}; cut it alike"
+            )
+        photo[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
+    return photo, digests
+
+
+def _from_photos(data: str | Path, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
+    found = []
+    for path, read in _images_of(data).items():
+        stem = PurePosixPath(path).stem
+        if stem in layouts:
+            layout = layouts[stem]
+            own, size = layout.cells, layout.size
+            tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in own)
+            patch = Patch(path, "crack", photo=stem)
+            load = partial(_whole, path, read, None if layout.stated else size)
+            found.append(LabelledPhoto(stem, _boxes(own, *size), _labels(own), tiles, (patch,), load))
+    return found
+
+
+def _whole(
+    path: str, read: Callable[[], bytes], inferred: tuple[int, int] | None = None
+) -> tuple[UInt8Array, list[bytes]]:
+    """Pixels and digest; `inferred` rows and columns are believed if they make squares of the photo."""
+    content = read()
+    pixels = decode_photo(content, path=path).pixels
+    if inferred:
+        height, width = pixels.shape[0] / inferred[0], pixels.shape[1] / inferred[1]
+        if max(height, width) > _SQUARE * min(height, width):
+            raise ImageError(
+                f"{path}: {inferred[0]} rows and {inferred[1]} columns, as far as the grid's lines reach, make tiles "
+                f"of {width:.0f}×{height:.0f} px, which are not square; add columns rows,cols to the grid"
+            )
+    return pixels, [content_digest(content)]
+
+
+# Masks
+
+
+def _name_in(place: str | Path, path: str) -> str:
+    """A path without its ending, relative to the folder or archive that was given, or to the folder of a list."""
+    root, name = PurePath(place), PurePath(path).with_suffix("")
+    root = root.parent if root.suffix.lower() == ".csv" else root
+    return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
+
+
+def _paired(photos: Mapping[str, str], masks: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Photos with the mask of each, by their names; a photo without one is left out."""
+    photos_of, masks_of = _by_name(photos), _by_name(masks)
+    found = []
+    for path, name in photos.items():
+        key = name
+        if not masks_of[name]:
+            key = f"*/{PurePosixPath(name).name}"
+            if all(photos_of[masks[mask]] for mask in masks_of[key]):
+                continue  # none at all, or each belongs to the photo of its whole name
+        for what, alike in (("masks", masks_of[key]), ("photos", photos_of[key])):
+            if len(alike) > 1:
+                raise DataError(
+                    f"{alike[0]} and {alike[1]}: two {what} of one name, so it is unclear which mask is whose. "
+                    "Give each mask the path of its photo, or take one out."
+                )
+        found.append((path, masks_of[key][0]))
+    return found
+
+
+def _by_name(names: Mapping[str, str]) -> defaultdict[str, list[str]]:
+    """Paths by their name, and by ``*/`` and the last part of it."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path, name in names.items():
+        found[name].append(path)
+        found[f"*/{PurePosixPath(name).name}"].append(path)
+    return found
+
+
+def _masked(
+    path: str, read: Callable[[], bytes], mask_path: str, read_mask: Callable[[], bytes], tile_px: int
+) -> LabelledPhoto:
+    patch = Patch(path, "crack", photo=path)
+    try:
+        height, width = decode_photo(read(), path=path).pixels.shape[:2]
+        mask = _read_mask(mask_path, read_mask, (height, width))
+        side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
+        n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
+        shares = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
+        cells = list(_cells_of(np.asarray(shares, np.float32)))
+        if not cells:
+            raise ImageError(f"its mask {mask_path} decides no tile: some white in all, but too little; correct it")
+    except (OSError, DataError) as error:
+        nothing = partial(_refuse, reason_of(error))
+        return LabelledPhoto(path, np.empty((0, 4)), np.empty(0, np.int64), (), (patch,), nothing)
+    tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
+    load = partial(_whole, path, read)
+    return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load)
+
+
+def _read_mask(path: str, read: Callable[[], bytes], photo_hw: tuple[int, int]) -> BoolArray:
+    try:
+        pixels = decode_photo(read(), path=path).pixels.max(axis=2)
+    except (OSError, DataError) as error:
+        raise ImageError(f"its mask {path}: {reason_of(error)}") from error
+    (height, width), (photo_height, photo_width) = pixels.shape, photo_hw
+    aspect = width * photo_height / (height * photo_width)
+    if max(aspect, 1 / aspect) > _SAME_ASPECT:
+        raise ImageError(
+            f"its mask {path} is {width}×{height} px, the photo {photo_width}×{photo_height}: not of one aspect; "
+            "cut or turn the mask as the photo"
+        )
+    if 0 < pixels.max() < _WHITE:
+        raise ImageError(f"its mask {path} has no value above {pixels.max()}; cracks must be white (255)")
+    white: BoolArray = pixels >= _WHITE
+    return white
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise ImageError(reason)
+
+
+def _cells_of(shares: Float32Array) -> Iterator[Cell]:
+    for (row, column), share in np.ndenumerate(shares):
+        if share == 0 or share >= MASK_SHARE:
+            yield Cell(row, column, "crack" if share else "uncracked", "")

@@ -1,0 +1,173 @@
+"""Leaks: what stands on two sides of a split, so that a figure would measure memory.
+
+A *leak* is a photo, an exact duplicate or a near duplicate with patches in several parts. Training and evaluation
+refuse a split that has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import TypeVar
+
+import numpy as np
+
+from crackscope.arrays import Int64Array
+from crackscope.data.cache import Progress, Rows
+from crackscope.data.patches import PARTS, PatchIndex
+from crackscope.data.similarity import connected, duplicate_pairs, fingerprints
+from crackscope.data.splits import is_group
+from crackscope.errors import SplitError
+
+__all__ = ["Leak", "Leaks", "check_split", "find_leaks", "leaks_in"]
+
+Name = TypeVar("Name", bytes, int)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One thing that stands on two sides of a split.
+
+    Attributes:
+        kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
+        places: In the index: of copies all in the two parts, first the two that the sentence names; of a photo one
+            patch in each of its parts.
+        sentence: What it is, with the parts, and what to do.
+    """
+
+    kind: str
+    places: tuple[int, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What stands on two sides of a split; each entry is a sentence. Its length is the number of leaks.
+
+    Attributes:
+        photos: Photos (or groups that look alike) with patches in several parts.
+        exact: Copies in two parts, byte-identical files among them; one sentence for all that hang together.
+        near: Near duplicates in two parts, in the same way.
+    """
+
+    photos: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.photos) + len(self.exact) + len(self.near)
+
+    def summary(self) -> str:
+        """One line: how many of each kind, and the first.
+
+        Example:
+            >>> Leaks(exact=("a.jpg (train) and b.jpg (test) are the same file.",)).summary()
+            '0 photos, 1 exact and 0 near duplicates on two sides. a.jpg (train) and b.jpg (test) are the same file.'
+            >>> Leaks().summary()
+            'No leaks.'
+        """
+        if not len(self):
+            return "No leaks."
+        first = (*self.photos, *self.exact, *self.near)[0]
+        photos = f"{len(self.photos)} photo{'' if len(self.photos) == 1 else 's'}"
+        return f"{photos}, {len(self.exact)} exact and {len(self.near)} near duplicates on two sides. {first}"
+
+
+def check_split(index: PatchIndex, *, threads: int | None = None, progress: Progress | None = None) -> Leaks:
+    """Look for leaks in an index whose patches have their parts. Fingerprints are cached.
+
+    Raises:
+        SplitError: If no patch has a part.
+    """
+    return find_leaks(index, fingerprints(index, threads=threads, progress=progress), threads=threads)
+
+
+def find_leaks(index: PatchIndex, rows: Rows, *, threads: int | None = None) -> Leaks:
+    """Look for leaks, with the index's fingerprints at hand. Patches without a part are on no side.
+
+    Raises:
+        SplitError: If no patch has a part.
+    """
+    if not any(patch.part for patch in index.patches):
+        raise SplitError(f"{index.name}: no patch has a part. Make a split with `crackscope split`.")
+    found = leaks_in(index, rows.digests, duplicate_pairs(rows, threads=threads))
+    photos, exact, near = (
+        tuple(leak.sentence for leak in found if leak.kind == kind) for kind in ("photo", "exact", "near")
+    )
+    return Leaks(photos, exact, near)
+
+
+def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Leak]:
+    """Every leak: photos first, then copies in the order of their patches.
+
+    What copies connect is one thing, pair by pair or by way of others, be they in no part: it leaks once between any
+    two parts.
+
+    Args:
+        index: Patches with their parts.
+        digests: SHA-256 of each file.
+        pairs: From `crackscope.data.similarity.duplicate_pairs`.
+    """
+    return [*_photos_on_two_sides(index), *_copies_on_two_sides(index, digests, pairs)]
+
+
+def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
+    sides: dict[str, dict[str, int]] = {}
+    for i, patch in enumerate(index.patches):
+        if patch.photo and patch.part:
+            sides.setdefault(patch.photo, {}).setdefault(patch.part, i)
+    return [
+        Leak("photo", tuple(parts.values()), _sentence(photo, set(parts)))
+        for photo, parts in sorted(sides.items())
+        if len(parts) > 1
+    ]
+
+
+def _copies_on_two_sides(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Leak]:
+    linked, things = np.unique(pairs).tolist(), connected(len(index), pairs).tolist()
+    of_thing = _by_part(index, linked, things)
+    # Named are two of the same file if there are any, else two that were found alike, else two linked by others.
+    candidates = chain(_across(_by_part(index, linked, digests)), pairs.tolist(), _across(of_thing))
+    named: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for places in candidates:
+        a, b = sorted(places)
+        one, other = index.patches[a].part, index.patches[b].part
+        if one and other and one != other:
+            named.setdefault((things[a], *sorted((one, other))), (a, b))
+    found = []
+    for (thing, *parts), (a, b) in sorted(named.items(), key=lambda item: item[1]):
+        rest = sorted({place for part in parts for place in of_thing[thing][part]} - {a, b})
+        found.append(_leak_of_copies(index, digests, (a, b, *rest)))
+    return found
+
+
+def _by_part(index: PatchIndex, places: Sequence[int], names: Sequence[Name]) -> dict[Name, dict[str, list[int]]]:
+    """Of each name, the places that bear it, by part."""
+    found: dict[Name, dict[str, list[int]]] = {}
+    for place in places:
+        if part := index.patches[place].part:
+            found.setdefault(names[place], {}).setdefault(part, []).append(place)
+    return found
+
+
+def _across(sides: Mapping[Name, Mapping[str, Sequence[int]]]) -> Iterator[list[int]]:
+    """Of each name, the first places in any two parts."""
+    for parts in sides.values():
+        for one, other in combinations(parts.values(), 2):
+            yield [one[0], other[0]]
+
+
+def _leak_of_copies(index: PatchIndex, digests: Sequence[bytes], places: tuple[int, ...]) -> Leak:
+    one, other = index.patches[places[0]], index.patches[places[1]]
+    same = digests[places[0]] == digests[places[1]]
+    what = "are the same file." if same else "have the same pixels."
+    sentence = f"{one.path} ({one.part}) and {other.path} ({other.part}) {what}"
+    return Leak("exact" if same else "near", places, sentence)
+
+
+def _sentence(photo: str, parts: set[str]) -> str:
+    *some, last = (part for part in PARTS if part in parts)
+    where = f"both {some[0]} and {last}" if len(some) == 1 else f"{', '.join(some)} and {last}"
+    what, by = ("Group", "similarity") if is_group(photo) else ("Photo", "photo")
+    return f"{what} {photo} has patches in {where}. Rebuild the split with `crackscope split --by {by}`."

@@ -1,0 +1,245 @@
+"""Concrete without cracks, drawn: the wall that cracks are cut through, its light, and the camera.
+
+A wall is a relief and its colour. Grain, aggregate, pores and board joints are written into the relief; damp,
+dirt and lime into the colour. Nothing here knows of cracks: whatever is dark or thin on a wall is there to be
+told apart from one. All randomness comes from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from crackscope.arrays import Float32Array, UInt8Array
+
+__all__ = ["Float32Array", "Wall", "blend", "lay_wall", "noise", "photograph", "shade"]
+
+
+# Colours of clean concrete, RGB, picked by eye to span decks, walls and pavements in warm and cold light.
+PALETTE = np.array(
+    [
+        (158, 158, 155),  # grey
+        (176, 166, 148),  # warm
+        (104, 102, 99),  # dark
+        (208, 206, 199),  # bleached
+        (182, 181, 178),  # light grey
+        (152, 161, 168),  # in the shade of a blue sky
+        (174, 158, 149),  # reddish
+        (156, 157, 147),  # greenish
+        (186, 172, 146),  # sandy
+    ],
+    dtype=np.float32,
+)
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A wall before it is lit; the arrays are meant to be drawn into.
+
+    Attributes:
+        planes: Colour, three float32 arrays of shape (H, W), RGB in [0, 255].
+        relief: Height in pixels, float32, shape (H, W).
+        light: Where the light comes from, an angle in radians.
+    """
+
+    planes: list[Float32Array]
+    relief: Float32Array
+    light: float
+
+
+def lay_wall(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Wall:
+    """Lay a wall of concrete without cracks, (height, width) pixels large; every wall is another."""
+    megapixels = photo_hw[0] * photo_hw[1] / 1e6
+    colour = PALETTE[rng.integers(len(PALETTE))] * rng.uniform(0.9, 1.1) * rng.uniform(0.985, 1.015, 3)
+    roughness = float(rng.choice((0.35, 0.7, 1.3)) * rng.uniform(0.7, 1.3))
+
+    relief: Float32Array = np.zeros(photo_hw, dtype=np.float32)
+    relief += 0.35 * roughness * noise(rng, photo_hw, 1.5)
+    relief += rng.uniform(0.2, 0.6) * roughness * noise(rng, photo_hw, 4)
+    # The coarser the bumps, the more a wall differs in where it has them: trowelled flat here, rough there.
+    flatness = np.clip(0.6 + 0.4 * noise(rng, photo_hw, 90), 0.1, 1.5)
+    relief += roughness * rng.uniform(0.2, 0.9) * flatness * noise(rng, photo_hw, 11)
+    relief += rng.uniform(0.3, 2) * noise(rng, photo_hw, 60)
+    tone = rng.uniform(0.01, 0.045) * noise(rng, photo_hw, 1) + 0.02 * noise(rng, photo_hw, 3)
+    tone += rng.uniform(0.01, 0.045) * _cloud(rng, photo_hw, 220) + 0.02 * _cloud(rng, photo_hw, 30)
+    grains = np.clip(noise(rng, photo_hw, rng.uniform(3, 9)) - rng.uniform(0.8, 2), 0, 0.5)
+    relief += rng.uniform(0, 2) * roughness * grains
+    tone += rng.uniform(-0.2, 0.25) * grains
+    specks = np.clip(noise(rng, photo_hw, 1.6) - 2.1, 0, 1)
+    tone -= rng.uniform(0.05, 0.35) * specks
+    if rng.random() < 0.2:  # brushed
+        strokes = _brush(rng, photo_hw)
+        relief += rng.uniform(0.3, 1.1) * strokes
+        tone += 0.02 * strokes
+
+    if rng.random() < 0.5:
+        _join_boards(rng, tone, relief)
+    planes = [(np.float32(value) * (1 + tone)).astype(np.float32) for value in colour]
+    warmth = rng.uniform(0.002, 0.012) * _cloud(rng, photo_hw, 150)
+    planes[0] *= 1 + warmth
+    planes[2] *= 1 - warmth
+    _stain(rng, planes)
+    _pierce(rng, planes, relief, n_pores=int(megapixels * np.exp(rng.uniform(np.log(30), np.log(2500)))))
+    return Wall(planes, relief, light=rng.uniform(0, 2 * np.pi))
+
+
+def shade(wall: Wall) -> None:
+    """Let the light fall over the relief, in place: slopes that face it are bright, the others dark."""
+    slope = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32) / 8
+    kernel = math.cos(wall.light) * slope + math.sin(wall.light) * slope.T
+    brightness = np.clip(1 + 0.22 * cv2.filter2D(wall.relief, cv2.CV_32F, kernel), 0.5, 1.45)
+    for plane in wall.planes:
+        plane *= brightness
+
+
+def photograph(rng: np.random.Generator, planes: list[Float32Array]) -> UInt8Array:
+    """Take a photo: uneven light, perhaps a shadow, vignetting, blur and noise.
+
+    Args:
+        rng: The camera's own stream.
+        planes: Three colour planes, RGB in [0, 255], shape (H, W); they are used up.
+
+    Returns:
+        RGB pixels, uint8, shape (H, W, 3).
+    """
+    hw = planes[0].shape
+    diagonal = math.hypot(*hw)
+    fall = _across(hw, rng.uniform(0, 2 * np.pi), 0) / diagonal
+    light = (1 + rng.uniform(0, 0.22) * (fall - fall.mean())).astype(np.float32)
+    ys, xs = (np.linspace(-1, 1, n, dtype=np.float32) for n in hw)
+    light *= 1 - np.float32(rng.uniform(0, 0.14)) * (xs[None] ** 2 + ys[:, None] ** 2) / 2
+    tint = np.ones(3, dtype=np.float32)
+    shadow: Float32Array | None = None
+    if rng.random() < 0.15:
+        edge = _across(hw, rng.uniform(0, 2 * np.pi), 0)
+        edge -= rng.uniform(edge.min(), edge.max())
+        edge += rng.uniform(0, 12) * _cloud(rng, hw, rng.uniform(60, 300))
+        shadow = np.clip(edge / rng.uniform(2, 60) + 0.5, 0, 1)
+        tint = (rng.uniform(0.15, 0.45) * np.array((1.05, 1, 0.93))).astype(np.float32)
+    sigma = float(rng.uniform(0.3, 0.75))
+    grain = rng.uniform(0.5, 2.5) * rng.standard_normal(hw, dtype=np.float32)
+    pixels = np.empty((*hw, 3), dtype=np.uint8)
+    for channel, plane in enumerate(planes):
+        plane *= light
+        if shadow is not None:
+            plane *= 1 - tint[channel] * shadow
+        lens: Float32Array = np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), dtype=np.float32)
+        lens += grain
+        lens += rng.uniform(0.3, 1.2) * noise(rng, hw, 2)
+        pixels[..., channel] = np.clip(lens + 0.5, 0, 255)
+    return pixels
+
+
+def noise(
+    rng: np.random.Generator, photo_hw: tuple[int, int], grain_px: float, *, stretch: float = 1.0
+) -> Float32Array:
+    """Gaussian noise of variance near 1, smooth over `grain_px` (times `stretch` from left to right)."""
+    # A lattice of half a grain, blurred until the lattice does not show, then enlarged.
+    step_y = max(grain_px / 2, 1.0)
+    step_x = max(grain_px * stretch / 2, 1.0)
+    rows, columns = math.ceil(photo_hw[0] / step_y) + 6, math.ceil(photo_hw[1] / step_x) + 6
+    sigma = min(grain_px / 2, 1.0)
+    lattice = rng.standard_normal((rows, columns), dtype=np.float32)
+    lattice = cv2.GaussianBlur(lattice, (0, 0), sigma) * np.float32(max(2 * math.sqrt(math.pi) * sigma, 1))
+    size = (math.ceil(columns * step_x), math.ceil(rows * step_y))
+    field = lattice if size == (columns, rows) else cv2.resize(lattice, size, interpolation=cv2.INTER_CUBIC)
+    top, left = int(3 * step_y), int(3 * step_x)
+    return np.asarray(field[top : top + photo_hw[0], left : left + photo_hw[1]], dtype=np.float32)
+
+
+def blend(planes: list[Float32Array], alpha: Float32Array, colour: tuple[float, float, float]) -> None:
+    """Cover the planes with a colour, in place: not at all where `alpha` is 0, wholly where it is 1."""
+    for plane, value in zip(planes, colour, strict=True):
+        plane += alpha * (np.float32(value) - plane)
+
+
+def _cloud(
+    rng: np.random.Generator, photo_hw: tuple[int, int], grain_px: float, *, stretch: float = 1.0
+) -> Float32Array:
+    """Noise with detail at four scales, from `grain_px` down to an eighth of it."""
+    cloud = 0.8 * noise(rng, photo_hw, grain_px, stretch=stretch)
+    for octave in (1, 2, 3):
+        cloud += 0.8 * 0.55**octave * noise(rng, photo_hw, grain_px / 2**octave, stretch=stretch)
+    return cloud
+
+
+def _brush(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Float32Array:
+    """The furrows of a broom or a board's grain, nearly level or upright."""
+    side = math.ceil(math.hypot(*photo_hw)) + 2
+    furrows = noise(rng, (side, side), rng.uniform(2, 5), stretch=rng.uniform(15, 50))
+    angle = float(rng.choice((0, 90)) + rng.normal(0, 8))
+    turn = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.0), dtype=np.float64)
+    turn[:, 2] -= np.array((side - photo_hw[1], side - photo_hw[0])) / 2
+    return np.asarray(cv2.warpAffine(furrows, turn, photo_hw[::-1]), dtype=np.float32)
+
+
+def _across(photo_hw: tuple[int, int], angle: float, offset: float) -> Float32Array:
+    """Signed distance of every pixel from a straight line: its normal's angle, its offset along it."""
+    ys, xs = (np.arange(n, dtype=np.float32) for n in photo_hw)
+    distance = xs[None] * np.float32(math.cos(angle)) + ys[:, None] * np.float32(math.sin(angle)) - np.float32(offset)
+    return np.asarray(distance, np.float32)
+
+
+def _join_boards(rng: np.random.Generator, tone: Float32Array, relief: Float32Array) -> None:
+    """Lines where two boards of the formwork met: a fin or a groove, a step, a change of tone."""
+    hw = relief.shape
+    tilt = rng.normal(0, 0.03)
+    for direction, chance in ((0.0, 0.6), (np.pi / 2, 0.6)):
+        if rng.random() > chance:
+            continue
+        spacing = rng.uniform(140, 900)
+        offset = rng.uniform(0, spacing)
+        # From a fine seam to an open joint that is as dark as a crack.
+        width_px, darkness = rng.uniform(0.7, 2.8), rng.uniform(0, 0.85)
+        while offset < max(hw):
+            across = _across(hw, direction + tilt, offset)
+            near = np.abs(across) < 8
+            wear = np.clip(0.6 + 0.5 * darkness + (0.5 - 0.4 * darkness) * noise(rng, hw, 25)[near], 0, 1.15)
+            line = np.exp(-((across[near] / width_px) ** 2)) * wear
+            relief[near] += rng.uniform(-2.2, 2.2) * line
+            tone[near] -= darkness * line
+            tone += rng.normal(0, 0.025) * (across > 0)
+            offset += spacing * rng.uniform(0.9, 1.1)
+
+
+def _stain(rng: np.random.Generator, planes: list[Float32Array]) -> None:
+    """Damp patches with a rim, runs of dirt or rust, and white bloom of lime."""
+    hw = planes[0].shape
+    if rng.random() < 0.4:  # damp, darker inside, darkest at the rim
+        cloud = _cloud(rng, hw, rng.uniform(100, 400))
+        level = rng.uniform(0.5, 1.3)
+        wet = rng.uniform(0, 0.2) / (1 + np.exp(np.clip((level - cloud) / 0.06, -30, 30)))
+        wet += rng.uniform(0.02, 0.16) * np.exp(-(((cloud - level) / rng.uniform(0.03, 0.1)) ** 2))
+        blend(planes, wet.astype(np.float32), (40, 36, 30))
+    if rng.random() < 0.3:  # runs, from top to bottom
+        runs = np.clip(_cloud(rng, hw[::-1], 24, stretch=9).T - rng.uniform(0.6, 1.4), 0, 1)
+        blend(planes, rng.uniform(0.1, 0.35) * runs, (120, 84, 52) if rng.random() < 0.5 else (62, 60, 56))
+    if rng.random() < 0.3:  # lime, crusty at its edge
+        bloom = np.clip(_cloud(rng, hw, 120) - rng.uniform(0.7, 1.6), 0, 1) * np.clip(
+            0.8 + 0.4 * noise(rng, hw, 3), 0, 1
+        )
+        blend(planes, rng.uniform(0.2, 0.6) * bloom, (228, 226, 220))
+
+
+def _pierce(rng: np.random.Generator, planes: list[Float32Array], relief: Float32Array, *, n_pores: int) -> None:
+    """Pores and bugholes, many small ones and few large: hollow, dark, and never quite round."""
+    height, width = relief.shape
+    depth, largest = rng.uniform(0.6, 2.5), rng.uniform(3, 9)
+    radii = np.minimum(0.8 * (1 - rng.random(n_pores)) ** (-1 / rng.uniform(1.6, 3)), largest)
+    centres = rng.random((n_pores, 2)) * (width, height)
+    shapes = rng.random((n_pores, 4))
+    for radius, (x, y), (squeeze, angle, dent, dark) in zip(radii, centres, shapes, strict=True):
+        reach = math.ceil(radius * 1.7) + 2
+        x0, y0 = max(int(x) - reach, 0), max(int(y) - reach, 0)
+        x1, y1 = min(int(x) + reach + 1, width), min(int(y) + reach + 1, height)
+        dx, dy = np.arange(x0, x1) - x, np.arange(y0, y1)[:, None] - y
+        bearing = np.arctan2(dy, dx) - 2 * np.pi * angle
+        outline = radius * (1 + 0.35 * squeeze * np.cos(2 * bearing) + 0.25 * dent * np.cos(3 * bearing + 5 * dark))
+        hollow = np.clip(outline - np.hypot(dx, dy) + 0.5, 0, 1).astype(np.float32)
+        bowl = np.clip(outline - np.hypot(dx, dy) + 0.5, 0, 2.5).astype(np.float32)
+        relief[y0:y1, x0:x1] -= np.float32(depth) * bowl
+        for plane in planes:
+            plane[y0:y1, x0:x1] *= 1 - np.float32(0.1 + 0.75 * dark * min(radius / 2, 1)) * hollow

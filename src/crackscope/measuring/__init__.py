@@ -1,0 +1,1 @@
+"""Figures with intervals: how well a model does, and how two compare."""

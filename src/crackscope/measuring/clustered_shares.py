@@ -1,0 +1,206 @@
+"""A share of patches and how sure we are of it, where the patches of one photo are alike.
+
+Patches of a photo share light, texture and the hand that took it, so 400 patches of ten photos tell less than 400
+patches of 400. How much less follows from the *intraclass correlation* (ICC): the share of the variance that lies
+between photos. It is not known either, and ten photos tell little of it, least of all where errors are rare. So it is
+not estimated and then believed, but averaged over: each ICC counts as far as a beta-binomial likelihood makes it
+plausible, beginning from a weak prior.
+
+Bootstrapping photos is simpler and serves for figures that are no shares (`crackscope.measuring.metrics`), but from few
+photos its intervals are too short. ``benchmarks/acceptance.py`` compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betainc, gammaln
+
+from crackscope.arrays import Float64Array, Int64Array
+from crackscope.errors import DataError
+from crackscope.measuring.metrics import Estimate
+
+__all__ = ["TAIL", "Share", "ShareBelief", "believe", "chance_to_show", "measure_share"]
+
+
+TAIL = 0.025
+"""Probability left out at each end of an interval of 95 %."""
+
+_HALVINGS = 45  # of [0, 1]: an end of an interval is exact to 3e-14
+# Prior of the ICC: Beta(1, 3), weak, with its mode at 0 and its mean at 1/4. The grid is finer towards 0, where photos
+# with many patches tell small values apart.
+_STEPS = (np.arange(48) + 0.5) / 48
+_ICCS: Float64Array = 1 - np.cbrt(1 - _STEPS**2)
+_PRIOR: Float64Array = _STEPS / _STEPS.sum()
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of patches, counted by photo.
+
+    Attributes:
+        n_hits: Patches that count.
+        n: All patches.
+        n_photos: Photos that hold one of them.
+        estimate: Their quotient and its 95 % interval.
+        icc: Intraclass correlation, the mean of what is plausible.
+        n_effective: So many independent patches would tell as much, at that correlation.
+    """
+
+    n_hits: int
+    n: int
+    n_photos: int
+    estimate: Estimate
+    icc: float
+    n_effective: float
+
+    def document(self) -> dict[str, float | int | None]:
+        """As it is written in JSON."""
+        counts = {"n_hits": self.n_hits, "n": self.n, "n_photos": self.n_photos}
+        return {**self.estimate.document(), **counts, "icc": self.icc, "n_effective": self.n_effective}
+
+
+def measure_share(hits: Int64Array, counts: Int64Array) -> Share:
+    """The share of patches that count, with a 95 % interval for photos like these.
+
+    What is estimated is the share over all photos of the site, each weighing as many patches as it brings. The interval
+    holds the equal-tailed 95 % of `believe`, and reaches to 0 or 1 where no patch or every patch counts. With patches
+    that stand alone (every count is 1), it is that of Bayes and Laplace, near Wilson's.
+
+    Source:
+        Effective number of patches: Kish 1965, Survey Sampling, section 8.2; for intervals of shares Korn & Graubard
+        1998, Survey Methodology 24. Beta-binomial: Skellam 1948, JRSS B 10. Averaged over what one does not know:
+        Gelman et al. 2013, Bayesian Data Analysis, sections 2.4 and 3.1.
+
+    Args:
+        hits: (n_photos,) of each photo, patches that count.
+        counts: (n_photos,) of each photo, all its patches; 0 is allowed.
+
+    Empty input: an error, since there is no share.
+
+    Raises:
+        DataError: If a photo has more hits than patches, or there is no patch.
+
+    Example:
+        >>> few = measure_share(np.array([9, 10, 3]), np.array([10, 10, 10]))
+        >>> round(few.estimate.value, 2), round(few.estimate.low, 2), round(few.estimate.high, 2)
+        (0.73, 0.37, 0.92)
+    """
+    k, m = np.asarray(hits, np.int64), np.asarray(counts, np.int64)
+    if k.ndim != 1 or k.shape != m.shape or not m.sum() or (k < 0).any() or (k > m).any():
+        raise DataError(f"{k.shape} hits of {m.shape} counts are no share. Give 0 <= hits <= counts, one photo each.")
+    belief = believe(k[None], m[None])
+    low, high = (float(belief.quantile(tail)[0]) for tail in (TAIL, 1 - TAIL))
+    n_hits, n = int(k.sum()), int(m.sum())
+    icc = float(belief.icc[0])
+    return Share(
+        n_hits=n_hits,
+        n=n,
+        n_photos=int((m > 0).sum()),
+        estimate=Estimate(n_hits / n, low if n_hits else 0.0, high if n_hits < n else 1.0),
+        icc=icc,
+        n_effective=float(n / (1 + icc * (belief.mates[0] - 1))),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ShareBelief:
+    """What several samples tell of their shares: a mixture of beta distributions, one for each plausible ICC.
+
+    Attributes:
+        share: (b,) as counted.
+        n: (b,) patches.
+        mates: (b,) patches in the photo of a patch, itself included, on average over patches.
+        weights: (b, n_iccs) how plausible each ICC is.
+    """
+
+    share: Float64Array
+    n: Float64Array
+    mates: Float64Array
+    weights: Float64Array
+
+    @property
+    def icc(self) -> Float64Array:
+        """(b,) the mean ICC."""
+        return self.weights @ _ICCS
+
+    def below(self, bound: Float64Array | float) -> Float64Array:
+        """(b,) probability that the share of all photos lies below a bound."""
+        n_effective = self.n[:, None] / (1 + _ICCS * (self.mates[:, None] - 1))
+        share, at = self.share[:, None], np.broadcast_to(bound, self.share.shape)[:, None]
+        # One patch more that counts and one that does not: the uniform prior of Bayes and Laplace.
+        each = betainc(n_effective * share + 1, n_effective * (1 - share) + 1, at)
+        found: Float64Array = np.einsum("br,br->b", self.weights, each)
+        return found
+
+    def quantile(self, probability: float) -> Float64Array:
+        """(b,) the share below which the true one lies with this probability."""
+        low, high = np.zeros(self.share.shape), np.ones(self.share.shape)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            beyond = self.below(middle) < probability
+            low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
+        return (low + high) / 2
+
+
+def believe(hits: Int64Array, counts: Int64Array) -> ShareBelief:
+    """Weigh the ICCs of several samples at once.
+
+    The likelihood of an ICC is beta-binomial, at the share that was counted. The share itself then gets a beta
+    distribution about the counted one, with the effective number of patches for that ICC. So photos that bring many
+    patches weigh as many, whether or not they are like the others, which a beta-binomial fit of the share would not
+    grant: it lets photos vote.
+
+    Args:
+        hits: (b, n_photos) of each photo, patches that count; padded with 0.
+        counts: (b, n_photos) of each photo, all its patches; padded with 0, but never 0 throughout.
+    """
+    k, m = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+    n_hits, n = k.sum(1), m.sum(1)
+    size = 1 / _ICCS - 1  # (n_iccs,) the sum of a beta distribution's two parameters
+    centre = ((n_hits + 0.5) / (n + 1))[:, None]  # inside (0, 1) even where all count or none
+    a, b = centre * size, (1 - centre) * size
+    log = np.zeros(a.shape)
+    for photo in range(k.shape[1]):
+        yes, all_of_it = k[:, photo, None], m[:, photo, None]
+        log += gammaln(a + yes) - gammaln(a) + gammaln(b + all_of_it - yes) - gammaln(b)
+        log += gammaln(size) - gammaln(size + all_of_it)
+    weights = _PRIOR * np.exp(log - log.max(1, keepdims=True))
+    return ShareBelief(n_hits / n, n, (m**2).sum(1) / n, weights / weights.sum(1, keepdims=True))
+
+
+def chance_to_show(hits: Int64Array, counts: Int64Array, bound: float, n_more: Int64Array) -> Float64Array:
+    """How likely more photos like these would show that a share is at least as great as a bound.
+
+    Shown it is where the interval of all photos, old and new, lies above the bound. The share and the ICC of new photos
+    are taken to be as measured; the old photos stay, so chance is only in the new ones.
+
+    Args:
+        hits: (n_photos,) of each photo, patches that count.
+        counts: (n_photos,) of each photo, all its patches.
+        bound: In (0, 1).
+        n_more: (k,) numbers of photos to add, from 0.
+
+    Returns:
+        (k,) probabilities.
+    """
+    grown = 1 + np.asarray(n_more, np.float64) / len(counts)
+    now = believe(np.asarray(hits)[None], np.asarray(counts)[None])
+    share, n, mates = float(now.share[0]), float(now.n[0]), float(now.mates[0])
+    low, high = np.zeros(grown.shape), np.ones(grown.shape)  # of the share in all photos that just suffices
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        then = ShareBelief(middle, n * grown, np.full(grown.shape, mates), now.weights.repeat(len(grown), 0))
+        short = then.below(bound) > TAIL
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    # Of photos that are as many as now, or where not even hits throughout would do, chance decides nothing.
+    found = np.where((grown == 1) & (share >= high), 1.0, 0.0)
+    open_to_chance = (grown > 1) & (high < 1)
+    grown, high = grown[open_to_chance], high[open_to_chance]
+    wanted = np.clip((grown * high - share) / (grown - 1), 0, 1)  # of the new photos
+    n_new = n * (grown - 1) / (1 + float(now.icc[0]) * (mates - 1))
+    tiny = 1e-9  # a beta distribution at 0 or 1 alone has no parameters
+    yes, no = np.maximum(n_new * share, tiny), np.maximum(n_new * (1 - share), tiny)
+    found[open_to_chance] = 1 - betainc(yes, no, wanted)
+    return found

@@ -1,0 +1,397 @@
+"""Training runs side by side: how good, how sure, how large, how fast, and whether they differ by more than chance.
+
+A run folder holds ``model.onnx``, ``run.json`` and ``evaluation/``, which a recipe or ``crackscope evaluate`` wrote.
+Figures and intervals are those of ``evaluation/metrics.json``, so they are the same as in the run's own report; what is
+compared patch by patch is ``evaluation/predictions.csv``. Both are checked against each other and the model. Speed is
+measured here, all models in turn in one process, because numbers from other days and machines do not compare.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crackscope.data.patches import LABELS
+from crackscope.drawing.walls import draw_patch
+from crackscope.errors import DataError
+from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.paired import Answers, PairedTest, compare_pair
+from crackscope.model.bundle import Bundle, read_bundle
+from crackscope.scanning.prediction import Classifier
+
+__all__ = ["SHOWN", "Comparison", "RunSummary", "Speed", "compare"]
+
+Form = TypeVar("Form", bound=BaseModel)
+
+SHOWN = ("accuracy", "f1_crack", "log_loss")
+"""The figures that are compared; they are named as in `crackscope.measuring.metrics`."""
+
+_COLUMNS = ("path", "label", "photo", "crack_probability", "predicted")  # that `write_evaluation` writes
+_FLOATS = frozenset(getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
+_SPEED_SECONDS = 2.0  # for all models together
+_LEAST_ROUNDS = 3  # however slow the models are
+_TURN_PATCHES = 4  # short turns, many rounds: a busy moment of the machine then touches few of them
+_SPEED_MAX_PX = 4096  # a card may say more, but no patch that size is drawn in reasonable time
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second over many short turns.
+
+    Attributes:
+        median: Of the turns.
+        low: Lower quartile of the turns; far below the median where the machine was busy with other things.
+        high: Upper quartile.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run as it stands in the table.
+
+    Attributes:
+        name: Name of the folder, or its path where another run's folder has the same name.
+        folder: As it was given.
+        recipe: The recipe it was trained with.
+        dataset: Name of the data it was judged on.
+        part: ``train``, ``val``, ``test``, or None for all patches.
+        split_sha256: Digest of the split it was trained on; empty where it is not stated.
+        leaky: Whether training has seen some of what was judged.
+        n_patches: Patches judged.
+        n_photos: Photos, or groups, that they come from; None where each stands alone.
+        resampled: What the intervals resample, one of `crackscope.measuring.evaluation.PHOTO_KINDS`.
+        metrics: The figures named in `SHOWN`.
+        train_seconds: Wall-clock time of the training; None where it is not stated.
+        n_parameters: Float numbers stored in the graph. A batch norm that export folded away is not among them.
+        n_trainable: Those that training changed; None where it is not stated.
+        model_mb: Size of ``model.onnx`` in millions of bytes.
+        images_per_s: Drawn patches of the model's own source size per second, on one thread, resize included, decoding
+            not; None where it was not measured.
+    """
+
+    name: str
+    folder: str
+    recipe: str
+    dataset: str
+    part: str | None
+    split_sha256: str
+    leaky: bool
+    n_patches: int
+    n_photos: int | None
+    resampled: str
+    metrics: dict[str, Estimate]
+    train_seconds: float | None
+    n_parameters: int
+    n_trainable: int | None
+    model_mb: float
+    images_per_s: Speed | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        runs: In the order given; the first is the reference.
+        pairs: Every pair of runs, the earlier one first; those with the reference come first.
+        warnings: Why figures may not stand on the same footing, a sentence each.
+    """
+
+    runs: tuple[RunSummary, ...]
+    pairs: tuple[PairedTest, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def reference(self) -> RunSummary:
+        """The run that the others are tested against."""
+        return self.runs[0]
+
+    @property
+    def against_reference(self) -> tuple[PairedTest, ...]:
+        """The pairs of the reference and each other run, in the order of the runs."""
+        return self.pairs[: len(self.runs) - 1]
+
+
+def compare(
+    runs: Sequence[str | Path], *, measure_speed: bool = True, n_resamples: int = 1000, seed: int = 0
+) -> Comparison:
+    """Compare training runs; the first is the reference.
+
+    Args:
+        runs: At least two run folders.
+        measure_speed: Measure images per second here and now, in about 2 seconds for all models together.
+        n_resamples: Bootstrap resamples of the interval of each accuracy gain.
+        seed: Of the resampling.
+
+    Raises:
+        BundleError: If a ``model.onnx`` is no bundle.
+        DataError: If there are fewer than two runs, a folder is given twice, a file in it is missing or damaged, an
+            evaluation is of another model, or two runs disagree on the label of a patch.
+    """
+    folders = [Path(run) for run in runs]
+    names = _names(folders)
+    found = [_read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+    pairs = tuple(
+        compare_pair(first.answers, second.answers, n_resamples=n_resamples, seed=seed)
+        for first, second in itertools.combinations(found, 2)
+    )
+    speeds: Sequence[Speed | None] = (
+        _images_per_s([run.bundle for run in found]) if measure_speed else [None] * len(found)
+    )
+    summaries = tuple(_summary(run, speed) for run, speed in zip(found, speeds, strict=True))
+    return Comparison(summaries, pairs, tuple(_warnings(summaries, pairs[: len(found) - 1])))
+
+
+# Reading a run folder
+
+
+class _Document(BaseModel):
+    """What we need of a JSON file; other keys are left alone."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Figure(_Document):
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def estimate(self) -> Estimate:
+        """With NaN where JSON has null."""
+        value, low, high = (math.nan if number is None else number for number in (self.value, self.low, self.high))
+        return Estimate(value, low, high)
+
+
+class _MetricsFile(_Document):
+    accuracy: _Figure
+    f1_crack: _Figure
+    log_loss: _Figure
+    n_patches: int
+    n_photos: int | None
+    dataset: str
+    part: str | None
+    model_sha256: str
+    resampled: str
+    leaky: bool
+
+
+class _Settings(_Document):
+    recipe: str = "not stated"
+
+
+class _Seconds(_Document):
+    total: float | None = Field(default=None, ge=0)
+
+
+class _Parameters(_Document):
+    trainable: int | None = Field(default=None, ge=0)
+
+
+class _SplitOfRun(_Document):
+    sha256: str = ""
+
+
+class _RunFile(_Document):
+    settings: _Settings = _Settings()
+    seconds: _Seconds = _Seconds()
+    parameters: _Parameters = _Parameters()
+    split: _SplitOfRun = _SplitOfRun()
+
+
+@dataclass(frozen=True, eq=False)
+class _FoundRun:
+    """A run folder, read and checked."""
+
+    folder: Path
+    bundle: Bundle
+    about: _RunFile
+    figures: _MetricsFile
+    answers: Answers
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder, all different."""
+    if len(folders) < 2:
+        raise DataError(f"{len(folders)} run folders to compare. Give at least two.")
+    resolved = [folder.resolve() for folder in folders]
+    for i, place in enumerate(resolved):
+        if place in resolved[:i]:
+            raise DataError(f"{folders[i]}: given twice. Give each run folder once.")
+    short = [place.name for place in resolved]
+    return [name if short.count(name) == 1 else str(folder) for name, folder in zip(short, folders, strict=True)]
+
+
+def _read_run(folder: Path, name: str) -> _FoundRun:
+    if not folder.is_dir():
+        found = "a file, not a run folder" if folder.is_file() else "no such folder"
+        raise DataError(f"{folder}: {found}. Give a folder that `crackscope train` wrote.")
+    about = _read_json(folder / "run.json", _RunFile, "Give a folder that `crackscope train` wrote.")
+    bundle = read_bundle(folder / "model.onnx")
+    remedy = _how_to_evaluate(folder)
+    figures = _read_json(folder / "evaluation" / "metrics.json", _MetricsFile, remedy)
+    answers = _read_answers(folder / "evaluation" / "predictions.csv", name, figures.dataset, remedy)
+    if figures.model_sha256 not in ("", bundle.sha256):
+        raise DataError(
+            f"{folder / 'evaluation'}: of a model with SHA-256 {figures.model_sha256[:12]}…, but model.onnx has "
+            f"{bundle.sha256[:12]}…. {remedy}"
+        )
+    accuracy = 1 - float(answers.wrong.mean())
+    said = math.nan if figures.accuracy.value is None else figures.accuracy.value
+    if figures.n_patches != len(answers.paths) or not math.isclose(accuracy, said, abs_tol=1e-9):
+        raise DataError(
+            f"{folder / 'evaluation'}: metrics.json has an accuracy of {said:.6g} on {figures.n_patches} patches, "
+            f"predictions.csv of {accuracy:.6g} on {len(answers.paths)}. {remedy}"
+        )
+    return _FoundRun(folder, bundle, about, figures, answers)
+
+
+def _how_to_evaluate(folder: Path) -> str:
+    """The command that writes ``evaluation/``, to end an error with."""
+    split = shlex.quote(str(folder / "split.csv")) if (folder / "split.csv").is_file() else "SPLIT"
+    model, out = shlex.quote(str(folder / "model.onnx")), shlex.quote(str(folder / "evaluation"))
+    again = " --overwrite" if (folder / "evaluation").exists() else ""
+    return f"Run: crackscope evaluate DATA --model {model} --split {split} --out {out}{again}"
+
+
+def _read_json(place: Path, form: type[Form], remedy: str) -> Form:
+    content = _read_bytes(place, remedy)
+    try:
+        return form.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        why = " ".join(f"{key}: {first['msg']}".split()) if key else "not a JSON object, or cut off"
+        found = f"; found {first['input']!r:.40}" if key and not isinstance(first["input"], dict) else ""
+        raise DataError(f"{place}: damaged ({why}{found}). {remedy}") from error
+
+
+def _read_bytes(place: Path, remedy: str) -> bytes:
+    try:
+        return place.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{place}: no such file. {remedy}") from error
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read ({error.strerror or error}). {remedy}") from error
+
+
+def _read_answers(place: Path, run: str, dataset: str, remedy: str) -> Answers:
+    """The table that `crackscope.reports.evaluation_report.write_evaluation` wrote."""
+    content = _read_bytes(place, remedy)
+    paths: dict[str, None] = {}
+    photos, labels, wrong = [], [], []
+    try:
+        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+        if tuple(next(reader, ())) != _COLUMNS:
+            raise DataError(f"{place}: its columns are not {', '.join(_COLUMNS)}. {remedy}")
+        for row in reader:
+            where = f"{place}, row {reader.line_num}"
+            if len(row) != len(_COLUMNS):
+                raise DataError(f"{where}: {len(row)} columns in place of {len(_COLUMNS)}. {remedy}")
+            path, label, photo, _, predicted = row
+            for word in (label, predicted):
+                if word not in LABELS:
+                    raise DataError(f"{where}: label {word!r:.40} is neither {' nor '.join(LABELS)}. {remedy}")
+            if path in paths:
+                raise DataError(f"{where}: {path} stands there twice. {remedy}")
+            paths[path] = None
+            photos.append(photo)
+            labels.append(LABELS.index(label))
+            wrong.append(label != predicted)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{place}: not a CSV in UTF-8 ({error}). {remedy}") from error
+    if not paths:
+        raise DataError(f"{place}: no rows. {remedy}")
+    known = tuple(photos) if all(photos) else None
+    return Answers(run, dataset, tuple(paths), known, np.array(labels, np.int64), np.array(wrong, np.bool_))
+
+
+def _summary(run: _FoundRun, images_per_s: Speed | None) -> RunSummary:
+    figures, about = run.figures, run.about
+    return RunSummary(
+        name=run.answers.run,
+        folder=str(run.folder),
+        recipe=about.settings.recipe,
+        dataset=figures.dataset,
+        part=figures.part,
+        split_sha256=about.split.sha256,
+        leaky=figures.leaky,
+        n_patches=figures.n_patches,
+        n_photos=figures.n_photos,
+        resampled=figures.resampled,
+        metrics={name: getattr(figures, name).estimate for name in SHOWN},
+        train_seconds=about.seconds.total,
+        n_parameters=_count_parameters(run.bundle),
+        n_trainable=about.parameters.trainable,
+        model_mb=len(run.bundle.content) / 1e6,
+        images_per_s=images_per_s,
+    )
+
+
+def _count_parameters(bundle: Bundle) -> int:
+    """Float numbers among the graph's initializers, and those that int8 stands for; its scales are none."""
+    graph = onnx.load_model_from_string(bundle.content).graph
+    rounding = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    scales = {name for node in rounding for name in node.input[1:]}
+    rounded = {node.input[0] for node in rounding}
+    counted = [t for t in graph.initializer if t.name not in scales and (t.data_type in _FLOATS or t.name in rounded)]
+    return sum(math.prod(tensor.dims) for tensor in counted)
+
+
+def _images_per_s(bundles: Sequence[Bundle]) -> list[Speed]:
+    """Speed of each model over rounds in which all take their turn, so that a busy moment meets them all."""
+    classifiers = [Classifier(bundle, threads=1) for bundle in bundles]
+    sides = [min(bundle.card.source_px, _SPEED_MAX_PX) for bundle in bundles]
+    drawn = {side: [draw_patch(seed, side_px=side).pixels for seed in range(_TURN_PATCHES)] for side in set(sides)}
+    seconds: list[list[float]] = [[] for _ in bundles]
+    end = time.perf_counter() + _SPEED_SECONDS
+    while len(seconds[-1]) < _LEAST_ROUNDS or time.perf_counter() < end:
+        for classifier, side, mine in zip(classifiers, sides, seconds, strict=True):
+            classifier.probabilities(drawn[side][:1])  # brings the weights back into the cache, as in a long run
+            start = time.perf_counter()
+            classifier.probabilities(drawn[side])
+            mine.append(time.perf_counter() - start)
+    quartiles = [np.quantile(_TURN_PATCHES / np.maximum(mine, 1e-6), (0.5, 0.25, 0.75)).tolist() for mine in seconds]
+    return [Speed(*three) for three in quartiles]
+
+
+# What a reader must know before comparing
+
+
+def _warnings(runs: Sequence[RunSummary], against_reference: Sequence[PairedTest]) -> list[str]:
+    found = []
+    others = [run for run in runs if run.split_sha256 != runs[0].split_sha256]
+    if others:
+        first, *digests = (f"{run.name} ({run.split_sha256[:12] or 'not stated'})" for run in (runs[0], *others))
+        found.append(f"Not trained on the split of {first}: {', '.join(digests)}. Part of a gain may be the split's.")
+    for run in runs:
+        if run.leaky:
+            found.append(f"{run.name} is leaky: training has seen what it was judged on, so its figures flatter.")
+        if run.part in ("train", "val"):
+            found.append(f"{run.name} was judged on part {run.part}, which its training has used. Judge it on test.")
+    sizes = {run.name: run.n_patches for run in runs}
+    for pair in against_reference:
+        if pair.note:
+            found.append(f"{pair.second} cannot be tested against {pair.first}: {pair.note}.")
+        elif {pair.n_common} != {sizes[pair.first], sizes[pair.second]}:
+            found.append(
+                f"{pair.first} was judged on {sizes[pair.first]} patches and {pair.second} on {sizes[pair.second]}; "
+                f"McNemar's test is on the {pair.n_common} that are common."
+            )
+    return found

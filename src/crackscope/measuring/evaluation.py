@@ -1,0 +1,297 @@
+"""From probabilities and truth to one `Evaluation`: what was measured, on what, and how sure we are of it.
+
+Nothing here reads an image or runs a model: `crackscope.measuring.judging` does, and hands over arrays. What comes back
+is written and drawn by `crackscope.reports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crackscope.arrays import BoolArray, Float64Array, Int64Array
+from crackscope.data.patches import LABELS
+from crackscope.errors import DataError
+from crackscope.measuring.metrics import Estimate, always_crack, measure
+from crackscope.model.card import REASONS
+
+__all__ = [
+    "PHOTO_KINDS",
+    "Evaluation",
+    "evaluate_predictions",
+    "least_certain",
+    "metrics_document",
+    "worst_mistakes",
+]
+
+
+PHOTO_KINDS = ("photos", "similarity groups", "patches")
+"""What an interval resamples: photos where they are known, else groups that look alike, else patches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on labelled patches, and the figures that follow from them.
+
+    Attributes:
+        dataset: Name of the data.
+        part: ``train``, ``val``, ``test``, or None for all patches.
+        split: File name of the split, None without one.
+        model: Name of the model and the beginning of its digest.
+        model_sha256: Of the bundle file.
+        paths: (n,) where each patch is, relative to the data.
+        photos: (n,) what each patch was resampled with; None where each stands alone.
+        photo_kind: What was resampled, one of `PHOTO_KINDS`.
+        labels: (n,) 1 for crack, 0 for uncracked.
+        probabilities: (n,) calibrated probability of crack, in [0, 1].
+        threshold: A patch is called crack from this probability on.
+        unsure_band: (low, high); a patch with low <= probability < high is unsure, none if low == high.
+        metrics: Of `crackscope.measuring.metrics.measure`.
+        baseline: The same figures for calling everything crack.
+        n_leaks: Photos and duplicates on two sides of the split; 0 is clean.
+        n_seen: Patches that the model was trained on, or whose photo was; 0 is clean.
+        refused: (path, reason) of every file that could not be read, and so is in no figure.
+        reasons: (n,) why a patch is rejected, None where it is not; None where no gate was asked: the model has none,
+            or the figures are those that a training or a scan gives. Rejected patches
+            are in every figure, by their probability.
+    """
+
+    dataset: str
+    part: str | None
+    split: str | None
+    model: str
+    model_sha256: str
+    paths: tuple[str, ...]
+    photos: tuple[str, ...] | None
+    photo_kind: str
+    labels: Int64Array
+    probabilities: Float64Array
+    threshold: float
+    unsure_band: tuple[float, float]
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    n_leaks: int = 0
+    n_seen: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+    reasons: tuple[str | None, ...] | None = None
+
+    @property
+    def n_patches(self) -> int:
+        """Patches that were judged."""
+        return len(self.paths)
+
+    @property
+    def n_photos(self) -> int | None:
+        """Photos, or groups, that they come from; None where each patch stands alone."""
+        return None if self.photos is None else len(set(self.photos))
+
+    @property
+    def n_crack(self) -> int:
+        """Patches whose label is crack."""
+        return int(self.labels.sum())
+
+    @property
+    def leaky(self) -> bool:
+        """Whether training has seen some of what is judged here, so that every figure flatters."""
+        return self.n_leaks > 0 or self.n_seen > 0
+
+    @property
+    def predictions(self) -> Int64Array:
+        """(n,) 1 where the model says crack, by the threshold alone."""
+        return (self.probabilities >= self.threshold).astype(np.int64)
+
+    @property
+    def unsure(self) -> BoolArray:
+        """(n,) where the probability lies in the unsure band."""
+        low, high = self.unsure_band
+        return (self.probabilities >= low) & (self.probabilities < high)
+
+    @property
+    def unsure_share(self) -> float:
+        """Share of patches in the unsure band."""
+        return float(self.unsure.mean())
+
+    @property
+    def accuracy_decided(self) -> float:
+        """Accuracy on the patches outside the unsure band; NaN where there are none."""
+        right = (self.predictions == self.labels)[~self.unsure]
+        return float(right.mean()) if right.size else float("nan")
+
+    @property
+    def rejected(self) -> BoolArray:
+        """(n,) where a patch is rejected; nowhere without a gate."""
+        return np.array([reason is not None for reason in self.reasons or [None] * self.n_patches], np.bool_)
+
+    def rejected_share(self, label: int) -> float:
+        """Share of the patches of a label (1 for crack) that are rejected; NaN where there are none."""
+        found = self.rejected[self.labels == label]
+        return float(found.mean()) if found.size else float("nan")
+
+    @property
+    def confusion_counts(self) -> Int64Array:
+        """(2, 2) patches by truth (rows) and answer (columns), uncracked first."""
+        counts = np.bincount(2 * self.labels + self.predictions, minlength=4)
+        return counts.reshape(2, 2).astype(np.int64)
+
+
+def evaluate_predictions(
+    labels: Int64Array,
+    probabilities: Float64Array,
+    *,
+    paths: Sequence[str],
+    photos: Sequence[str] | None,
+    threshold: float,
+    unsure_band: tuple[float, float],
+    dataset: str,
+    model: str,
+    model_sha256: str,
+    part: str | None = None,
+    split: str | None = None,
+    photo_kind: str = "photos",
+    n_leaks: int = 0,
+    n_seen: int = 0,
+    refused: Sequence[tuple[str, str]] = (),
+    reasons: Sequence[str | None] | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Compute every figure and the baseline's from the answers of a model.
+
+    Args:
+        labels: (n,) 1 for crack, 0 for uncracked.
+        probabilities: (n,) calibrated probability of crack, in [0, 1].
+        paths: (n,) where each patch is, relative to the data, with forward slashes.
+        photos: (n,) what stays together when resampling; None resamples patches.
+        threshold: A patch is called crack from this probability on.
+        unsure_band: (low, high) with low <= high, around the threshold.
+        dataset: Name of the data.
+        model: Name of the model and the beginning of its digest.
+        model_sha256: Of the bundle file.
+        part: Which part of the split, None for everything.
+        split: File name of the split.
+        photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
+        n_leaks: Photos and duplicates on two sides of the split.
+        n_seen: Patches that the model was trained on, or whose photo was.
+        refused: (path, reason) of files that could not be read.
+        reasons: (n,) why each is rejected, None where it is not; left out for a model without a gate.
+        n_resamples: Bootstrap resamples of each interval.
+        seed: Of the resampling.
+
+    Returns:
+        The evaluation, its patches in the order given.
+
+    Source: see `crackscope.measuring.metrics.measure`, which also says which direction of a figure is better.
+
+    Empty or one class: no patches are an error; with one class the figures that need two are NaN.
+
+    Raises:
+        DataError: If nothing is left to judge, or the arrays do not fit together.
+    """
+    labels = np.array(labels, dtype=np.int64)
+    probabilities = np.array(probabilities, dtype=np.float64)
+    if labels.size == 0:
+        raise DataError(_nothing_to_judge(dataset, part, refused))
+    if len(paths) != labels.size:
+        raise DataError(f"{dataset}: {len(paths)} paths for {labels.size} patches. Give the path of every patch.")
+    if photo_kind not in PHOTO_KINDS:
+        raise DataError(f"photo_kind '{photo_kind}' is none of {', '.join(PHOTO_KINDS)}. Name what was resampled.")
+    return Evaluation(
+        dataset=dataset,
+        part=part,
+        split=split,
+        model=model,
+        model_sha256=model_sha256,
+        paths=tuple(paths),
+        photos=None if photos is None else tuple(photos),
+        photo_kind="patches" if photos is None else photo_kind,
+        labels=labels,
+        probabilities=probabilities,
+        threshold=float(threshold),
+        unsure_band=(float(unsure_band[0]), float(unsure_band[1])),
+        metrics=measure(labels, probabilities, threshold=threshold, photos=photos, n_resamples=n_resamples, seed=seed),
+        baseline=always_crack(labels, photos=photos, n_resamples=n_resamples, seed=seed),
+        n_leaks=int(n_leaks),
+        n_seen=int(n_seen),
+        refused=tuple(refused),
+        reasons=None if reasons is None else tuple(reasons),
+    )
+
+
+def metrics_document(evaluation: Evaluation) -> dict[str, object]:
+    """What ``metrics.json`` holds: every figure at the top, then all that a figure needs beside it."""
+    band = list(evaluation.unsure_band)
+    decided = evaluation.accuracy_decided
+    return {
+        **{name: estimate.document() for name, estimate in evaluation.metrics.items()},
+        "confusion_matrix": {"labels": list(LABELS), "counts": evaluation.confusion_counts.tolist()},
+        "n_patches": evaluation.n_patches,
+        "n_photos": evaluation.n_photos,
+        "n_crack": evaluation.n_crack,
+        "threshold": evaluation.threshold,
+        "unsure": {
+            "band": band,
+            "share": evaluation.unsure_share,
+            "accuracy_decided": None if np.isnan(decided) else decided,
+        },
+        "rejected": _rejected_document(evaluation),
+        "baseline_always_crack": {name: figure.document() for name, figure in evaluation.baseline.items()},
+        "dataset": evaluation.dataset,
+        "part": evaluation.part,
+        "split": evaluation.split,
+        "model": evaluation.model,
+        "model_sha256": evaluation.model_sha256,
+        "resampled": evaluation.photo_kind,
+        "n_refused": len(evaluation.refused),
+        "refused": [{"path": path, "reason": reason} for path, reason in evaluation.refused],
+        "leaky": evaluation.leaky,
+        "n_leaks": evaluation.n_leaks,
+        "n_seen": evaluation.n_seen,
+    }
+
+
+def _rejected_document(evaluation: Evaluation) -> dict[str, object] | None:
+    """How many patches the model's gate rejects; None where it has none."""
+    if evaluation.reasons is None:
+        return None
+    crack, uncracked = (evaluation.rejected_share(label) for label in (1, 0))
+    return {
+        "n": int(evaluation.rejected.sum()),
+        "share_crack": None if np.isnan(crack) else crack,
+        "share_uncracked": None if np.isnan(uncracked) else uncracked,
+        **{reason.replace(" ", "_"): evaluation.reasons.count(reason) for reason in REASONS},
+    }
+
+
+def worst_mistakes(evaluation: Evaluation, *, limit: int = 24) -> Int64Array:
+    """Positions of the wrong answers, the most confident first: the least probability for the truth.
+
+    Ties go by path, so the order of the patches does not matter.
+    """
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    return _ranked(evaluation, wrong, _truth_probability(evaluation))[:limit]
+
+
+def least_certain(evaluation: Evaluation, *, limit: int = 24) -> Int64Array:
+    """Positions of the patches nearest to the threshold, the nearest first."""
+    distance = np.abs(evaluation.probabilities - evaluation.threshold)
+    return _ranked(evaluation, np.arange(evaluation.n_patches), distance)[:limit]
+
+
+def _truth_probability(evaluation: Evaluation) -> Float64Array:
+    """(n,) the probability that the model gave to the truth."""
+    return np.where(evaluation.labels == 1, evaluation.probabilities, 1 - evaluation.probabilities)
+
+
+def _ranked(evaluation: Evaluation, positions: Int64Array, keys: Float64Array) -> Int64Array:
+    ranked = sorted(positions.tolist(), key=lambda i: (keys[i], evaluation.paths[i]))
+    return np.array(ranked, dtype=np.int64)
+
+
+def _nothing_to_judge(dataset: str, part: str | None, refused: Sequence[tuple[str, str]]) -> str:
+    where = f"{dataset}, part {part}" if part else dataset
+    if refused:
+        path, reason = refused[0]
+        return f"{where}: none of {len(refused)} images can be read; {path}: {reason}. Mend the images."
+    return f"{where}: no labelled patch to judge. Name another part, or check the folder."

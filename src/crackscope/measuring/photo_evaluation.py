@@ -1,0 +1,293 @@
+"""How well maps find cracks in photos whose tiles are labelled: per tile, per region, per photo.
+
+Tiles are judged as patches are (`crackscope.measuring.evaluation`), by the probability of their box in the photo's map.
+Two figures more are of photos:
+
+- *Recall at one false region a photo*: regions (see `crackscope.scanning.crack_map`) are drawn from a threshold at
+  which there is on average one a photo that touches no cracked tile; recall is the share of cracked tiles that a region
+  touches. (A point of the FROC curve, Bunch et al. 1978, with tiles in place of lesions.)
+- *Pointing accuracy*: of the photos with a cracked tile, the share whose peak (the strongest cell of the most probable
+  footprint) lies in one (the pointing game of Zhang et al. 2018, section 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.arrays import Float64Array, UInt8Array
+from crackscope.data.cache import Progress
+from crackscope.data.labelled_photos import LabelledPhoto
+from crackscope.data.patches import PatchIndex
+from crackscope.errors import DataError, reason_of
+from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
+from crackscope.measuring.metrics import Estimate
+from crackscope.model.provenance import count_seen
+from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.scanner import Scanner, photo_scale
+
+__all__ = ["PhotoEvaluation", "PhotoFigures", "ScannedPhoto", "measure_photos", "scan_labelled", "tile_reader"]
+
+
+_THRESHOLDS = np.concatenate([[1e-4, 1e-3, 3e-3], np.arange(0.01, 1, 0.01), [0.997, 0.999, 0.9999]])
+_FALSE_REGIONS = 1.0  # a photo
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedPhoto:
+    """A labelled photo and its map.
+
+    Attributes:
+        photo: With the labels.
+        map: What the model sees.
+        logits: Shape (n,), of each tile's box.
+        n_seen: Its tiles that the model was trained on, or whose photo was.
+    """
+
+    photo: LabelledPhoto
+    map: CrackMap
+    logits: Float64Array
+    n_seen: int
+
+    @property
+    def probabilities(self) -> Float64Array:
+        """Of each tile, shape (n,)."""
+        return self.map.calibration.probability(self.logits)
+
+
+@dataclass(frozen=True)
+class PhotoFigures:
+    """What is measured of photos, not of tiles.
+
+    Attributes:
+        recall_at_one_false_region: Share of cracked tiles that a region touches.
+        threshold: From which regions are drawn for it.
+        pointing_accuracy: Of the photos with a crack.
+        n_photos: All of them.
+        n_cracked: Photos with a cracked tile.
+    """
+
+    recall_at_one_false_region: Estimate
+    threshold: float
+    pointing_accuracy: Estimate
+    n_photos: int
+    n_cracked: int
+
+    def document(self) -> dict[str, object]:
+        """As it is written in ``metrics.json``."""
+        return {
+            "recall_at_one_false_region": self.recall_at_one_false_region.document(),
+            "recall_at_one_false_region_threshold": self.threshold,
+            "pointing_accuracy": self.pointing_accuracy.document(),
+            "n_cracked_photos": self.n_cracked,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoEvaluation:
+    """Figures of tiles and of photos, and the maps they come from.
+
+    Attributes:
+        tiles: As of patches.
+        figures: Of photos.
+        scanned: Photos and maps.
+        calibrated: Whether the model has a calibration for photos; else that for patches was used.
+    """
+
+    tiles: Evaluation
+    figures: PhotoFigures
+    scanned: tuple[ScannedPhoto, ...]
+    calibrated: bool
+
+
+def scan_labelled(
+    photos: Sequence[LabelledPhoto],
+    scanner: Scanner,
+    *,
+    scale: float | None = None,
+    mm_per_px: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[ScannedPhoto], list[tuple[str, str]]]:
+    """Scan labelled photos, one at a time.
+
+    Args:
+        photos: From `crackscope.data.labelled_photos`.
+        scanner: The model.
+        scale: Of all; see `crackscope.scanning.scanner`.
+        mm_per_px: Of all, in place of a scale.
+        progress: Called with (done, total).
+
+    Returns:
+        The photos that could be read, and of the others name and reason.
+    """
+    found: list[ScannedPhoto] = []
+    refused: list[tuple[str, str]] = []
+    card = scanner.card
+    lineage = (*card.backbone.trained_on, *card.training_data)
+    for i, photo in enumerate(photos):
+        try:
+            pixels, digests = photo.load()
+            # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
+            auto = scale is None and mm_per_px is None
+            chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else scale
+            seen = scanner.scan(pixels, scale=chosen, mm_per_px=mm_per_px)
+        except (OSError, DataError) as error:
+            refused.append((photo.name, reason_of(error)))
+        else:
+            logits = np.array([seen.logit_in(box) for box in photo.boxes_xyxy(seen.photo_hw)], np.float64)
+            own = PatchIndex(photo.name, photo.patches, files=None)  # type: ignore[arg-type]  # nothing is read
+            n_seen = count_seen(own, digests, lineage)
+            found.append(ScannedPhoto(photo, seen, logits, len(logits) if n_seen and len(own) == 1 else n_seen))
+        if progress:
+            progress(i + 1, len(photos))
+    return found, refused
+
+
+def measure_photos(
+    scanned: Sequence[ScannedPhoto],
+    scanner: Scanner,
+    *,
+    dataset: str,
+    part: str | None = None,
+    split: str | None = None,
+    refused: Sequence[tuple[str, str]] = (),
+    n_leaks: int = 0,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> PhotoEvaluation:
+    """Measure maps against the labels of tiles; intervals by bootstrap over photos.
+
+    Args:
+        scanned: From `scan_labelled`.
+        scanner: The model they were scanned with.
+        dataset: Name of the data.
+        part: Which part they are, for the record.
+        split: Name of the split file, for the record.
+        refused: Name and reason of photos that could not be scanned.
+        n_leaks: Leaks of the split.
+        n_resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        DataError: If no photo is left.
+    """
+    if not scanned:
+        raise DataError(f"{dataset}: none of {len(refused)} photos could be scanned; {refused[0][0]}: {refused[0][1]}.")
+    calibration = scanner.calibration
+    tiles = evaluate_predictions(
+        np.concatenate([one.photo.labels for one in scanned]),
+        np.concatenate([one.probabilities for one in scanned]),
+        paths=[tile for one in scanned for tile in one.photo.tiles],
+        photos=[one.photo.name for one in scanned for _ in one.photo.tiles],
+        photo_kind="photos",
+        threshold=calibration.threshold,
+        unsure_band=(calibration.unsure_low, calibration.unsure_high),
+        dataset=dataset,
+        part=part,
+        split=split,
+        model=scanner.name,
+        model_sha256=scanner.sha256,
+        n_leaks=n_leaks,
+        n_seen=sum(one.n_seen for one in scanned),
+        refused=tuple(refused),
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+    calibrated = scanner.card.photo is not None
+    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated)
+
+
+def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
+    """Reads the pixels of a tile by its name; its photo is read again, and the last one is remembered."""
+    places = {
+        tile: (one, box)
+        for one in evaluation.scanned
+        for tile, box in zip(one.photo.tiles, one.photo.boxes, strict=True)
+    }
+    last: dict[str, UInt8Array] = {}
+
+    def read(tile: str) -> UInt8Array:
+        one, (left, top, right, bottom) = places[tile]
+        if one.photo.name not in last:
+            last.clear()
+            last[one.photo.name], _ = one.photo.load()
+        pixels = last[one.photo.name]
+        (height, width) = pixels.shape[:2]
+        return pixels[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+
+    return read
+
+
+def _figures(scanned: Sequence[ScannedPhoto], n_resamples: int, seed: int) -> PhotoFigures:
+    counts = np.array([_touched(one) for one in scanned], np.float64)  # (photos, thresholds, false regions and found)
+    n_crack = np.array([one.photo.labels.sum() for one in scanned], np.float64)
+    pointed = np.array([_points_right(one) for one in scanned], np.float64)
+    weights = np.random.default_rng(seed).multinomial(
+        len(scanned), np.full(len(scanned), 1 / len(scanned)), n_resamples
+    )
+    recall, threshold = _recall(counts, n_crack, np.ones((1, len(scanned))))
+    recalls, _ = _recall(counts, n_crack, weights)
+    cracked = n_crack > 0
+    hits = (weights * (pointed * cracked)).sum(1) / np.maximum(1, (weights * cracked).sum(1))
+    pointing = float(pointed[cracked].mean()) if cracked.any() else float("nan")
+    return PhotoFigures(
+        _interval(float(recall[0]), recalls),
+        float(threshold[0]),
+        _interval(pointing, hits[(weights * cracked).sum(1) > 0]),
+        len(scanned),
+        int(cracked.sum()),
+    )
+
+
+def _recall(
+    counts: Float64Array, n_crack: Float64Array, weights: npt.NDArray[Any]
+) -> tuple[Float64Array, Float64Array]:
+    """Recall and threshold of each resample (k, photos): the lowest threshold with at most one false region a photo."""
+    false, found = (np.asarray(weights @ counts[:, :, i], np.float64) for i in (0, 1))
+    allowed = false <= _FALSE_REGIONS * weights.sum(1, keepdims=True)
+    # Regions grow together as the threshold falls, so the number of false ones is no falling function of it: from the
+    # highest threshold downwards, the last before the first that has too many.
+    last = len(_THRESHOLDS) - np.argmin(allowed[:, ::-1], axis=1)
+    chosen = np.where(allowed.all(1), 0, np.minimum(last, len(_THRESHOLDS) - 1))
+    rows = np.arange(len(chosen))
+    total = np.maximum(1, weights @ n_crack)
+    recall = np.where(allowed[rows, chosen], found[rows, chosen] / total, 0.0)
+    return np.asarray(recall, np.float64), _THRESHOLDS[chosen]
+
+
+def _touched(one: ScannedPhoto) -> list[tuple[int, int]]:
+    """For each threshold, regions that touch no cracked tile, and cracked tiles that a region touches."""
+    probabilities, labels = one.map.probabilities, one.photo.labels
+    tiles = np.full(probabilities.shape, -1, np.int64)  # the tile that each cell's middle lies in
+    for number, box in enumerate(one.photo.boxes_xyxy(one.map.photo_hw)):
+        tiles[one.map.cells_in(box)] = number
+    crack = np.zeros(probabilities.shape, bool)
+    crack[tiles >= 0] = labels[tiles[tiles >= 0]] == 1
+    unknown = tiles < 0
+    found = []
+    for threshold in _THRESHOLDS:
+        above = probabilities >= threshold
+        n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
+        excused = np.unique(numbers[above & (crack | unknown)])  # what touches a tile without a label is not counted
+        found.append((n - 1 - len(excused), len(np.unique(tiles[above & crack]))))
+    return found
+
+
+def _points_right(one: ScannedPhoto) -> bool:
+    """Whether the map's peak lies in a cracked tile."""
+    x, y = one.map.peak_xy
+    boxes = np.array(one.photo.boxes_xyxy(one.map.photo_hw))
+    inside = (boxes[:, 0] <= x) & (x < boxes[:, 2]) & (boxes[:, 1] <= y) & (y < boxes[:, 3])
+    return bool(one.photo.labels[inside].any())
+
+
+def _interval(value: float, resampled: Float64Array) -> Estimate:
+    if not len(resampled) or np.isnan(value):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Estimate(value, float(min(low, value)), float(max(high, value)))

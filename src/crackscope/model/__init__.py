@@ -1,0 +1,1 @@
+"""The model file (the bundle): its card, its graph, and all that is needed to run it."""

@@ -1,0 +1,246 @@
+"""The bundle: one ONNX file that is the whole model, and the card inside it.
+
+Its graph takes raw ``pixels`` (n, H, W, 3) uint8 RGB, pads them right and bottom to a multiple of 32 by repeating the
+edge, normalises inside, and returns ``probability`` (n, k), ``logits`` (n, k), ``logit_map`` (n, k, h, w) and
+``features`` (n, d); with a gate in its card, also ``novelty`` (n,). The card, as JSON in the file's metadata, says what
+any caller must know; `Card` is its form.
+
+Two kinds of file share this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``; a *bundle* is a
+backbone with a head on top. `compose` makes the one into the other, and takes a bundle's own backbone as readily.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+import onnx
+from pydantic import BaseModel, ValidationError
+
+from crackscope.errors import BundleError, did_you_mean
+from crackscope.files.output import new_file
+from crackscope.model.card import CARD_VERSION, BackboneCard, Card
+from crackscope.model.graphs import (
+    BACKBONE_KEY,
+    CARD_KEY,
+    MULTIPLE_PX,
+    NOVELTY,
+    OPSET,
+    OUTPUTS,
+    Backbone,
+    Head,
+    Plane,
+    backbone_graph,
+    compose,
+    graph_digest,
+    make_backbone,
+)
+
+__all__ = [
+    "MULTIPLE_PX",
+    "OPSET",
+    "PRECISIONS",
+    "Backbone",
+    "Bundle",
+    "Head",
+    "Plane",
+    "compose",
+    "default_bundle",
+    "graph_digest",
+    "make_backbone",
+    "read_backbone",
+    "read_bundle",
+    "require_precision",
+    "write_model",
+]
+
+CardForm = TypeVar("CardForm", bound=BaseModel)
+
+PRECISIONS = ("fp32", "int8")
+"""Of the default bundle; int8 is about a third of the size and faster on CPUs."""
+
+_MAX_BYTES = 2**31  # what protobuf can hold
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model file, checked.
+
+    Attributes:
+        content: The file's bytes, ready for ONNX Runtime.
+        card: What it says of itself.
+        name: File name, for messages.
+    """
+
+    content: bytes
+    card: Card
+    name: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the whole file, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def default_bundle(precision: str = "fp32") -> Path:
+    """Path of the bundle that the package carries, in one of its `PRECISIONS`."""
+    name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
+    return Path(str(resources.files("crackscope") / "assets" / name))
+
+
+def read_bundle(path: str | Path | None = None, *, precision: str | None = None) -> Bundle:
+    """Read and check a bundle; the default one where no path is given.
+
+    Args:
+        path: The file.
+        precision: One of `PRECISIONS`: which of the default bundles is read (``fp32`` where left out), or what the file
+            at the path must be.
+
+    Raises:
+        BundleError: If the file is missing, damaged, a foreign ONNX file, its card is of another version, or it is of
+            another precision.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise BundleError(
+            f"precision '{precision}' is none of {', '.join(PRECISIONS)}.{did_you_mean(precision, PRECISIONS)}"
+        )
+    place = Path(path) if path is not None else default_bundle(precision or "fp32")
+    if path is None and not place.is_file():
+        raise BundleError(f"{place}: the default bundle is not installed. Install crackscope again, or give a --model.")
+    content, model = _load(place)
+    card = _checked_card(model, place)
+    require_precision(card, precision, str(place))
+    return Bundle(content, card, place.name)
+
+
+def require_precision(card: Card, precision: str | None, name: str) -> None:
+    """Refuse a bundle of another precision than the one asked for, if any.
+
+    Raises:
+        BundleError: If it is of another.
+    """
+    if precision not in (None, card.precision):
+        raise BundleError(
+            f"{name}: it is {card.precision}, and {precision} was asked for. Leave the precision out, or round it with "
+            "`crackscope export --precision int8`."
+        )
+
+
+def read_backbone(path: str | Path) -> Backbone:
+    """Read the backbone of a bundle, or a backbone file.
+
+    Its card's ``trained_on`` then names whatever its weights have seen; of a bundle, the head's data too.
+
+    Raises:
+        BundleError: If the file is neither.
+    """
+    place = Path(path)
+    _, model = _load(place)
+    text = _metadata(model).get(BACKBONE_KEY)
+    if text is not None:
+        own = _parsed(BackboneCard, text, place)
+        if graph_digest(model.graph) != own.sha256:
+            raise BundleError(f"{place}: the graph is not the one its card describes. Export the backbone again.")
+        return Backbone(model.graph, own)
+    card = _checked_card(model, place)
+    graph = backbone_graph(model.graph, feature_dim=card.backbone.feature_dim)
+    lineage = tuple(dict.fromkeys((*card.backbone.trained_on, *card.training_data)))
+    changes = {"trained_on": lineage, "sha256": graph_digest(graph)}
+    return Backbone(graph, card.backbone.model_copy(update=changes))
+
+
+def write_model(model: onnx.ModelProto, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a bundle or a backbone, beside and then renamed.
+
+    Raises:
+        OutputError: If the file exists, or cannot be written.
+    """
+    with new_file(Path(path), overwrite=overwrite) as part:
+        part.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _load(place: Path) -> tuple[bytes, onnx.ModelProto]:
+    try:
+        status = place.stat()
+        if stat.S_ISDIR(status.st_mode):
+            inside = place / "model.onnx"
+            remedy = f"Give {inside}." if inside.is_file() else "Give a model.onnx that `crackscope train` wrote."
+            raise BundleError(f"{place}: a folder, not a bundle. {remedy}")
+        if not stat.S_ISREG(status.st_mode) or status.st_size >= _MAX_BYTES:
+            raise BundleError(f"{place}: not an ONNX file. Give a model.onnx that `crackscope train` wrote.")
+        content = place.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte inside the path
+        why = getattr(error, "strerror", None) or error
+        raise BundleError(f"{place}: cannot be read ({why}). Give a bundle with --model, or leave it out.") from error
+    try:
+        model = onnx.load_model_from_string(content)
+        _metadata(model)  # text that is no UTF-8 shows up only when it is asked for
+    except Exception as error:  # protobuf raises its own kinds
+        raise BundleError(f"{place}: not an ONNX file, or damaged. Fetch or train the bundle again.") from error
+    if not model.graph.node or not model.graph.output:
+        raise BundleError(f"{place}: not an ONNX file, or damaged. Fetch or train the bundle again.")
+    return content, model
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _checked_card(model: onnx.ModelProto, place: Path) -> Card:
+    """The card of a bundle whose graph is the one it describes."""
+    metadata = _metadata(model)
+    if CARD_KEY not in metadata:
+        if BACKBONE_KEY in metadata:
+            raise BundleError(
+                f"{place}: a backbone without a head. Train one: crackscope train DATA --backbone {place.name}"
+            )
+        raise BundleError(
+            f"{place}: an ONNX file, but not a crackscope bundle (it has no card). "
+            "Give a model.onnx that `crackscope train` wrote."
+        )
+    _require_version(metadata[CARD_KEY], place)
+    card = _parsed(Card, metadata[CARD_KEY], place)
+    if graph_digest(model.graph) != card.graph_sha256:
+        raise BundleError(f"{place}: the graph is not the one its card describes. Fetch or train the bundle again.")
+    outputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
+    wanted = {*OUTPUTS, NOVELTY} if card.gate else {*OUTPUTS}
+    if missing := wanted - set(outputs):
+        raise BundleError(f"{place}: the graph has no output '{min(missing)}'. Train the bundle again.")
+    found = [axis.dim_value for axis in outputs["probability"]][1:]
+    if found != [len(card.labels)]:
+        raise BundleError(
+            f"{place}: the card names {len(card.labels)} labels, the graph gives {found}. Train the bundle again."
+        )
+    return card
+
+
+def _require_version(text: str, place: Path) -> None:
+    try:
+        version = Card.version_of(text)
+    except ValueError as error:
+        raise BundleError(f"{place}: damaged card: {_one_line(error)}. Fetch or train the bundle again.") from error
+    if version != CARD_VERSION:
+        raise BundleError(
+            f"{place}: its card has version {version}, this crackscope reads version {CARD_VERSION}. "
+            f"{'Upgrade crackscope' if version > CARD_VERSION else 'Train the bundle again'}."
+        )
+
+
+def _parsed(form: type[CardForm], text: str, place: Path) -> CardForm:
+    try:
+        return form.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = f"{'.'.join(map(str, first['loc'])) or 'card'}: {first['msg']}"
+        if not isinstance(first["input"], dict):
+            found += f"; found {first['input']!r:.60}"
+        raise BundleError(f"{place}: damaged card: {_one_line(found)}. Train the bundle again.") from error
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split()).rstrip(".")

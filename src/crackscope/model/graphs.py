@@ -1,0 +1,424 @@
+"""The graph inside a model file: raw pixels, padding, normalising, a trunk, and on a bundle a head.
+
+What is public here is imported from `crackscope.model.bundle`, which reads and writes the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from crackscope.arrays import Float32Array, Float64Array
+from crackscope.errors import BundleError
+from crackscope.model.card import BackboneCard, Card
+
+__all__ = [
+    "BACKBONE_KEY",
+    "CARD_KEY",
+    "MULTIPLE_PX",
+    "NOVELTY",
+    "OPSET",
+    "OUTPUTS",
+    "Backbone",
+    "Head",
+    "Plane",
+    "backbone_graph",
+    "compose",
+    "graph_digest",
+    "make_backbone",
+    "make_model",
+    "plane_of",
+]
+
+
+MULTIPLE_PX = 32
+"""Sides are padded to a multiple of this, the stride of the backbone's last feature map."""
+
+OPSET = 18
+CARD_KEY, BACKBONE_KEY = "crackscope.card", "crackscope.backbone"
+"""Where a bundle's and a backbone's metadata hold their cards."""
+
+OUTPUTS = ("probability", "logits", "logit_map", "features")
+NOVELTY = "novelty"
+"""A further output of a bundle whose card has a gate."""
+
+_HEAD, _GATE = "head/", "gate/"  # names of everything that `compose` adds, so that it can be taken off again
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head: linear, ``logits = mean over the map of (weight · feature + bias)``, or with hidden layers before.
+
+    Attributes:
+        weight: Array of shape (k, d), d the width of the last hidden layer or else of the features.
+        bias: Array of shape (k,).
+        temperature: The calibrated probability is ``sigmoid(logit / temperature)``.
+        hidden: Weight (outer, inner) and bias (outer,) of fully connected layers with ReLU. With them, logits are those
+            of the mean feature, and the map, computed cell by cell, explains them only roughly.
+    """
+
+    weight: Float32Array
+    bias: Float32Array
+    temperature: float = 1.0
+    hidden: tuple[tuple[Float32Array, Float32Array], ...] = ()
+
+    @property
+    def feature_dim(self) -> int:
+        """Features that it eats."""
+        return int(self.hidden[0][0].shape[1] if self.hidden else self.weight.shape[1])
+
+    @property
+    def layers(self) -> tuple[tuple[Float32Array, Float32Array], ...]:
+        """Weight and bias of every layer, the last one linear."""
+        return (*self.hidden, (self.weight, self.bias))
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane in the space of features, in which those of training patches lie, nearly.
+
+    Attributes:
+        mean: Array of shape (d,): a point of the plane.
+        axes: Array of shape (r, d): directions along it, orthonormal rows.
+        spread: Mean squared distance of training patches to the plane.
+    """
+
+    mean: Float32Array
+    axes: Float32Array
+    spread: float
+
+    def novelty(self, features: Float32Array) -> Float64Array:
+        """What the graph's output of that name gives: squared distances over `spread`, shape (n,).
+
+        Args:
+            features: Shape (n, d).
+        """
+        centred = np.asarray(features, np.float64) - self.mean
+        beside = centred - centred @ self.axes.T @ self.axes
+        found: Float64Array = (beside**2).sum(1) / self.spread
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A feature extractor: graph and what is known of it."""
+
+    graph: onnx.GraphProto
+    card: BackboneCard
+
+
+def graph_digest(graph: onnx.GraphProto) -> str:
+    """SHA-256 of a graph as protobuf writes it, in hexadecimal."""
+    return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def make_model(graph: onnx.GraphProto, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+    """A model around a graph, with the versions that every file of ours states."""
+    model = helper.make_model(graph, producer_name="crackscope", opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = 10  # read by ONNX Runtime 1.18 and later
+    helper.set_model_props(model, metadata or {})
+    return model
+
+
+# The backbone
+
+
+def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto:
+    """Wrap a trunk into a backbone that eats raw pixels.
+
+    Args:
+        trunk: Graph with one input, normalised pixels (n, 3, H, W) with sides that are multiples of 32, and one
+            output, the feature map (n, d, H/32, W/32).
+        card: Its ``pixel_scale`` and ``pixel_shift`` (per channel) become part of the graph.
+
+    Returns:
+        A model with the outputs ``feature_map`` and ``features``.
+
+    Raises:
+        BundleError: If the trunk has branches that are taken at run time, or weights that are not finite.
+    """
+    inner = _plain_copy(trunk, source="normalised", result="feature_map")
+    nodes, constants = _preamble(card)
+    nodes += [*inner.node, *_mean_nodes("feature_map", "features")]
+    graph = _backbone_graph(nodes, [*constants, *inner.initializer], card.feature_dim)
+    filled = card.model_copy(update={"sha256": graph_digest(graph)})
+    return make_model(graph, {BACKBONE_KEY: filled.to_json()})
+
+
+def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
+    """A bundle's graph without head and gate: the very graph that its backbone's digest is of."""
+    nodes = [node for node in graph.node if not node.name.startswith((_HEAD, _GATE))]
+    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, _GATE))]
+    return _backbone_graph(nodes, constants, feature_dim)
+
+
+def _backbone_graph(
+    nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], feature_dim: int
+) -> onnx.GraphProto:
+    outputs = [_value("feature_map", ["n", feature_dim, "h", "w"]), _value("features", ["n", feature_dim])]
+    return helper.make_graph(nodes, "crackscope", [_pixels()], outputs, initializer=constants)
+
+
+def _preamble(card: BackboneCard) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes from ``pixels`` (n, H, W, 3) uint8 to ``normalised`` (n, 3, H', W') float, sides padded to 32."""
+    node = helper.make_node
+    nodes = [
+        node("Shape", ["pixels"], ["shape"], "pad/shape"),
+        node("Neg", ["shape"], ["minus_shape"], "pad/negate"),
+        node("Mod", ["minus_shape", "multiple"], ["all_missing"], "pad/missing"),  # (-H) mod 32 is never negative
+        node("Mul", ["all_missing", "height_and_width"], ["missing"], "pad/sides"),
+        node("Concat", ["nothing", "missing"], ["pads"], "pad/pads", axis=0),
+        node("Pad", ["pixels", "pads"], ["padded"], "pad/pad", mode="edge"),
+        node("Transpose", ["padded"], ["planes"], "normalise/planes", perm=[0, 3, 1, 2]),
+        node("Cast", ["planes"], ["levels"], "normalise/levels", to=TensorProto.FLOAT),
+        node("Mul", ["levels", "pixel_scale"], ["scaled"], "normalise/scale"),
+        node("Add", ["scaled", "pixel_shift"], ["normalised"], "normalise/shift"),
+    ]
+    constants = [
+        _constant("multiple", np.array([MULTIPLE_PX], np.int64)),
+        _constant("height_and_width", np.array([0, 1, 1, 0], np.int64)),
+        _constant("nothing", np.zeros(4, np.int64)),
+        _constant("pixel_scale", np.array(card.pixel_scale, np.float32).reshape(3, 1, 1)),
+        _constant("pixel_shift", np.array(card.pixel_shift, np.float32).reshape(3, 1, 1)),
+    ]
+    return nodes, constants
+
+
+def _plain_copy(trunk: onnx.GraphProto, *, source: str, result: str) -> onnx.GraphProto:
+    """The trunk with values numbered and everything dropped that an exporter left: traces, scopes, notes."""
+    weights = {tensor.name for tensor in trunk.initializer}
+    inputs = [value.name for value in trunk.input if value.name not in weights]
+    if len(inputs) != 1 or len(trunk.output) != 1 or trunk.sparse_initializer:
+        raise BundleError(
+            f"a trunk has one input and one output; found {len(inputs)} and {len(trunk.output)}"
+            f"{', and sparse weights' if trunk.sparse_initializer else ''}. Export the feature extractor alone."
+        )
+    names = {inputs[0]: source, trunk.output[0].name: result, "": ""}
+    for node in trunk.node:
+        for output in node.output:
+            names.setdefault(output, f"trunk/{len(names)}")
+    for i, tensor in enumerate(trunk.initializer):
+        names.setdefault(tensor.name, f"trunk/weight{i}")
+    nodes = []
+    for i, node in enumerate(trunk.node):
+        copy = onnx.NodeProto(op_type=node.op_type, domain=node.domain, name=f"trunk/node{i}")
+        copy.input.extend(names[name] for name in node.input)
+        copy.output.extend(names[name] for name in node.output)
+        copy.attribute.extend(_plain_attribute(attribute, node) for attribute in node.attribute)
+        nodes.append(copy)
+    constants = [_plain_tensor(tensor, names[tensor.name]) for tensor in trunk.initializer]
+    return onnx.GraphProto(node=nodes, initializer=constants)
+
+
+def _plain_attribute(attribute: onnx.AttributeProto, node: onnx.NodeProto) -> onnx.AttributeProto:
+    if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+        raise BundleError(
+            f"the trunk decides at run time (node '{node.op_type}'), so no receptive field holds for it. "
+            "Choose a convolutional backbone without branches."
+        )
+    copy = onnx.AttributeProto()
+    copy.CopyFrom(attribute)
+    copy.ClearField("doc_string")
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        copy.t.CopyFrom(_plain_tensor(attribute.t, ""))
+    return copy
+
+
+def _plain_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    values = np.ascontiguousarray(numpy_helper.to_array(tensor)).reshape(tuple(tensor.dims))
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise BundleError("the trunk holds weights that are not finite. Train it again with a smaller learning rate.")
+    return _constant(name, values)
+
+
+# The head
+
+
+def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = None) -> onnx.ModelProto:
+    """Put a head on a backbone: the bundle.
+
+    Args:
+        backbone: From `crackscope.model.bundle.read_backbone`.
+        head: The head's weights; its temperature must be the card's.
+        card: Its ``graph_sha256`` and ``backbone`` are filled in here.
+        plane: What its gate measures novelty from; without a gate, the graph has no output ``novelty``.
+
+    Returns:
+        The model, ready for `crackscope.model.bundle.write_model`. The same arguments give the same bytes.
+
+    Raises:
+        BundleError: If head, backbone, card and plane do not fit each other, or a weight is not finite.
+    """
+    _require_fit(backbone, head, card, plane)
+    k, d = len(head.bias), head.feature_dim
+    nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
+    pooled_first = bool(head.hidden) and card.pool == "mean"
+    if pooled_first:
+        pool = helper.make_node("GlobalAveragePool", ["feature_map"], [f"{_HEAD}pooled"], f"{_HEAD}pool")
+        flatten = helper.make_node("Flatten", [f"{_HEAD}cell"], ["logits"], f"{_HEAD}flatten", axis=1)
+        nodes += [pool, *_layer_nodes(head, f"{_HEAD}pooled", f"{_HEAD}cell", "mean"), flatten]
+    elif card.pool == "logsumexp":
+        nodes += _logsumexp_nodes("logit_map", "logits")
+    else:
+        nodes += _mean_nodes("logit_map", "logits", prefix=_HEAD)
+    nodes += [
+        helper.make_node("Mul", ["logits", f"{_HEAD}sharpness"], [f"{_HEAD}calibrated"], f"{_HEAD}calibrate"),
+        helper.make_node("Sigmoid", [f"{_HEAD}calibrated"], [f"{_HEAD}sigmoid"], f"{_HEAD}sigmoid"),
+        # ONNX Runtime's sigmoid on a processor can be the next number above 1.
+        helper.make_node("Clip", [f"{_HEAD}sigmoid", f"{_HEAD}least", f"{_HEAD}most"], ["probability"], f"{_HEAD}clip"),
+    ]
+    constants = [
+        _constant(f"{_HEAD}{name}", np.array(value, np.float32)) for name, value in (("least", 0), ("most", 1))
+    ]
+    for (weight, bias), name in zip(head.layers, _layer_names(head), strict=True):
+        constants += [
+            _constant(f"{_HEAD}{name}weight", weight.astype(np.float32).reshape(*weight.shape, 1, 1)),
+            _constant(f"{_HEAD}{name}bias", bias.astype(np.float32)),
+        ]
+    if card.pool == "logsumexp":
+        constants.append(_constant(f"{_HEAD}zero", np.array(0, np.float32)))
+        constants.append(_constant(f"{_HEAD}axes", np.array([2, 3], np.int64)))
+    constants.append(_constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)))
+    outputs: tuple[str, ...] = OUTPUTS
+    if plane is not None:
+        nodes += _novelty_nodes()
+        constants += _novelty_constants(plane)
+        outputs = (*OUTPUTS, NOVELTY)
+    shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d], NOVELTY: ["n"]}
+    graph = helper.make_graph(
+        [*backbone.graph.node, *nodes],
+        "crackscope",
+        [_pixels()],
+        [_value(name, shapes.get(name, ["n", k])) for name in outputs],
+        initializer=[*backbone.graph.initializer, *constants],
+    )
+    int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)
+    own = {
+        "backbone": backbone.card,
+        "map": "approximate" if pooled_first else "exact",
+        "precision": "int8" if int8 else "fp32",
+    }
+    filled = card.model_copy(update={"graph_sha256": graph_digest(graph), **own})
+    model = make_model(graph, {CARD_KEY: filled.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _layer_names(head: Head) -> list[str]:
+    return [*(f"hidden{i}/" for i in range(len(head.hidden))), ""]
+
+
+def _layer_nodes(head: Head, source: str, result: str, name: str) -> list[onnx.NodeProto]:
+    """The head's layers as convolutions of one cell, from `source` (n, d, h, w) to `result` (n, k, h, w)."""
+    nodes = []
+    for layer in _layer_names(head)[:-1]:
+        inner, outer = f"{_HEAD}{name}/{layer}sums", f"{_HEAD}{name}/{layer}values"
+        weights = [f"{_HEAD}{layer}weight", f"{_HEAD}{layer}bias"]
+        nodes += [
+            helper.make_node("Conv", [source, *weights], [inner], f"{_HEAD}{name}/{layer}conv"),
+            helper.make_node("Relu", [inner], [outer], f"{_HEAD}{name}/{layer}relu"),
+        ]
+        source = outer
+    return [*nodes, helper.make_node("Conv", [source, f"{_HEAD}weight", f"{_HEAD}bias"], [result], f"{_HEAD}{name}")]
+
+
+def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None) -> None:
+    k, d = head.weight.shape[0], head.feature_dim
+    if d != backbone.card.feature_dim or k != len(card.labels) or head.bias.shape != (k,):
+        raise BundleError(
+            f"a head of {k} labels on {d} features does not fit a backbone of {backbone.card.feature_dim} "
+            f"features and a card of {len(card.labels)} labels. Train the head on this backbone."
+        )
+    if not np.isclose(head.temperature, card.patch.temperature, rtol=1e-6, atol=0):
+        raise BundleError(
+            f"the head's temperature is {head.temperature:g}, the card's {card.patch.temperature:g}. "
+            "Give both the fitted one."
+        )
+    if (card.gate is None) != (plane is None):
+        raise BundleError("a gate and the plane it measures from come together. Give both, or neither.")
+    if plane is not None and not (plane.mean.shape == (d,) and plane.axes.ndim == 2 and plane.axes.shape[1] == d):
+        raise BundleError(
+            f"a plane through {plane.mean.shape} with axes {plane.axes.shape} does not lie among {d} features. "
+            "Fit the gate on this backbone."
+        )
+    weights = [values.ravel() for layer in head.layers for values in layer]
+    if plane is not None:
+        weights += [plane.mean, plane.axes.ravel(), np.array([plane.spread, 1 / plane.spread])]
+    numbers = np.concatenate([*weights, [1 / head.temperature]]).astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise BundleError("head or gate hold weights that are not finite. Look at the features it was trained on.")
+
+
+# The gate
+
+
+def plane_of(graph: onnx.GraphProto) -> Plane | None:
+    """The plane that a bundle's gate measures novelty from; None where it has none."""
+    found = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name.startswith(_GATE)}
+    if not found:
+        return None
+    return Plane(found[f"{_GATE}mean"], found[f"{_GATE}axes"], float(found[f"{_GATE}spread"]))
+
+
+def _novelty_nodes() -> list[onnx.NodeProto]:
+    """From ``features`` (n, d) to ``novelty`` (n,), as `Plane.novelty`."""
+    names = ("mean", "axes", "spread", "across", "centred", "along", "inside", "beside", "distance")
+    mean, axes, spread, across, centred, along, inside, beside, distance = (f"{_GATE}{name}" for name in names)
+    return [
+        helper.make_node("Sub", ["features", mean], [centred], centred),
+        helper.make_node("Gemm", [centred, axes], [along], along, transB=1),  # (n, r)
+        helper.make_node("Gemm", [along, axes], [inside], inside),  # (n, d)
+        helper.make_node("Sub", [centred, inside], [beside], beside),
+        helper.make_node("ReduceSumSquare", [beside, across], [distance], distance, keepdims=0),  # (n,)
+        helper.make_node("Div", [distance, spread], [NOVELTY], f"{_GATE}{NOVELTY}"),
+    ]
+
+
+def _novelty_constants(plane: Plane) -> list[onnx.TensorProto]:
+    return [
+        _constant(f"{_GATE}mean", plane.mean.astype(np.float32)),
+        _constant(f"{_GATE}axes", plane.axes.astype(np.float32)),
+        _constant(f"{_GATE}spread", np.array(plane.spread, np.float32)),
+        _constant(f"{_GATE}across", np.array([1], np.int64)),
+    ]
+
+
+# Small parts
+
+
+def _pixels() -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", "H", "W", 3])
+
+
+def _value(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _constant(name: str, values: npt.NDArray[Any]) -> onnx.TensorProto:
+    return numpy_helper.from_array(values, name)
+
+
+def _mean_nodes(source: str, result: str, *, prefix: str = "") -> list[onnx.NodeProto]:
+    pooled = f"{prefix}{result}/pooled"
+    return [
+        helper.make_node("GlobalAveragePool", [source], [pooled], f"{prefix}{result}/pool"),
+        helper.make_node("Flatten", [pooled], [result], f"{prefix}{result}/flatten", axis=1),
+    ]
+
+
+def _logsumexp_nodes(source: str, result: str) -> list[onnx.NodeProto]:
+    """``log(mean(exp(x)))`` over the map: less the same sum over a map of zeros, which counts the cells."""
+    zeros, sums, counts = (f"{_HEAD}pool/{name}" for name in ("zeros", "sums", "counts"))
+    over_map: dict[str, Any] = {"keepdims": 0}
+    return [
+        helper.make_node("Mul", [source, f"{_HEAD}zero"], [zeros], zeros),
+        helper.make_node("ReduceLogSumExp", [source, f"{_HEAD}axes"], [sums], sums, **over_map),
+        helper.make_node("ReduceLogSumExp", [zeros, f"{_HEAD}axes"], [counts], counts, **over_map),
+        helper.make_node("Sub", [sums, counts], [result], f"{_HEAD}pool"),
+    ]

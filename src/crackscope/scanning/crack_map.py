@@ -1,0 +1,263 @@
+"""The crack map: logits on a regular grid over a photo, and what may be read from them.
+
+A single cell is never called a probability. What is calibrated is a *footprint*: as many cells as a training patch had,
+pooled as the card says. Every cell of `CrackMap.probabilities` is the probability of the footprint around it; at the
+photo's edge, of the nearest one that lies inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crackscope.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
+from crackscope.errors import DataError
+from crackscope.model.card import Calibration, Pool
+from crackscope.scanning.overlay import draw_overlay
+from crackscope.scanning.regions import Region
+
+__all__ = ["CrackMap", "pool_footprints"]
+
+
+_EIGHT_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class CrackMap:
+    """What a model sees in a photo.
+
+    Attributes:
+        logits: Array of shape (h, w), float32: a logit a cell, row by row from the upper left.
+        photo_hw: Height and width of the photo, in pixels.
+        cell_px: Height and width of a cell, in photo pixels.
+        footprint_cells: Cells along a side of a training patch.
+        calibration: From pooled logits of a footprint to its probability.
+        scale: Pixels of the network per pixel of the photo.
+        unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
+        path: Of the photo.
+        pool: How the logits of a footprint's cells become one.
+        reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not. The map is there all
+            the same.
+    """
+
+    logits: Float32Array
+    photo_hw: tuple[int, int]
+    cell_px: tuple[float, float]
+    footprint_cells: int
+    calibration: Calibration
+    scale: float
+    unit: str = "photo"
+    path: str = ""
+    pool: Pool = "mean"
+    reason: str | None = None
+
+    @property
+    def footprint_px(self) -> tuple[float, float]:
+        """Height and width of a footprint, in photo pixels."""
+        return self.footprint_cells * self.cell_px[0], self.footprint_cells * self.cell_px[1]
+
+    @cached_property
+    def probabilities(self) -> Float32Array:
+        """Of the footprint around each cell, shape (h, w), in [0, 1]."""
+        pooled = pool_footprints(self.logits, self.footprint_cells, pool=self.pool)
+        rows, columns = (
+            np.clip(np.arange(n) - (self.footprint_cells - 1) // 2, 0, n_places - 1)
+            for n, n_places in zip(self.logits.shape, pooled.shape, strict=True)
+        )
+        return self._calibrated(pooled)[np.ix_(rows, columns)]
+
+    @property
+    def peak_probability(self) -> float:
+        """The greatest probability of any footprint."""
+        return float(self.probabilities.max())
+
+    @property
+    def peak_xy(self) -> tuple[int, int]:
+        """Where to look first, in photo pixels: the middle of the strongest cell of the most probable footprint."""
+        return self._peak_of(np.ones(self.logits.shape, np.bool_))
+
+    def probability_at(self, x_px: float, y_px: float) -> float:
+        """Crack probability of the footprint around a point of the photo.
+
+        Args:
+            x_px: From the left, in photo pixels.
+            y_px: From the top.
+
+        Raises:
+            DataError: If the point lies outside.
+        """
+        height, width = self.photo_hw
+        if not (0 <= x_px < width and 0 <= y_px < height):
+            raise DataError(f"({x_px:g}, {y_px:g}) lies outside of a photo of {width}×{height} px.")
+        row, column = (  # rounding may put what lies just before the edge into the cell after the last
+            min(int(place / cell), n - 1)
+            for place, cell, n in zip((y_px, x_px), self.cell_px, self.logits.shape, strict=True)
+        )
+        return float(self.probabilities[row, column])
+
+    def probability_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
+        """Crack probability of a box about as large as a footprint, for example a tile of a data set's grid.
+
+        The cells are pooled whose middle lies inside; the nearest one counts where there is none.
+
+        Args:
+            box_xyxy: Left, top, right, bottom in photo pixels.
+
+        Raises:
+            DataError: If the box is empty, or lies outside.
+        """
+        return float(self._calibrated(self.logit_in(box_xyxy)))
+
+    def logit_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
+        """The pooled logit behind `probability_in`.
+
+        Raises:
+            DataError: If the box is empty, or lies outside.
+        """
+        cells = self.logits[self.cells_in(box_xyxy)]
+        return float(pool_footprints(cells, max(cells.shape), pool=self.pool)[0, 0])
+
+    def cells_in(self, box_xyxy: tuple[float, float, float, float]) -> tuple[slice, slice]:
+        """Rows and columns of the cells whose middle lies in a box; of the nearest cell where none does.
+
+        Raises:
+            DataError: If the box is empty, or lies outside.
+        """
+        left, top, right, bottom = box_xyxy
+        height, width = self.photo_hw
+        if not (left < right and top < bottom and right > 0 and bottom > 0 and left < width and top < height):
+            raise DataError(f"the box {box_xyxy} is empty, or lies outside of a photo of {width}×{height} px.")
+        rows = _cells_between(top / self.cell_px[0], bottom / self.cell_px[0], self.logits.shape[0])
+        columns = _cells_between(left / self.cell_px[1], right / self.cell_px[1], self.logits.shape[1])
+        return rows, columns
+
+    def share_cracked(self, threshold: float | None = None) -> float:
+        """Share of the photo's cells with a probability from the threshold on (the model's own if left out)."""
+        return float(self._above(threshold).mean())
+
+    def regions(self, threshold: float | None = None) -> list[Region]:
+        """Connected regions, the one with the greatest peak first.
+
+        Args:
+            threshold: Probability from which a cell counts; the model's own if left out.
+        """
+        above = self._above(threshold)
+        n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=_EIGHT_NEIGHBOURS)
+        found = [self._region(numbers == number) for number in range(1, n)]
+        return sorted(found, key=lambda region: (-region.peak_probability, -region.area_px, region.box_xyxy))
+
+    def overlay(
+        self, pixels: UInt8Array, *, threshold: float | None = None, longest_px: int | None = None
+    ) -> UInt8Array:
+        """The photo with its regions outlined and tinted, numbered as `regions` lists them.
+
+        Args:
+            pixels: The photo, RGB, uint8, of any size with its aspect.
+            threshold: As in `regions`.
+            longest_px: The longer side of the picture; that of `pixels` if left out. It is never enlarged.
+
+        Raises:
+            DataError: If `pixels` are no RGB image, or `longest_px` is below 1.
+        """
+        chosen = self.calibration.threshold if threshold is None else threshold
+        return draw_overlay(
+            pixels,
+            self.probabilities,
+            self.regions(chosen),
+            threshold=chosen,
+            photo_hw=self.photo_hw,
+            cell_px=self.cell_px,
+            reason=self.reason,
+            longest_px=longest_px,
+        )
+
+    def _above(self, threshold: float | None) -> BoolArray:
+        found: BoolArray = self.probabilities >= (self.calibration.threshold if threshold is None else threshold)
+        return found
+
+    def _region(self, cells: BoolArray) -> Region:
+        rows, columns = np.nonzero(cells)
+        (height, width), (cell_height, cell_width) = self.photo_hw, self.cell_px
+        tops, bottoms = rows * cell_height, np.minimum((rows + 1) * cell_height, height)
+        lefts, rights = columns * cell_width, np.minimum((columns + 1) * cell_width, width)
+        inside = self.probabilities[cells]
+        return Region(
+            box_xyxy=(int(lefts.min()), int(tops.min()), round(rights.max()), round(bottoms.max())),
+            area_px=round(float(((bottoms - tops) * (rights - lefts)).sum())),
+            peak_probability=float(inside.max()),
+            mean_probability=float(inside.mean(dtype=np.float64)),
+            peak_xy=self._peak_of(cells),
+        )
+
+    def _peak_of(self, cells: BoolArray) -> tuple[int, int]:
+        """All footprints that hold the same strong cells are about as probable; so the cell tells the place."""
+        probabilities, f = np.where(cells, self.probabilities, -1), self.footprint_cells
+        starts = [
+            min(max(0, int(at) - (f - 1) // 2), max(0, n - f))
+            for at, n in zip(np.unravel_index(probabilities.argmax(), cells.shape), cells.shape, strict=True)
+        ]
+        footprint = tuple(slice(start, start + f) for start in starts)
+        strength = np.where(cells[footprint], self.logits[footprint], -np.inf)
+        y, x = (
+            int((cell * (start + at) + min(cell * (start + at + 1), length)) / 2)
+            for cell, start, at, length in zip(
+                self.cell_px, starts, np.unravel_index(strength.argmax(), strength.shape), self.photo_hw, strict=True
+            )
+        )
+        return x, y
+
+    def _calibrated(self, logits: npt.ArrayLike) -> Float32Array:
+        found: Float32Array = np.asarray(self.calibration.probability(np.asarray(logits, np.float64)), np.float32)
+        return found
+
+
+def pool_footprints(logits: Float32Array, footprint_cells: int, *, pool: Pool = "mean") -> Float64Array:
+    """Pooled logit of every footprint that lies inside the map, which is itself one where the map is smaller.
+
+    Args:
+        logits: Shape (h, w).
+        footprint_cells: Cells along a side, f.
+        pool: How the logits of its cells become one.
+
+    Returns:
+        Shape (max(1, h - f + 1), max(1, w - f + 1)).
+
+    Example:
+        >>> pool_footprints(np.arange(6, dtype=np.float32).reshape(2, 3), 2).tolist()
+        [[2.0, 3.0]]
+        >>> pool_footprints(np.log(np.float32([[1, 3], [1, 3]])), 2, pool="logsumexp").round(6) == np.log(2).round(6)
+        array([[ True]])
+    """
+    values = np.asarray(logits, np.float64)
+    if pool == "mean":
+        return _box_means(values, footprint_cells)
+    for axis in (0, 1):  # of rows, then of columns: a mean of means is that of the square
+        n = min(footprint_cells, values.shape[axis])
+        stretches = np.lib.stride_tricks.sliding_window_view(values, n, axis)
+        highest = stretches.max(-1)  # of each stretch, so that no exponential overflows and none is lost
+        values = highest + np.log(np.exp(stretches - highest[..., None]).mean(-1))
+    return values
+
+
+def _box_means(found: Float64Array, footprint_cells: int) -> Float64Array:
+    """Mean of every square of so many cells a side."""
+    for axis in (0, 1):
+        n = min(footprint_cells, found.shape[axis])
+        sums = np.cumsum(found, axis)
+        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+        length = sums.shape[axis]
+        found = (sums.take(range(n, length), axis) - sums.take(range(length - n), axis)) / n
+    return found
+
+
+def _cells_between(start: float, stop: float, n: int) -> slice:
+    """Cells along an axis whose middle lies in [start, stop), both in cells; the nearest one where none does."""
+    first, last = (int(np.clip(np.ceil(edge - 0.5), 0, n)) for edge in (start, stop))
+    if first < last:
+        return slice(first, last)
+    nearest = int(np.clip((start + stop) / 2, 0, n - 1))  # the one that holds the middle of the stretch
+    return slice(nearest, nearest + 1)

@@ -1,0 +1,117 @@
+"""A photo with what a scan found drawn over it: regions tinted and outlined, numbered by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from crackscope.arrays import BoolArray, Float32Array, UInt8Array
+from crackscope.errors import DataError
+from crackscope.scanning.prediction import require_rgb
+from crackscope.scanning.regions import Region
+
+__all__ = ["draw_overlay", "shrunk"]
+
+
+_TINT = np.array((230, 159, 0), np.float32)  # amber for little above the threshold
+_STRONG = np.array((213, 94, 0), np.float32)  # vermilion for certain
+_OPACITY = 0.35
+_WHITE, _INK = (255, 255, 255), (27, 39, 51)
+
+
+def draw_overlay(
+    pixels: UInt8Array,
+    probabilities: Float32Array,
+    regions: Sequence[Region],
+    *,
+    threshold: float,
+    photo_hw: tuple[int, int],
+    cell_px: tuple[float, float],
+    reason: str | None = None,
+    longest_px: int | None = None,
+) -> UInt8Array:
+    """Draw a map over its photo; `crackscope.scanning.crack_map.CrackMap.overlay` calls it with its own values.
+
+    Args:
+        pixels: The photo, RGB, uint8, shape (H, W, 3), of any size with its aspect.
+        probabilities: Shape (h, w), in [0, 1]: a cell each.
+        regions: What is numbered, the strongest first.
+        threshold: Probability from which a cell is tinted.
+        photo_hw: Height and width of the photo, in pixels.
+        cell_px: Height and width of a cell, in photo pixels.
+        reason: Why the photo is rejected, written on the picture; None where it is not.
+        longest_px: Longer side of the picture; that of `pixels` if left out. It is never enlarged.
+
+    Returns:
+        The picture, RGB, uint8.
+
+    Raises:
+        DataError: If `pixels` are no RGB image, or `longest_px` is below 1.
+    """
+    require_rgb(pixels)
+    if longest_px is not None and longest_px < 1:
+        raise DataError(f"longest_px is {longest_px}; it must be at least 1.")
+    picture: UInt8Array = shrunk(pixels, max(pixels.shape[:2]) if longest_px is None else longest_px).copy()
+    line_px = max(1, round(max(picture.shape[:2]) / 800))
+    if regions:
+        size_hw = picture.shape[0], picture.shape[1]
+        _tint(picture, _stretched(probabilities, size_hw, photo_hw, cell_px), threshold, line_px)
+        scale_y, scale_x = size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1]
+        for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
+            x, y = _first_corner(probabilities >= threshold, region, cell_px)
+            _write(picture, str(number), (round(x * scale_x), round(y * scale_y)), line_px)
+    if reason is not None:
+        _write(picture, f"rejected: {reason}", (0, picture.shape[0]), line_px)
+    return picture
+
+
+def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
+    """The picture with its longer side at most so long; itself where it is no longer."""
+    height, width = pixels.shape[:2]
+    factor = longest_px / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _tint(picture: UInt8Array, probabilities: Float32Array, threshold: float, line_px: int) -> None:
+    """Tint what lies above the threshold, the more the surer, and outline it."""
+    inside = probabilities >= threshold
+    certainty = ((probabilities[inside] - threshold) / max(1e-6, 1 - threshold))[:, None]
+    tint = _TINT + certainty * (_STRONG - _TINT)
+    picture[inside] = np.round((1 - _OPACITY) * picture[inside] + _OPACITY * tint).astype(np.uint8)
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
+
+
+def _stretched(
+    probabilities: Float32Array, size_hw: tuple[int, int], photo_hw: tuple[int, int], cell_px: tuple[float, float]
+) -> Float32Array:
+    """Probabilities at every pixel of a picture of the whole photo: those of the cell it lies in."""
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * whole / n / cell, n_cells - 1).astype(np.int64)
+        for n, whole, cell, n_cells in zip(size_hw, photo_hw, cell_px, probabilities.shape, strict=True)
+    )
+    return probabilities[np.ix_(rows, columns)]
+
+
+def _first_corner(above: BoolArray, region: Region, cell_px: tuple[float, float]) -> tuple[float, float]:
+    """The upper left corner of a region's first cell, in photo pixels; that of its box may lie outside of it."""
+    cell_height, cell_width = cell_px
+    left, top, right, _ = region.box_xyxy
+    row, first = round(top / cell_height), round(left / cell_width)
+    inside = above[row, first : max(first + 1, round(right / cell_width))]
+    return (first + int(inside.argmax())) * cell_width, row * cell_height
+
+
+def _write(picture: UInt8Array, text: str, point_xy: tuple[int, int], line_px: int) -> None:
+    """A number on a dark plate, its upper left corner at a point, kept inside the picture."""
+    size = max(0.4, max(picture.shape[:2]) / 2200)
+    (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line_px)
+    x = max(0, min(point_xy[0], picture.shape[1] - width - 5))  # a rectangle's last pixel is drawn too
+    y = max(0, min(point_xy[1], picture.shape[0] - height - baseline - 3))
+    cv2.rectangle(picture, (x, y), (x + width + 4, y + height + baseline + 2), _INK, -1)
+    cv2.putText(picture, text, (x + 2, y + height + 1), cv2.FONT_HERSHEY_SIMPLEX, size, _WHITE, line_px, cv2.LINE_AA)

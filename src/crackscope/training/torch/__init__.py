@@ -1,0 +1,1 @@
+"""Training by epochs: all that imports PyTorch, which the extra `train` brings."""

@@ -1,0 +1,682 @@
+"""The contract that scripts rely on: stdout, stderr, exit codes, one clear line for bad input, nothing half written."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crackscope.cli import app, main
+from crackscope.data.patches import read_patches
+from crackscope.drawing.walls import draw_patch, draw_photo
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        captured = capfd.readouterr()
+        return Result(int(left.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def walls(drawn: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "walls"
+    shutil.copytree(drawn.parent, folder)
+    return folder / "labels.csv"
+
+
+@pytest.fixture
+def split_file(run: Any, drawn: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "split.csv"
+    assert run("split", drawn, "--val", 0.25, "--test", 0.25, "--out", path).code == 0
+    return path
+
+
+def assert_one_line(result: Result, *parts: str) -> None:
+    assert result.code == 1
+    lines = [line for line in result.err.splitlines() if line.startswith("crackscope: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in result.err
+    for part in parts:
+        assert part in lines[0]
+
+
+# What every command does
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example(run: Any, command: str) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    body = result.out[: result.out.index("Options")]
+    assert f"Example: crackscope {command}" in " ".join(body.split())
+
+
+def test_wrong_usage_is_2(run: Any) -> None:
+    result = run("predict")
+    assert result.code == 2
+    assert "Missing argument" in result.err
+    assert run("predict", "x.jpg", "--treshold", "0.5").code == 2
+    assert run("no-such-command").code == 2
+    assert run("split", "x", "--by", "photos").code == 2
+    assert run("split", "x", "--val", "1.5").code == 2
+    for command in ("accept", "evaluate", "robustness", "split"):
+        assert run(command, "x", "--seed", "-1").code == 2
+    assert run("predict", "x.jpg", "--out", "table.xlsx").code == 2
+    assert run("train", "x", "--patch-px", "8000").code == 2
+    document = run("predict", "--json")
+    assert (document.code, document.json["status"]) == (2, "usage")
+
+
+def test_version(run: Any) -> None:
+    assert run("--version").out.startswith("crackscope ")
+
+
+def test_an_error_is_a_document_too_when_json_is_asked(run: Any, tmp_path: Path) -> None:
+    result = run("split", tmp_path / "nothing", "--json")
+    assert result.json["status"] == "error"
+    assert "no such folder" in result.json["error"]
+
+
+# The story
+
+
+def test_split_train_evaluate_predict(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    run_folder, figures, table = tmp_path / "run", tmp_path / "figures", tmp_path / "predictions.csv"
+    trained = run(
+        *("train", drawn, "--split", split_file, "--backbone", backbone_file, "--patch-px", 64),
+        *("--out", run_folder, "--json"),
+    )
+    assert trained.code == 0
+    assert trained.json["leaky"] is False
+    assert sorted(path.name for path in run_folder.iterdir()) == ["metrics.json", "model.onnx", "run.json", "split.csv"]
+    model = run_folder / "model.onnx"
+    judged = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", figures, "--json")
+    assert judged.code == 0
+    document = json.loads((figures / "metrics.json").read_text())
+    assert set(document["accuracy"]) == {"value", "low", "high"}
+    assert judged.json["accuracy"] == document["accuracy"]
+    assert document["part"] == "test"
+    assert document["n_photos"] == 3
+    assert "data:image" in (figures / "report.html").read_text()
+    predicted = run("predict", drawn.parent, "--model", model, "--out", table, "--json")
+    assert predicted.code == 0
+    rows = rows_of(table)
+    assert len(rows) == len(read_patches(drawn))
+    assert list(rows[0]) == ["path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error"]
+    assert {row["label"] for row in rows} <= {"crack", "uncracked", "unsure"}
+
+
+def test_bundle_prints_the_card(run: Any, bundle_file: Path) -> None:
+    assert run("bundle", bundle_file, "--json").json["card"]["patch_px"] == 64
+    text = run("bundle", bundle_file).out
+    assert "temperature: 2.0" in text
+    assert "origin: random numbers" in text
+
+
+def test_split_writes_a_picture_of_each_class(run: Any, drawn: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "samples.png"
+    assert run("split", drawn, "--out", tmp_path / "s.csv", "--pictures", picture).code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+# Leaks
+
+
+def leaking(split_file: Path, tmp_path: Path) -> Path:
+    lines = split_file.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.endswith(",train"))
+    lines[first] = lines[first].replace(",train", ",test")
+    path = tmp_path / "leaking.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_leaking_split_is_refused_by_train_and_evaluate(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    bad = leaking(split_file, tmp_path)
+    trained = run("train", drawn, "--split", bad, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(trained, "has patches in both train and test", "--allow-leakage")
+    assert not (tmp_path / "run").exists()
+    judged = run("evaluate", drawn, "--split", bad, "--model", bundle_file, "--out", tmp_path / "figures")
+    assert_one_line(judged, "has patches in both train and test", "--allow-leakage")
+
+
+def test_figures_of_a_leaking_split_are_marked(
+    run: Any, drawn: Path, split_file: Path, bundle_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    bad = leaking(split_file, tmp_path)
+    judged = run(
+        *("evaluate", drawn, "--split", bad, "--model", bundle_file, "--out", tmp_path / "figures", "--allow-leakage")
+    )
+    assert judged.code == 0
+    figures = [line for line in judged.out.splitlines() if "0." in line]
+    assert figures
+    assert all("leaky" in line for line in figures)
+    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["leaky"] is True
+    trained = run(
+        *("train", drawn, "--split", bad, "--backbone", backbone_file, "--patch-px", 64, "--out", tmp_path / "run"),
+        "--allow-leakage",
+    )
+    assert "val (leaky): accuracy" in trained.out
+    assert run("bundle", tmp_path / "run" / "model.onnx", "--json").json["card"]["split"]["leaky"] is True
+
+
+def test_parts_told_by_the_folders_are_checked_too(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for row in rows_of(split_file):
+        place = data / row["part"] / row["label"] / Path(row["path"]).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn.parent / row["path"], place)
+    arguments = ("train", data, "--backbone", backbone_file, "--patch-px", 64, "--out")
+    assert run(*arguments, tmp_path / "run").code == 0
+    model = tmp_path / "run" / "model.onnx"
+    judged = run("evaluate", data, "--model", model, "--part", "val", "--out", tmp_path / "figures", "--json")
+    assert judged.json["part"] == "val"
+    first = next((data / "train" / "crack").iterdir())
+    shutil.copy(first, data / "test" / "crack" / f"again-{first.name}")
+    assert_one_line(run(*arguments, tmp_path / "run2"), "are the same file", "--allow-leakage")
+    refused = run("evaluate", data, "--model", model, "--part", "test", "--out", tmp_path / "more")
+    assert_one_line(refused, "are the same file", "--allow-leakage")
+
+
+def test_what_the_model_was_trained_on_is_not_taken_for_new(
+    run: Any, drawn: Path, split_file: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    assert run("split", drawn, "--val", 0.25, "--test", 0.25, "--seed", 7, "--out", other).code == 0
+    trained = run("train", drawn, "--split", other, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert trained.code == 0
+    model = tmp_path / "run" / "model.onnx"
+    same = run("evaluate", drawn, "--model", model, "--split", other, "--out", tmp_path / "a")
+    assert "trained on" not in same.err
+    differs = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", tmp_path / "b")
+    assert "all figures are leaky" in differs.err
+    document = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert document["leaky"] is True
+    assert 0 < document["n_seen"] <= document["n_patches"]
+    assert "were trained on" in (tmp_path / "b" / "report.html").read_text()
+    everything = run("evaluate", drawn, "--model", model, "--out", tmp_path / "c", "--json")
+    counted = sum(row["part"] == "train" for row in rows_of(other))
+    assert everything.json["n_seen"] == counted
+    again = run(
+        *("train", drawn, "--split", split_file, "--backbone", model, "--out", tmp_path / "again", "--json"),
+    )
+    assert again.json["leaky"] is True  # the backbone has seen patches of this val
+
+
+# Bad input
+
+
+def test_an_empty_folder(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_one_line(run("split", tmp_path / "empty", "--out", tmp_path / "s.csv"), "no images found")
+    assert_one_line(run("predict", tmp_path / "empty", "--out", tmp_path / "p.csv"), "no images found")
+
+
+def test_one_class_only(run: Any, walls: Path, tmp_path: Path) -> None:
+    (walls.parent / "labels.csv").unlink()
+    shutil.rmtree(walls.parent / "uncracked")
+    assert_one_line(run("split", walls.parent, "--by", "random", "--out", tmp_path / "s.csv"), "both labels", "0 uncr")
+
+
+def test_an_unreadable_file_among_many(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
+    victim = sorted((walls.parent / "crack").iterdir())[3]
+    victim.write_bytes(b"%PDF-1.7")
+    table = tmp_path / "p.csv"
+    result = run("predict", walls.parent, "--model", bundle_file, "--out", table, "--json")
+    assert result.code == 3
+    assert result.json["status"] == "refused"
+    assert result.json["n_refused"] == 1
+    rows = {row["path"]: row for row in rows_of(table)}
+    refused = rows[f"{walls.parent}/crack/{victim.name}"]
+    assert "a PDF" in refused["error"]
+    assert refused["label"] == ""
+    assert sum(row["error"] == "" for row in rows.values()) == len(rows) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("path,label\na.jpg,crak\n", ("row 2", "'crak'", "Did you mean 'crack'?")),
+        ("path,lable\na.jpg,crack\n", ("no column 'label'", "Did you mean 'lable'?")),
+    ],
+)
+def test_a_wrong_table(run: Any, tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    assert_one_line(run("split", tmp_path / "data.csv", "--out", tmp_path / "s.csv"), "data.csv", *parts)
+
+
+def test_a_split_of_another_data_set(run: Any, drawn: Path, backbone_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("path,label,photo,part\nfar/away.jpg,crack,,train\n")
+    result = run("train", drawn, "--split", other, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(result, "far/away.jpg", "other data", "crackscope split")
+
+
+def test_train_without_parts_says_how_to_get_them(run: Any, drawn: Path, tmp_path: Path) -> None:
+    assert_one_line(run("train", drawn, "--out", tmp_path / "run"), "in no part", "crackscope split")
+
+
+def test_a_missing_model_and_a_foreign_one(run: Any, drawn: Path, tmp_path: Path) -> None:
+    missing = run("predict", drawn.parent, "--model", tmp_path / "no.onnx", "--out", tmp_path / "p.csv")
+    assert_one_line(missing, "no.onnx", "No such file")
+    (tmp_path / "text.onnx").write_text("hello")
+    foreign = run("predict", drawn.parent, "--model", tmp_path / "text.onnx", "--out", tmp_path / "p.csv")
+    assert_one_line(foreign, "text.onnx", "not an ONNX file")
+
+
+def test_overwriting_never_costs_anybody_a_file(
+    run: Any, walls: Path, split_file: Path, backbone_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    before = sorted(walls.parent.rglob("*"))
+    for command in (
+        ("train", walls, "--split", split_file, "--backbone", backbone_file),
+        ("evaluate", walls, "--model", bundle_file),
+        ("demo",),
+    ):
+        assert_one_line(run(*command, "--out", walls.parent, "--overwrite"), "'crack'", "does not replace it")
+    assert sorted(walls.parent.rglob("*")) == before
+    assert run("train", walls, "--split", split_file, "--backbone", backbone_file, "--out", tmp_path / "run").code == 0
+    again = ("train", walls, "--split", split_file, "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(run(*again), "exists", "--overwrite")
+    assert run(*again, "--overwrite").code == 0
+
+
+def test_what_exists_is_not_overwritten(run: Any, drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
+    table = tmp_path / "p.csv"
+    table.write_text("mine")
+    refused = run("predict", drawn.parent, "--model", bundle_file, "--out", table)
+    assert_one_line(refused, "p.csv exists", "--overwrite")
+    assert table.read_text() == "mine"
+    assert run("predict", drawn.parent, "--model", bundle_file, "--out", table, "--overwrite").code == 0
+    assert table.read_text().startswith("path,")
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "not allowed to write")])
+def test_a_full_disk_and_a_read_only_one(
+    run: Any, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)  # the disk is imitated: root may write anywhere
+    result = run("split", drawn, "--out", tmp_path / "s.csv")
+    monkeypatch.undo()
+    assert_one_line(result, words, "s.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unicode_and_very_long_names(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    folder = tmp_path / "fotos – Brücke № 7 桥"
+    folder.mkdir()
+    names = ["ü" * 100 + ".jpg", "裂缝 裂縫.png", 'a,b;"c".jpg']
+    for i, name in enumerate(names):
+        content = cv2.imencode(Path(name).suffix, draw_patch(i, side_px=96).pixels)[1].tobytes()
+        (folder / name).write_bytes(content)
+    table = tmp_path / "p.csv"
+    assert run("predict", folder, "--model", bundle_file, "--out", table).code == 0
+    assert sorted(Path(row["path"]).name for row in rows_of(table)) == sorted(names)
+
+
+def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
+    (walls.parent / "crack" / "loop").symlink_to(walls.parent, target_is_directory=True)
+    result = run("predict", walls.parent, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
+    assert result.code == 0
+    assert result.json["n_files"] == len(read_patches(walls))
+
+
+def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    from crackscope.files.images import read_photo
+    from crackscope.scanning.scanner import scan
+
+    cv2.imwrite(str(tmp_path / "photo.png"), draw_patch(0, side_px=600).pixels)
+    result = run("predict", tmp_path / "photo.png", "--model", bundle_file, "--out", tmp_path / "p.csv")
+    assert result.code == 0
+    (row,) = rows_of(tmp_path / "p.csv")
+    assert (row["unit"], row["error"]) == ("photo", "")
+    found = scan(read_photo(tmp_path / "photo.png"), bundle_file)
+    assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, abs=1e-6)
+
+
+def started(command: list[str]) -> subprocess.Popen[str]:
+    """A child that heeds Ctrl-C even where this process was started with it ignored, as shells do in the background."""
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
+def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
+    table, many = tmp_path / "p.csv", [str(drawn.parent)] * 60
+    command = [sys.executable, "-m", "crackscope", "predict", *many, "--model", str(bundle_file), "--out", str(table)]
+    child = started(command)
+    journal = tmp_path / ".p.csv.journal"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not table.exists()
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(again.stdout)
+    assert document["n_resumed"] > 0
+    assert document["n_files"] == 60 * len(read_patches(drawn))
+
+
+# Scan
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    import cv2
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f"wall {i}.png"), draw_photo(i, photo_hw=(150, 300)).pixels)
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "scan"
+    result = run("scan", photos, "--model", bundle_file, "--out", out)
+    assert result.code == 0
+    first, second = result.out.splitlines()
+    rows = rows_of(out / "photos.csv")
+    counts = Counter(row["verdict"] for row in rows)
+    assert first == "3 photos: " + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
+    assert second == f"report: {out / 'report.html'}"
+    assert result.err == ""
+    assert names(out) == ["maps", "overlays", "photos.csv", "regions.json", "report.html"]
+    assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
+
+
+def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--json")
+    assert result.code == 0
+    document = result.json
+    assert list(document) == (
+        ["status", "out", "model", "n_photos", "n_refused", "n_resumed", "verdicts", "first_error"]
+    )
+    assert (document["status"], document["out"]) == ("done", str(tmp_path / "scan"))
+    assert document["model"].startswith("tiny@")
+    assert (document["n_photos"], document["n_refused"], document["n_resumed"]) == (3, 0, 0)
+    assert sum(document["verdicts"].values()) == 3
+    assert document["first_error"] is None
+
+
+def test_scan_with_nothing_said_takes_the_default_model_and_the_folder_scan(
+    run: Any, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crackscope.model.bundle import read_bundle
+
+    monkeypatch.chdir(photos)
+    assert run("scan", "wall 0.png").out.endswith(f"report: {Path('scan') / 'report.html'}\n")
+    (row,) = rows_of(Path("scan/photos.csv"))
+    assert (row["path"], row["width_px"], row["height_px"]) == ("wall 0.png", "300", "150")
+    assert json.loads(Path("scan/regions.json").read_text())["model"].startswith(f"{read_bundle().card.name}@")
+
+
+@pytest.mark.parametrize("command", ["accept", "evaluate", "predict", "robustness", "scan"])
+def test_precision_chooses_the_default_bundle_and_checks_another(
+    run: Any, command: str, photos: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    told = " ".join(run(command, "--help").out.split())
+    assert "--precision" in told
+    assert run(command, photos, "--precision", "int4").code == 2
+    refused = run(command, photos, "--model", bundle_file, "--precision", "int8", "--out", tmp_path / "none.csv")
+    assert_one_line(refused, f"{bundle_file}: it is fp32, and int8 was asked for.")
+
+
+def test_predict_and_scan_use_the_rounded_default_bundle(run: Any, photos: Path, tmp_path: Path) -> None:
+    for command, out in (("predict", "p.csv"), ("scan", "scan")):
+        found = run(command, photos, "--precision", "int8", "--out", tmp_path / out, "--json")
+        assert found.json["model"].startswith("default-int8@")
+
+
+def test_help_of_scan_and_predict_tells_the_rules_of_the_default_model(run: Any) -> None:
+    from crackscope.model.bundle import read_bundle
+    from crackscope.model.preprocessing import MAX_ASPECT
+    from crackscope.scanning.scanner import MAX_ENLARGEMENT, SMALL_PX
+
+    card = read_bundle().card
+    told = " ".join(run("scan", "--help").out.split())
+    assert f"({card.patch_px / card.source_px:g} for the default model)" in told
+    assert f"below a shorter side of {SMALL_PX:,} px; a smaller one is enlarged to that" in told
+    assert MAX_ENLARGEMENT == 2
+    told = " ".join(run("predict", "--help").out.split())
+    assert f"({2 * card.source_px} px for the default model)" in told
+    assert f"at most {MAX_ASPECT} times the shorter" in told
+
+
+def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    (photos / "paper.jpg").write_bytes(b"%PDF-1.7")
+    (photos / "zero.jpg").write_bytes(b"")
+    command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan")
+    result = run(*command)
+    assert result.code == 3
+    assert result.out.splitlines()[0].endswith(", 2 refused")
+    assert result.err.startswith(f"{photos / 'paper.jpg'}: not an image that can be read: it begins like a PDF")
+    assert result.err.endswith("(and 1 more, see photos.csv)\n")
+    assert len(result.err.splitlines()) == 1
+    rows = rows_of(tmp_path / "scan" / "photos.csv")
+    assert [bool(row["error"]) for row in rows] == [False, False, False, True, True]
+    document = run(*command, "--overwrite", "--json")
+    assert (document.code, document.json["status"], document.json["n_refused"]) == (3, "refused", 2)
+    assert document.json["first_error"] == [str(photos / "paper.jpg"), rows[3]["error"]]
+    alone = run("scan", photos / "zero.jpg", "--model", bundle_file, "--out", tmp_path / "alone")
+    assert (alone.code, alone.err) == (3, f"{photos / 'zero.jpg'}: the file is empty\n")
+    assert alone.out.startswith("1 photo: nothing scanned, 1 refused\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *((["--scale", value], "neither auto nor a number above 0") for value in ("0", "big", "nan", "inf", "")),
+        (["--scale=-1"], "neither auto nor a number above 0"),
+        (["--mm-per-px", "0"], "must lie above 0"),
+        (["--mm-per-px=-0.5"], "must lie above 0"),
+        (["--mm-per-px", "wide"], "--mm-per-px"),
+        (["--scale", "1", "--mm-per-px", "0.5"], "not both"),
+        (["--threads", "0"], "--threads"),
+        (["--max-megapixels", "0"], "--max-megapixels"),
+    ],
+)
+def test_a_wrong_option_of_scan_is_wrong_usage(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", *options, "--json")
+    assert (result.code, result.json["status"]) == (2, "usage")
+    assert words in result.json["error"] or words in " ".join(result.err.split())
+    assert "Traceback" not in result.err
+    assert names(tmp_path) == ["photos"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0.5"])
+def test_millimetres_that_lead_nowhere_are_refused_before_any_work(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, value: str
+) -> None:
+    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--mm-per-px", value)
+    assert result.code in (1, 2)
+    if value == "0.5":
+        assert_one_line(result, "does not know at how many mm per pixel it was trained", "Give a scale instead")
+    assert "Traceback" not in result.err
+    assert names(tmp_path) == ["photos"]
+
+
+def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    for scale, expected in (("0.5", 0.5), ("auto", 2.0)):
+        out = tmp_path / scale
+        assert run("scan", photos, "--model", bundle_file, "--out", out, "--scale", scale).code == 0
+        assert {float(row["scale"]) for row in rows_of(out / "photos.csv")} == {expected}
+
+
+def test_a_scan_does_not_replace_what_exists_unasked_nor_what_it_did_not_write(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scan"
+    command = ("scan", photos, "--model", bundle_file, "--out", out)
+    assert run(*command).code == 0
+    before = (out / "photos.csv").read_bytes()
+    assert_one_line(run(*command), f"{out} exists", "--overwrite")
+    assert run(*command, "--overwrite").code == 0
+    assert (out / "photos.csv").read_bytes() == before
+    (out / "notes.txt").write_text("precious")
+    assert_one_line(run(*command, "--overwrite"), "'notes.txt'", "does not replace it")
+    assert (out / "notes.txt").read_text() == "precious"
+    assert_one_line(run(*command[:-1], photos, "--overwrite"), "'wall 0.png'", "does not replace it")
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+def test_nothing_to_scan_is_one_line(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("scan", tmp_path / "empty", "--model", bundle_file, "--out", tmp_path / "scan")
+    assert_one_line(result, "no images found")
+    assert_one_line(run("scan", tmp_path / "x", "--model", tmp_path / "no.onnx"), "no.onnx", "No such file")
+    assert run("scan").code == 2
+    assert names(tmp_path) == ["empty"]
+
+
+def test_a_scan_with_a_full_disk_is_one_line_and_goes_on(
+    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--threads", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("crackscope.reports.scan_run.write_scan_report", refuse)
+        assert_one_line(run(*command), "no space left on the disk", "scan")
+    assert not (tmp_path / "scan").exists()
+    result = run(*command, "--json")
+    assert (result.code, result.json["n_resumed"]) == (0, 3)
+    assert result.err == "3 photos had been done before\n"
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to a child works otherwise on Windows")
+def test_ctrl_c_of_a_scan_says_so_and_loses_nothing(photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    out, many = tmp_path / "scan", [str(photos)] * 40
+    command = [sys.executable, "-m", "crackscope", "scan", *many, "--model", str(bundle_file), "--out", str(out)]
+    child = started([*command, "--json"])
+    journal = tmp_path / ".scan.part" / ".photos.journal"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 5):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    told, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert json.loads(told)["status"] == "interrupted"
+    assert "Run the same command again" in err
+    assert "Traceback" not in err
+    assert not out.exists()
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(again.stdout)
+    assert document["n_resumed"] > 0
+    assert document["n_photos"] == 120
+    assert names(tmp_path) == ["photos", "scan"]
+
+
+def test_predict_says_of_a_photo_what_scan_says(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(photos / "patch.png"), draw_patch(5, side_px=96).pixels)
+    (photos / "paper.png").write_bytes(b"%PDF-1.7")
+    command = ("predict", photos, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
+    predicted = run(*command)
+    assert (predicted.code, predicted.json["n_files"], predicted.json["n_refused"]) == (3, 5, 1)
+    assert run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan").code == 3
+    scanned = {row["path"]: row for row in rows_of(tmp_path / "scan" / "photos.csv")}
+    rows = rows_of(tmp_path / "p.csv")
+    assert [row["unit"] for row in rows] == ["", "patch", "photo", "photo", "photo"]
+    for row in rows[2:]:
+        same = scanned[row["path"]]
+        assert row["label"] == same["verdict"]
+        assert float(row["crack_probability"]) == pytest.approx(float(same["crack_probability"]), rel=1e-5)
+        assert float(row["threshold"]) == 0.5
+    assert sum(predicted.json["labels"].values()) == 4
+    alone = run(*command[:1], photos / "wall 1.png", *command[2:], "--overwrite")
+    assert alone.code == 0
+    assert rows_of(tmp_path / "p.csv") == [rows[3]]  # neither the order nor the company changes a photo's row
+
+
+def test_predict_refuses_of_photos_what_scan_refuses(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    place = tmp_path / "photos"
+    place.mkdir()
+    cv2.imwrite(str(place / "strip.png"), np.zeros((3, 700, 3), np.uint8))
+    cv2.imwrite(str(place / "large.png"), np.zeros((300, 400, 3), np.uint8))
+    for command, out, table in (("predict", "p.csv", "p.csv"), ("scan", "scan", "scan/photos.csv")):
+        found = run(
+            *(command, place, "--model", bundle_file, "--out", tmp_path / out, "--max-megapixels", 0.1, "--json")
+        )
+        assert (found.code, found.json["n_refused"]) == (3, 2)
+        errors = {Path(row["path"]).name: row["error"] for row in rows_of(tmp_path / table)}
+        assert "700×3 px is too small" in errors["strip.png"]
+        assert "above the limit of 0.1" in errors["large.png"]
+
+
+# Pipes
+
+
+def test_a_closed_pipe_is_no_error(bundle_file: Path) -> None:
+    command = f"{sys.executable} -m crackscope bundle {bundle_file} | head -1"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "Traceback" not in found.stderr

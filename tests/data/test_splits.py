@@ -1,0 +1,406 @@
+"""What belongs together stays together, and a split file says all of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+from crackscope.data.cache import Rows
+from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
+from crackscope.data.splits import Split, apply_split, is_group, read_split, split, write_split
+from crackscope.drawing.walls import draw_dataset, draw_patch
+from crackscope.errors import DataError, OutputError, SplitError
+
+
+class NoFiles:
+    """Files that nobody may read: fingerprints are at hand."""
+
+    names: tuple[str, ...] = ()
+
+    def read(self, name: str) -> bytes:
+        raise AssertionError(f"{name} was read")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_dataset(folder, n_photos=14, patches_per_photo=4, side_px=48)
+    return folder
+
+
+def index_of(patches: list[Patch]) -> PatchIndex:
+    return PatchIndex("walls", tuple(patches), NoFiles())
+
+
+def rows_of_contents(contents: list[int]) -> Rows:
+    """Rows of random pictures: equal numbers stand for equal files."""
+    pictures = [np.random.default_rng(number).uniform(0, 255, 1035).astype(np.float16) for number in contents]
+    digests = tuple(content_digest(f"{number}".encode()) for number in contents)
+    return Rows(np.array(pictures).reshape(-1, 1035), digests)
+
+
+def walls(n_photos: int, *, patches_per_photo: int = 6, dataset: str = "folder") -> list[Patch]:
+    """Patches of photos, half of them cracked, in the order of their paths."""
+    return [
+        Patch(f"{photo:03d}-{i:03d}.jpg", LABELS[i % 2], f"p{photo}", dataset=dataset)
+        for photo in range(n_photos)
+        for i in range(patches_per_photo)
+    ]
+
+
+def parts_of(result: Split) -> dict[str, str | None]:
+    return {patch.path: patch.part for patch in result.patches}
+
+
+@st.composite
+def data(draw) -> tuple[list[Patch], list[int]]:
+    """Patches of random photos, labels and data sets, and the contents of their files, some of them equal."""
+    n = draw(st.integers(12, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n_photos = draw(st.integers(6, 15))
+    photos = rng.integers(0, n_photos, n)
+    patches = [
+        Patch(f"{i:03d}", LABELS[int(rng.integers(2))], f"p{photo}", dataset=f"set{photo % 2}")
+        for i, photo in enumerate(photos)
+    ]
+    contents = rng.integers(0, draw(st.sampled_from([5 * n, 10**6])), n).tolist()
+    assume(all(label in {patch.label for patch in patches} for label in LABELS))
+    return patches, contents
+
+
+# Properties
+
+
+@settings(max_examples=60, deadline=None)
+@given(data(), st.sampled_from(["photo", "random", "similarity"]), st.integers(0, 3))
+def test_every_patch_is_in_one_part_and_what_belongs_together_stays_together(case, by, seed):
+    patches, contents = case
+    rows = rows_of_contents(contents)
+    try:
+        result = split(index_of(patches), by=by, seed=seed, rows=rows)
+    except SplitError:  # too few groups, which is tested below
+        event("impossible")
+        return
+    event("split")
+    assert [patch.path for patch in result.patches] == [patch.path for patch in patches]
+    assert all(patch.part in PARTS for patch in result.patches)
+    assert {(patch.part, patch.label) for patch in result.patches} == {(p, label) for p in PARTS for label in LABELS}
+    if by != "random":
+        for names in ([patch.photo for patch in patches], contents, [patch.photo for patch in result.patches]):
+            sides = {(name, patch.part) for name, patch in zip(names, result.patches, strict=True)}
+            assert len(sides) == len(set(names))
+
+
+@settings(max_examples=30, deadline=None)
+@given(data(), st.randoms(), st.sampled_from(["photo", "random", "similarity"]))
+def test_the_order_of_the_index_changes_nothing(case, random, by):
+    patches, contents = case
+    order = list(range(len(patches)))
+    random.shuffle(order)
+    other = index_of([patches[i] for i in order])
+    other_rows = rows_of_contents([contents[i] for i in order])
+    try:
+        expected = split(index_of(patches), by=by, rows=rows_of_contents(contents))
+    except SplitError:
+        with pytest.raises(SplitError):
+            split(other, by=by, rows=other_rows)
+        return
+    assert split(other, by=by, rows=other_rows) == expected
+
+
+def test_labels_are_shared_out_as_asked_for_each_data_set():
+    patches = [replace(patch, path=f"a{patch.path}", photo=f"a{patch.photo}") for patch in walls(60, dataset="a")]
+    patches += walls(40, patches_per_photo=12, dataset="b")
+    rows = rows_of_contents(list(range(len(patches))))
+    for by, off in (("photo", 0.04), ("random", 0.01)):
+        result = split(index_of(patches), by=by, val=0.2, test=0.1, rows=rows)
+        counts = Counter((patch.dataset, patch.label, patch.part) for patch in result.patches)
+        totals = Counter((patch.dataset, patch.label) for patch in patches)
+        for (dataset, label), total in totals.items():
+            shares = [counts[dataset, label, part] / total for part in PARTS]
+            assert shares == pytest.approx([0.7, 0.2, 0.1], abs=off)
+
+
+@pytest.mark.parametrize("by", ["photo", "random"])
+def test_the_seed_decides(by):
+    index, rows = index_of(walls(30)), rows_of_contents(list(range(180)))
+    assert split(index, by=by, seed=4, rows=rows) == split(index, by=by, seed=4, rows=rows)
+    assert parts_of(split(index, by=by, seed=4, rows=rows)) != parts_of(split(index, by=by, seed=5, rows=rows))
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "parts"), [(0, 0.3, {"train", "test"}), (0.3, 0, {"train", "val"}), (0, 0, {"train"})]
+)
+@pytest.mark.parametrize("by", ["photo", "random", "similarity"])
+def test_a_part_may_be_left_out(by, val, test, parts):
+    result = split(index_of(walls(20)), by=by, val=val, test=test, rows=rows_of_contents(list(range(120))))
+    assert {patch.part for patch in result.patches} == parts
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("by", ["photo", "random"])
+def test_what_just_suffices_is_enough(by, seed):
+    patches = walls(3, patches_per_photo=2)
+    result = split(index_of(patches), by=by, seed=seed, rows=rows_of_contents(list(range(6))))
+    assert result.counts() == {
+        part: {"crack": 1, "uncracked": 1, "photos": result.counts()[part]["photos"]} for part in PARTS
+    }
+    two = split(index_of(walls(2)), val=0, test=0.15, seed=seed, rows=rows_of_contents(list(range(12))))
+    assert {patch.part for patch in two.patches} == {"train", "test"}
+
+
+# What cannot be
+
+
+def test_too_few_photos_are_an_error_with_a_remedy():
+    rows = rows_of_contents(list(range(12)))
+    with pytest.raises(SplitError, match=r"got no .* 2 groups .* for 3 parts\. Set --val 0 or --test 0, or add photos"):
+        split(index_of(walls(2)), rows=rows)
+    joined = rows_of_contents([0, 1, 2, 3, 4, 5, 0, 7, 8, 9, 10, 11])
+    with pytest.raises(SplitError, match="1 groups that must stay together hold one, for 2 parts"):
+        split(index_of(walls(2)), val=0, rows=joined)
+
+
+def test_one_label_is_an_error():
+    patches = [replace(patch, label="crack") for patch in walls(9)]
+    with pytest.raises(DataError, match="needs both labels; found 54 crack and 0 uncracked"):
+        split(index_of(patches), rows=rows_of_contents(list(range(54))))
+    with pytest.raises(DataError, match="needs both labels"):
+        split(index_of([]))
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (1, 0), (-0.1, 0.2), (float("nan"), 0.1), (0.2, float("inf"))])
+def test_shares_that_leave_nothing_are_an_error(val, test):
+    with pytest.raises(SplitError, match="sum is below 1"):
+        split(index_of(walls(9)), val=val, test=test)
+
+
+def test_an_unknown_way_offers_the_nearest():
+    with pytest.raises(SplitError, match=r"--by 'foto' is none of photo, similarity, random. Did you mean 'photo'"):
+        split(index_of(walls(9)), by="foto")
+
+
+def test_unknown_photos_are_an_error_by_photo():
+    patches = [*walls(9), Patch("somewhere.jpg", "crack")]
+    with pytest.raises(SplitError, match=r"photo of some patches is not known, such as somewhere.jpg.*--by similarity"):
+        split(index_of(patches))
+
+
+# Drawn data, from files
+
+
+def test_drawn_photos_and_their_duplicates_stay_together(drawn, tmp_path):
+    folder = tmp_path / "twice"
+    shutil.copytree(drawn, folder)
+    table = (folder / "labels.csv").read_text()
+    first, *_, last = (row.split(",") for row in table.splitlines()[1:])
+    shutil.copy(folder / first[0], folder / "again.jpg")
+    (folder / "labels.csv").write_text(f"{table}again.jpg,{first[1]},{last[2]}\n")
+    index = read_patches(folder)
+    for seed in range(4):
+        sides = {patch.photo: patch.part for patch in split(index, seed=seed).patches}
+        assert sides[first[2]] == sides[last[2]]
+
+
+def test_a_split_by_similarity_leaves_out_what_cannot_be_read(tmp_path):
+    for label, n in (("crack", 20), ("uncracked", 20)):
+        (tmp_path / label).mkdir()
+        for i in range(n):
+            pixels = draw_patch(i + 100 * n, side_px=32, crack=label == "crack").pixels
+            (tmp_path / label / f"{i}.bmp").write_bytes(bitmap(pixels))
+    (tmp_path / "crack" / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    result = split(read_patches(tmp_path), by="similarity", val=0, test=0.3)
+    assert len(result.patches) == 40
+    assert all(is_group(patch.photo or "") for patch in result.patches)
+    assert "crack/cut.jpg" not in parts_of(result)
+
+
+def test_a_photo_whose_first_patch_cannot_be_read_stays_whole():
+    patches = walls(14)
+    first = {i: "the file is empty" for i, patch in enumerate(patches) if patch.path.endswith("-000.jpg")}
+    rows = replace(rows_of_contents(list(range(len(patches)))), refused=first)
+    result = split(index_of(patches), by="similarity", val=0, test=0.3, rows=rows)
+    groups: dict[str, set[str | None]] = {}
+    for patch in result.patches:
+        groups.setdefault(patch.path[:3], set()).add(patch.photo)
+    assert len(result.patches) == 5 * 14
+    assert [len(found) for found in groups.values()] == [1] * 14
+
+
+def bitmap(pixels: np.ndarray) -> bytes:
+    import cv2
+
+    return cv2.imencode(".bmp", pixels)[1].tobytes()
+
+
+# The file
+
+
+names = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(names, st.sampled_from(LABELS), st.none() | names, st.sampled_from(PARTS)), min_size=1, max_size=8
+    )
+)
+def test_a_file_holds_all_of_a_split(tmp_path, rows):
+    patches = {row[0]: Patch(*row) for row in rows}
+    written = Split(tuple(patches.values()))
+    write_split(written, tmp_path / "split.csv", overwrite=True)
+    found = read_split(tmp_path / "split.csv")
+    assert found.patches == written.patches
+    assert found.sha256() == written.sha256()
+    assert Split(found.patches[::-1]).sha256() == written.sha256()
+
+
+@pytest.mark.parametrize(
+    "path", ["a,b.jpg", 'say "x".jpg', "Brücke/跨.jpg", " blank .jpg", "line\u2028sep\x85.jpg", "new\nline"]
+)
+def test_strange_names_survive(path, tmp_path):
+    write_split(Split((Patch(path, "crack", "Foto, 1", "val"),)), tmp_path / "s.csv")
+    assert read_split(tmp_path / "s.csv").patches == (Patch(path, "crack", "Foto, 1", "val"),)
+
+
+def test_names_that_are_no_unicode_still_find_their_files(tmp_path):
+    patches = [replace(patch, path=f"\udcff{patch.path}") for patch in walls(9)]
+    result = split(index_of(patches), rows=rows_of_contents(list(range(54))))
+    write_split(result, tmp_path / "s.csv")
+    found = read_split(tmp_path / "s.csv")
+    assert found.sha256() == result.sha256()
+    assert apply_split(index_of(patches), found).patches == apply_split(index_of(patches), result).patches
+
+
+def test_the_file_is_the_contract(tmp_path):
+    write_split(
+        Split((Patch("a/b.jpg", "crack", "D-1", "train"), Patch("c.jpg", "uncracked", None, "val"))), tmp_path / "s"
+    )
+    assert (tmp_path / "s").read_bytes() == b"path,label,photo,part\na/b.jpg,crack,D-1,train\nc.jpg,uncracked,,val\n"
+    with pytest.raises(OutputError, match="exists"):
+        write_split(Split(()), tmp_path / "s")
+
+
+def test_an_edited_file_is_read_too(tmp_path):
+    (tmp_path / "s.csv").write_bytes(
+        b"\xef\xbb\xbfnote, part,photo,label,path\r\nx,train ,p1, crack,a.jpg\r\n\r\ny,val,,uncracked,b.jpg\r\n"
+    )
+    found = read_split(tmp_path / "s.csv")
+    assert found.patches == (Patch("a.jpg", "crack", "p1", "train"), Patch("b.jpg", "uncracked", None, "val"))
+
+
+HEAD = "path,label,photo,part\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column 'path' among none"),
+        (HEAD, "no rows"),
+        ("path,label,photo\na,crack,p\n", "no column 'part' among path, label, photo"),
+        (
+            HEAD + "a,crack,p,train\nb,crak,p,train\n",
+            r"row 3: 'crak' is none of uncracked, crack\. Did you mean 'crack'\?",
+        ),
+        (HEAD + "a,crack,p,tran\n", r"row 2: 'tran' is none of train, val, test\. Did you mean 'train'\?"),
+        (HEAD + "a,crack,p\n", "row 2: 3 values for 4 columns"),
+        (HEAD + "a,b.jpg,crack,p,train\n", "row 2: 5 values for 4 columns. Quote a path"),
+        (HEAD + "a,crack,p,train\nb,crack,p,val\na,crack,p,test\n", "row 4: 'a' is listed twice"),
+        (HEAD + ",crack,p,train\n", "row 2: the path is empty"),
+        (HEAD + "a" * 200_000 + ",crack,p,train\n", "not a CSV"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_shows_the_place(text, message, tmp_path):
+    (tmp_path / "s.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(SplitError, match=message) as caught:
+        read_split(tmp_path / "s.csv")
+    assert "\n" not in str(caught.value)
+    assert "s.csv" in str(caught.value)
+
+
+def test_a_file_that_is_none(tmp_path):
+    with pytest.raises(SplitError, match=r"No such file.*Make it with `crackscope split`"):
+        read_split(tmp_path / "none.csv")
+    with pytest.raises(SplitError, match=r"Is a directory|Permission denied"):
+        read_split(tmp_path)
+    (tmp_path / "latin.csv").write_bytes(HEAD.encode() + "Brücke,crack,p,train\n".encode("latin-1"))
+    with pytest.raises(SplitError, match="not UTF-8 text"):
+        read_split(tmp_path / "latin.csv")
+
+
+@pytest.mark.parametrize("by", ["photo", "similarity", "random"])
+def test_what_was_kept_together_is_told_by_the_file(by, tmp_path):
+    result = split(index_of(walls(20)), by=by, rows=rows_of_contents(list(range(120))))
+    assert result.grouped_by == by
+    write_split(result, tmp_path / "s.csv")
+    assert read_split(tmp_path / "s.csv").grouped_by == by
+    photoless = index_of([replace(patch, photo=None) for patch in walls(20)])
+    write_split(split(photoless, by="random"), tmp_path / "r.csv")
+    assert read_split(tmp_path / "r.csv").grouped_by == "random"
+
+
+def test_a_photo_named_like_a_group_does_not_make_groups(tmp_path):
+    patches = [Patch("a", "crack", "group-7", "train"), Patch("b", "crack", "group-chat", "val")]
+    write_split(Split(tuple(patches)), tmp_path / "s.csv")
+    assert read_split(tmp_path / "s.csv").grouped_by == "photo"
+
+
+# Applying
+
+
+def test_parts_are_given_in_the_order_of_the_index():
+    index = index_of(walls(9)[::-1])
+    assigned = split(index_of(walls(9)), rows=rows_of_contents(list(range(54))))
+    applied = apply_split(index, assigned)
+    assert applied.paths == index.paths
+    assert {patch.path: patch.part for patch in applied.patches} == parts_of(assigned)
+    val = apply_split(index, assigned, part="val")
+    assert val.patches == tuple(patch for patch in applied.patches if patch.part == "val")
+    assert applied.files is index.files
+
+
+def test_patches_that_the_split_does_not_name_are_left_out():
+    patches = walls(9)
+    assigned = split(index_of(patches[:48]), rows=rows_of_contents(list(range(48))))
+    assert apply_split(index_of(patches), assigned).paths == index_of(patches[:48]).paths
+
+
+def test_a_split_of_other_data_is_an_error():
+    assigned = split(index_of(walls(9)), rows=rows_of_contents(list(range(54))))
+    with pytest.raises(SplitError, match=r"names 4 files that walls lacks, such as '008-002.jpg'"):
+        apply_split(index_of(walls(9)[:50]), assigned)
+    with pytest.raises(SplitError, match=r"names 54 files that walls lacks"):
+        apply_split(index_of([]), assigned)
+
+
+def test_a_label_that_changed_is_an_error():
+    patches = walls(9)
+    assigned = split(index_of(patches), rows=rows_of_contents(list(range(54))))
+    with pytest.raises(SplitError, match=r"'000-000.jpg' is uncracked in the split and crack in walls"):
+        apply_split(index_of([replace(patches[0], label="crack"), *patches[1:]]), assigned)
+
+
+def test_an_empty_or_unknown_part_is_an_error():
+    assigned = split(index_of(walls(9)), test=0, rows=rows_of_contents(list(range(54))))
+    with pytest.raises(SplitError, match=r"no patch in 'test'. Make it anew with `crackscope split --test 0.15`"):
+        apply_split(index_of(walls(9)), assigned, part="test")
+    with pytest.raises(SplitError, match=r"part 'trian' is none of train, val, test. Did you mean 'train'\?"):
+        apply_split(index_of(walls(9)), assigned, part="trian")
+
+
+def test_the_photo_of_the_data_goes_first():
+    own = [Patch("a", "crack", "p1"), Patch("b", "crack", None)]
+    assigned = Split((Patch("a", "crack", "group-000", "train"), Patch("b", "crack", "group-000", "train")))
+    assert [patch.photo for patch in apply_split(index_of(own), assigned).patches] == ["p1", "group-000"]

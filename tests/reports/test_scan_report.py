@@ -1,0 +1,554 @@
+"""The page of a scan says what was found, can be sent to anybody, and works in a browser for everybody."""
+
+from __future__ import annotations
+
+import base64
+import html.parser
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from conftest import tiny_card
+from crackscope.arrays import Int64Array, UInt8Array
+from crackscope.drawing.walls import draw_photo
+from crackscope.errors import ImageError
+from crackscope.model.bundle import Head, compose, read_backbone, write_model
+from crackscope.model.card import Calibration, TrainingData, Verdict
+from crackscope.reports.page import data_uri, environment, picture_bytes
+from crackscope.reports.scan_report import write_scan_report
+from crackscope.reports.scan_run import PHOTO_COLUMNS, rank
+from crackscope.scanning.scanner import Scanner
+
+Row = dict[str, Any]
+
+VERDICT = Verdict(
+    threshold=0.8, unsure_low=0.6, stretch_px=1024, n_clean=120, false_alarm_rate=0.05, n_cracked=30, missed_rate=0.1
+)
+PHOTO = Calibration(temperature=1.0, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
+
+
+@pytest.fixture(scope="module")
+def make_scanner(backbone_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Scanner]:
+    def make(**changes: object) -> Scanner:
+        place = tmp_path_factory.mktemp("bundle") / "tiny.onnx"
+        head = Head(np.ones((1, 16), np.float32), np.zeros(1, np.float32), temperature=2.0)
+        write_model(compose(read_backbone(backbone_file), head, tiny_card(**changes)), place)
+        return Scanner(place, threads=1)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def scanner(make_scanner: Callable[..., Scanner]) -> Scanner:
+    data = TrainingData(name="walls & <bridges>", n_crack=1, n_uncracked=1)
+    return make_scanner(photo=PHOTO, verdict=VERDICT, training_data=(data,))
+
+
+def row_of(path: str, probability: float | None = 0.9, *, hw: tuple[int, int] = (96, 128), **changes: Any) -> Row:
+    row = dict.fromkeys(PHOTO_COLUMNS) | {"path": path, "regions": []}
+    if probability is None:
+        return row | {"error": "the file is empty"} | changes
+    name = zlib.crc32(path.encode(errors="surrogatepass"))
+    return (
+        row
+        | {"verdict": VERDICT.label(probability), "crack_probability": probability, "share_cracked": 0.25}
+        | {"n_regions": 2, "height_px": hw[0], "width_px": hw[1], "scale": 1.0}
+        | {"map": f"maps/{name}.png", "overlay": f"overlays/{name}.jpg"}
+        | changes
+    )
+
+
+def levels_of(row: Row) -> UInt8Array:
+    """Of the map: every level from 0 to 255 in turn, row by row."""
+    n_rows, n_columns = (-(-round(row[side] * row["scale"]) // 32) for side in ("height_px", "width_px"))
+    return (np.arange(n_rows * n_columns) * 37 % 256).astype(np.uint8).reshape(n_rows, n_columns)
+
+
+def write(folder: Path, scanner: Scanner, rows: list[Row], *, gone: str = "nothing") -> str:
+    """The text of the page; the photos are grey, but for those in `gone`, which cannot be read any more."""
+    (folder / "maps").mkdir(exist_ok=True)
+    sizes = {row["path"]: (row["height_px"], row["width_px"], 3) for row in rows}
+    for row in rows:
+        if not row["error"]:
+            (folder / row["map"]).write_bytes(picture_bytes(levels_of(row), ".png"))
+
+    def read_photo(path: str) -> UInt8Array:
+        if path == gone:
+            raise ImageError("cannot be read")
+        return np.full(sizes[path], 128, np.uint8)
+
+    write_scan_report(rank(rows), folder, scanner, read_photo=read_photo)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Parsed(html.parser.HTMLParser):
+    """Tags that are open at the end, what a browser would fetch, attributes of canvases and images, and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.tags: dict[str, list[dict[str, str | None]]] = {}
+        self.words = ""
+        self.feed(text)
+        self.words = " ".join(self.words.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.setdefault(tag, []).append(given)
+        names = ("src", "href", "srcset", "action", "data", "poster")
+        self.fetched += [value for name in names if (value := given.get(name)) is not None]
+        if tag not in ("meta", "img", "input", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words += f" {data}"
+
+
+# What the page says
+
+
+def test_the_page_is_well_formed_and_holds_all_it_needs(scanner: Scanner, tmp_path: Path) -> None:
+    text = write(tmp_path, scanner, [row_of("a.png"), row_of("b.png", 0.7), row_of("c.png", None)])
+    page = Parsed(text)
+    assert page.open == []
+    assert len(page.fetched) == 2
+    assert all(address.startswith("data:image/jpeg;base64,") for address in page.fetched)
+    assert not re.search(r"@import|url\(|https?:|fetch\(|XMLHttpRequest|import\(", text)
+    assert "link" not in page.tags
+    assert all(image["alt"] for image in page.tags["img"])
+    assert str(tmp_path) not in text
+
+
+def test_photos_are_shown_in_their_order_with_their_maps(scanner: Scanner, tmp_path: Path) -> None:
+    rows = [row_of("low.png", 0.1), row_of("high.png", 0.95, hw=(300, 410)), row_of("middle.png", 0.7)]
+    page = Parsed(write(tmp_path, scanner, rows))
+    assert [image["alt"] for image in page.tags["img"]] == ["Photo high.png", "Photo middle.png", "Photo low.png"]
+    for canvas, row in zip(page.tags["canvas"], (rows[1], rows[2], rows[0]), strict=True):
+        levels = levels_of(row)
+        assert base64.b64decode(canvas["data-levels"] or "") == levels.tobytes()
+        assert (canvas["height"], canvas["width"]) == tuple(map(str, levels.shape))
+    assert page.tags["canvas"][0]["style"] == "width:101.4634%;height:106.6667%"  # 13 of 32 px over 410, 10 over 300
+    assert "1. high.png crack" in page.words
+    assert "2. middle.png not sure" in page.words
+    assert "3. low.png no crack seen" in page.words
+
+
+def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(scanner: Scanner, tmp_path: Path) -> None:
+    page = Parsed(write(tmp_path, scanner, [row_of("large.png", hw=(600, 2560)), row_of("small.png", 0.8)]))
+    for image, hw in zip(page.tags["img"], ((300, 1280), (96, 128)), strict=True):
+        content = base64.b64decode((image["src"] or "").removeprefix("data:image/jpeg;base64,"))
+        shown = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
+        assert shown.shape[:2] == hw
+        assert (image["height"], image["width"]) == tuple(map(str, hw))
+
+
+def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(scanner: Scanner, tmp_path: Path) -> None:
+    rows = [row_of(f"{i}.png", 0.9 - i / 3000, map="maps/all.png") for i in range(2003)]
+    page = Parsed(write(tmp_path, scanner, [*rows, *(row_of(f"broken {i}.png", None) for i in range(53))]))
+    assert len(page.tags["img"]) == len(page.tags["canvas"]) == 24
+    assert len(page.tags["tr"]) == 1 + 2000 + 1 + 50
+    assert "The first 2,000; all 2,003 are in photos.csv." in page.words
+    assert "The first 50 of 53; all are in photos.csv." in page.words
+    assert "of 2,003 photos show a crack" in page.words
+    assert "53 files could not be read" in page.words
+
+
+def test_a_photo_that_went_since_is_listed_but_not_shown(scanner: Scanner, tmp_path: Path) -> None:
+    page = Parsed(write(tmp_path, scanner, [row_of("here.png"), row_of("gone.png", 0.8)], gone="gone.png"))
+    assert [image["alt"] for image in page.tags["img"]] == ["Photo here.png"]
+    assert page.words.count("gone.png") == 1
+
+
+def test_names_are_text_and_never_markup(scanner: Scanner, tmp_path: Path) -> None:
+    names = [
+        "<script>alert(1)</script>.png",
+        '"><img src=x onerror=alert(1)>.png',
+        "{{ 7*7 }}.png",
+        "w\udcff &amp;.png",
+    ]
+    rows = [*map(row_of, names), row_of("<b>.png", None, error="<i>damaged</i>")]
+    text = write(tmp_path, scanner, rows)
+    page = Parsed(text)
+    assert page.open == []
+    assert len(page.tags["script"]) == 1
+    assert len(page.tags["img"]) == 4
+    assert not {"b", "i"} & set(page.tags)
+    for name in (*names[:3], "w\\udcff &amp;.png", "<b>.png", "<i>damaged</i>", "walls & <bridges>"):
+        assert name in page.words
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "heading", "lead"),
+    [
+        ([], "0 of 0 photos show a crack", "No photos left unsure, no photos without a crack that the model sees."),
+        ([0.9], "1 of 1 photo shows a crack", "No photos left unsure, no photos without a crack"),
+        ([0.1], "0 of 1 photo shows a crack", "No photos left unsure, 1 photo without a crack"),
+        ([0.9, 0.7, 0.65, 0.1], "1 of 4 photos show a crack", "2 photos left unsure, 1 photo without a crack"),
+        ([None], "0 of 0 photos show a crack", "that the model sees; 1 file could not be read."),
+        ([None, None, 0.7], "0 of 1 photo shows a crack", "1 photo left unsure, no photos without a crack"),
+    ],
+)
+def test_the_counts_stand_at_the_top(
+    scanner: Scanner, tmp_path: Path, probabilities: list[float | None], heading: str, lead: str
+) -> None:
+    rows = [row_of(f"{i}.png", probability) for i, probability in enumerate(probabilities)]
+    page = Parsed(write(tmp_path, scanner, rows))
+    assert heading in page.words
+    assert lead in page.words
+    assert ("Not scanned" in page.words) == (None in probabilities)
+    assert ("All photos" in page.words) == any(probability is not None for probability in probabilities)
+    assert ("Show where" in page.words) == any(probability is not None for probability in probabilities)
+
+
+def test_the_page_says_what_counts_and_how_often_that_errs(
+    scanner: Scanner, make_scanner: Callable[..., Scanner], tmp_path: Path
+) -> None:
+    words = Parsed(write(tmp_path, scanner, [row_of("a.png")])).words
+    assert f"Model {scanner.name} trained on walls & <bridges>" in words
+    assert "A place counts from 0.500" in words
+    assert "A photo counts from 0.800 greatest probability of any place in it; unsure from 0.600" in words
+    assert "5.0 % false alarms, 10.0 % missed" in words.replace("\N{NO-BREAK SPACE}", " ")
+    assert "on stretches of 1024 px: 120 without a crack, 30 with" in words
+    words = Parsed(write(tmp_path, make_scanner(), [row_of("a.png")])).words
+    assert "not measured this model has no calibration for photos" in words
+    assert "A photo counts from 0.500" in words
+    assert "unsure from" not in words
+    assert "unstated data" in words
+
+
+def test_a_caption_says_what_was_found_when_and_where(scanner: Scanner, tmp_path: Path) -> None:
+    told = row_of(
+        *("a.png", 0.912),
+        share_cracked=0.1234,
+        n_regions=1,
+        taken_at="2024-05-06T07:08:09+02:00",
+        latitude_deg=47.51,
+        longitude_deg=-8.25,
+    )
+    page = Parsed(write(tmp_path, scanner, [told, row_of("b.png", 0.2, share_cracked=0.0, n_regions=0)]))
+    words = page.words.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Greatest probability 0.912; 12.3 % of the surface in 1 region; 128×96 px" in words
+    assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000" in words
+    assert "Greatest probability 0.200; 0 % of the surface in no regions; 128×96 px" in words
+    assert words.count("taken") == 1
+
+
+def test_the_same_rows_give_the_same_bytes(scanner: Scanner, tmp_path: Path) -> None:
+    rows = [row_of("a.png"), row_of("b.png", 0.3), row_of("c.png", None)]
+    texts = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        texts.append(write(tmp_path / name, scanner, rows))
+    assert texts[0] == texts[1]
+
+
+def test_a_picture_of_a_page_is_rgb_or_grey_and_the_same_each_time() -> None:
+    red = np.zeros((8, 16, 3), np.uint8)
+    red[..., 0] = 255
+    content = picture_bytes(red, ".png")
+    assert content == picture_bytes(red, ".png")
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB), red)
+    grey = np.arange(128, dtype=np.uint8).reshape(8, 16)
+    content = picture_bytes(grey, ".png")
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED), grey)
+    photo = draw_photo(0, photo_hw=(90, 120)).pixels
+    assert len(picture_bytes(photo, ".jpg", quality=50)) < len(picture_bytes(photo, ".jpg", quality=95))
+    assert data_uri(b"abc", "png") == "data:image/png;base64,YWJj"
+
+
+def test_templates_escape_and_tell_of_a_missing_name() -> None:
+    pages = environment()
+    assert pages.from_string("{{ name }} {{ half|percent }} {{ half|number }}").render(name="<b>", half=0.5) == (
+        "&lt;b&gt; 50.0\N{NO-BREAK SPACE}% 0.500"
+    )
+    with pytest.raises(Exception, match="'name' is undefined"):
+        pages.from_string("{{ name }}").render()
+
+
+# In a browser
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    place = next((found for name in names if (found := shutil.which(name))), None)
+    if place is None:
+        pytest.fail(f"None of {', '.join(names)} is on the PATH, and the report is tested in one. Install chromium.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(scanner: Scanner, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with everything on it: each verdict, long and foreign names, wide and high photos, refused ones."""
+    folder = tmp_path_factory.mktemp("report")
+    names = ["n" * 200, "/".join(["a long way down"] * 12), "桥" * 60, "🧱 <b>", "w\udcff", "Brücke Süd"]
+    hws = [(300, 410), (410, 300), (60, 900), (40, 40), (96, 128), (900, 60)]
+    told: Row = {"taken_at": "2024-05-06T07:08:09", "latitude_deg": -47.5, "longitude_deg": -108.25}
+    rows = [row_of(f"{names[i]}.png", 0.99 - i / 100, hw=hws[i], **told) for i in range(len(names))]
+    rows += [row_of(f"usual {i}.png", 0.9 - i / 40) for i in range(30)]
+    rows += [row_of(f"{'b' * 150} {i}.png", None, error=f"truncated JPEG: {'w' * 90}") for i in range(60)]
+    write(folder, scanner, rows)
+    return folder / "report.html"
+
+
+class Seen:
+    """What a page asked for and complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.complaints: list[str] = []
+        self.addresses: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.addresses.append(request.url))
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., tuple[Page, Seen]]]:
+    """Opens a page in a fresh window."""
+    contexts = []
+
+    def show(place: Path, size: str = "desktop", scheme: Any = "light", **choices: Any) -> tuple[Page, Seen]:
+        width, height = SIZES[size]
+        viewport: Any = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, **choices)
+        contexts.append(context)
+        page = context.new_page()
+        seen = Seen(page)
+        page.goto(place.as_uri())
+        return page, seen
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
+Opened = Callable[..., tuple[Page, Seen]]
+
+both_schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
+every_size = pytest.mark.parametrize("size", SIZES)
+
+
+def overflowing(page: Page) -> list[str]:
+    """What reaches over the page to the right, or is cut off by what it lies in, but for stages, which scroll."""
+    found: list[str] = page.evaluate(
+        """() => {
+          const wide = [...document.querySelectorAll("body *:not(.layers *)")].filter(one => {
+            const box = one.getBoundingClientRect();
+            return box.right > innerWidth + 0.5 || box.left < -0.5;
+          });
+          const cut = [...document.querySelectorAll(".sheet, figure, .facts, .controls, figcaption")].filter(
+            one => one.scrollWidth > one.clientWidth);
+          return [...wide, ...cut].map(one => one.outerHTML.slice(0, 120));
+        }"""
+    )
+    return found
+
+
+@pytest.mark.slow
+@every_size
+@both_schemes
+def test_nothing_overflows_complains_or_is_fetched(opened: Opened, report: Path, size: str, scheme: str) -> None:
+    page, seen = opened(report, size, scheme)
+    assert overflowing(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    page.locator("figure").last.scroll_into_view_if_needed()
+    page.get_by_role("button").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert seen.complaints == []
+    assert seen.addresses[0] == report.as_uri()
+    assert all(address.startswith("data:") for address in seen.addresses[1:])
+
+
+@pytest.mark.slow
+@every_size
+@both_schemes
+def test_axe_finds_nothing_in_the_way_of_anybody(opened: Opened, report: Path, size: str, scheme: str) -> None:
+    page, _ = opened(report, size, scheme)
+    options = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+    found = Axe().run(page, options=options).response
+    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
+    assert len(found["passes"]) > 10
+
+
+@pytest.mark.slow
+def test_the_dark_page_is_dark(opened: Opened, report: Path) -> None:
+    def colours(page: Page) -> list[int]:
+        return [
+            sum(map(int, re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]))
+            for name in ("backgroundColor", "color")
+        ]
+
+    light, dark = (colours(opened(report, scheme=scheme)[0]) for scheme in ("light", "dark"))
+    assert light[0] > 600 > 200 > light[1]
+    assert dark[1] > 600 > 200 > dark[0]
+
+
+def alphas(page: Page, number: int = 0) -> Int64Array:
+    """How much of each cell of a map is painted, 0 to 255."""
+    found = page.locator("canvas").nth(number)
+    return np.array(
+        found.evaluate("one => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]")[3::4]
+    )
+
+
+@pytest.mark.slow
+def test_the_slider_sets_the_probability_from_which_a_map_is_painted(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+    slider, told = page.locator("#threshold"), page.locator("#threshold-text")
+    levels = levels_of(row_of("first", hw=(300, 410))).ravel()
+    expect(told).to_have_text("0.50")  # the model's own
+    painted = {}
+    for key, threshold in ((None, 0.5), ("End", 0.99), ("ArrowLeft", 0.98), ("Home", 0.01)):
+        if key:
+            slider.press(key)
+        expect(told).to_have_text(f"{threshold:.2f}")
+        painted[threshold] = alphas(page)
+        np.testing.assert_array_equal(painted[threshold] > 0, levels / 255 >= threshold)
+    assert len({tuple(cells > 0) for cells in painted.values()}) > 2
+    order = np.argsort(levels, kind="stable")
+    assert (np.diff(painted[0.01][order]) >= 0).all()  # what is more likely is painted more strongly
+    slider.fill("70")
+    np.testing.assert_array_equal(alphas(page) > 0, levels / 255 >= 0.7)
+    last = levels_of(row_of("last")).ravel()
+    np.testing.assert_array_equal(alphas(page, 23) > 0, last / 255 >= 0.7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_what", ["mouse", "keyboard"])
+def test_the_switch_hides_the_maps_and_shows_them_again(opened: Opened, report: Path, with_what: str) -> None:
+    page, _ = opened(report)
+    maps = page.locator("canvas")
+    expect(maps).to_have_count(24)
+    for shown in (True, False, True):
+        for number in (0, 23):
+            expect(maps.nth(number)).to_be_visible(visible=shown)
+        expect(page.locator("img").first).to_be_visible()
+        if with_what == "mouse":
+            page.get_by_text("Show where").click()
+        else:
+            page.get_by_label("Show where").press("Space")
+
+
+@pytest.mark.slow
+@every_size
+def test_the_buttons_widen_and_narrow_the_layers_of_one_photo(opened: Opened, report: Path, size: str) -> None:
+    page, _ = opened(report, size)
+    layers, other = page.locator(".layers").nth(0), page.locator(".layers").nth(1)
+
+    def width(of: Any) -> float:
+        found: float = of.evaluate("one => one.getBoundingClientRect().width")
+        return found
+
+    whole, apart = width(layers), width(other)
+    closer, away = (
+        page.get_by_label("Zoom into photo 1", exact=True),
+        page.get_by_label("Zoom out of photo 1", exact=True),
+    )
+    widths = []
+    for button in (closer, closer, closer, closer, away, away, away, away):
+        button.click()
+        widths.append(round(width(layers) / whole, 2))
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert widths == [2, 4, 8, 8, 4, 2, 1, 1]
+    assert width(other) == apart
+
+
+@pytest.mark.slow
+def test_zooming_keeps_the_middle_and_the_map_over_its_photo(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+
+    def over(number: int) -> list[float]:
+        found: list[float] = (
+            page.locator(".layers")
+            .nth(number)
+            .evaluate(
+                """one => {
+              const [photo, map] = ["img", "canvas"].map(tag => one.querySelector(tag).getBoundingClientRect());
+              return [map.left - photo.left, map.top - photo.top, map.width / photo.width, map.height / photo.height];
+            }"""
+            )
+        )
+        return found
+
+    for number, (height, width) in enumerate([(300, 410), (410, 300), (60, 900), (40, 40)]):
+        reach = (-(-width // 32) * 32 / width, -(-height // 32) * 32 / height)
+        assert over(number) == pytest.approx([0, 0, *reach], abs=0.01)
+    page.get_by_label("Zoom into photo 1", exact=True).click()
+    assert over(0) == pytest.approx([0, 0, 416 / 410, 320 / 300], abs=0.01)
+    left, shown, whole = page.locator(".stage").first.evaluate(
+        "one => [one.scrollLeft, one.clientWidth, one.scrollWidth]"
+    )
+    assert left + shown / 2 == pytest.approx(whole / 2, abs=2)
+
+
+@pytest.mark.slow
+@every_size
+def test_the_controls_follow_the_photos_and_do_not_cover_the_tables(opened: Opened, report: Path, size: str) -> None:
+    page, _ = opened(report, size)
+    for place, follow in (("figure >> nth=12", True), ("table >> nth=0", False), ("table >> nth=1", False)):
+        page.locator(place).evaluate("one => one.scrollIntoView()")
+        box = page.locator(".controls").bounding_box()
+        assert box is not None
+        assert (box["y"] == 0) == follow
+        assert (box["y"] + box["height"] <= 0) != follow
+
+
+@pytest.mark.slow
+def test_a_stage_scrolls_by_keyboard_when_zoomed(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+    stage = page.locator(".stage").first
+    page.get_by_label("Zoom into photo 1", exact=True).press("Enter")
+    before = stage.evaluate("one => one.scrollLeft")
+    stage.press("ArrowRight")
+    page.wait_for_function("before => document.querySelector('.stage').scrollLeft > before", arg=before)
+
+
+@pytest.mark.slow
+def test_without_scripts_the_photos_are_there_and_the_reader_is_told(opened: Opened, report: Path) -> None:
+    page, seen = opened(report, java_script_enabled=False)
+    expect(page.locator("img").first).to_be_visible()
+    expect(page.locator("noscript")).to_be_visible()
+    assert page.locator("noscript").text_content() == "Without scripts, see the pictures in the folder overlays."
+    expect(page.locator("table").first).to_be_visible()
+    assert seen.complaints == []
+
+
+@pytest.mark.slow
+def test_on_paper_there_are_no_buttons(opened: Opened, report: Path) -> None:
+    page, _ = opened(report, scheme="dark")
+    page.emulate_media(media="print")
+    expect(page.locator(".controls")).to_be_hidden()
+    expect(page.get_by_role("button")).to_have_count(0)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [[], [row_of("a.png", None)], [row_of("a.png", 0.2, n_regions=0, share_cracked=0.0)]])
+@both_schemes
+def test_a_page_with_little_on_it_works_too(
+    opened: Opened, scanner: Scanner, tmp_path: Path, rows: list[Row], scheme: str
+) -> None:
+    write(tmp_path, scanner, rows)
+    page, seen = opened(tmp_path / "report.html", "phone", scheme)
+    assert overflowing(page) == []
+    assert seen.complaints == []
+    assert [rule["id"] for rule in Axe().run(page).response["violations"]] == []

@@ -1,0 +1,370 @@
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import tiny_card
+from crackscope.drawing.walls import draw_patch
+from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
+from crackscope.files.images import Photo
+from crackscope.files.inputs import list_images
+from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
+from crackscope.model.card import Calibration
+from crackscope.scanning import prediction
+from crackscope.scanning.prediction import PredictionRow, load, unit_of
+from crackscope.scanning.rows import predict
+from crackscope.scanning.scanner import scan
+
+
+def noise(hw, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(bundle_file):
+    return load(bundle_file, threads=2)
+
+
+@pytest.fixture(scope="module")
+def patches():
+    sizes = [(96, 96), (64, 64), (100, 81), (128, 96)]
+    return [noise(sizes[i % 4], seed=i) for i in range(33)]
+
+
+def test_the_default_model_loads_in_either_precision(bundle_file):
+    rounded = load(precision="int8")
+    assert rounded.name.startswith("default-int8@")
+    crack, wall = draw_patch(1, crack=True).pixels, draw_patch(1, crack=False).pixels
+    for pixels in (crack, wall):
+        exact = load().classify(pixels).crack_probability
+        assert rounded.classify(pixels).crack_probability == pytest.approx(exact, abs=0.2)
+    with pytest.raises(BundleError, match="it is fp32, and int8 was asked for"):
+        load(read_bundle(bundle_file), precision="int8")
+
+
+def by_hand(bundle_file, pixels):
+    """What anybody with ONNX Runtime and the card's one resize gets."""
+    scale = 64 / min(pixels.shape[:2])
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA)
+    session = onnxruntime.InferenceSession(bundle_file.read_bytes())
+    return float(session.run(["probability"], {"pixels": resized[None]})[0][0, 0])
+
+
+@pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (100, 81), (81, 100), (128, 96), (256, 256)])
+def test_every_way_gives_the_same_probability(model, bundle_file, patches, tmp_path, hw):
+    pixels = noise(hw, seed=99)
+    save(tmp_path / "p.png", pixels)
+    found = [
+        model.classify(pixels).crack_probability,
+        model.classify(Photo(pixels)).crack_probability,
+        model.classify_batch([*patches[:31], pixels])[-1].crack_probability,
+        float(model.probabilities([pixels])[0]),
+        next(predict(tmp_path / "p.png", model)).crack_probability,
+    ]
+    assert found == pytest.approx([by_hand(bundle_file, pixels)] * 5, abs=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(order=st.permutations(range(12)), threads=st.integers(1, 4))
+def test_order_company_and_threads_change_nothing(bundle_file, patches, order, threads):
+    model = load(bundle_file, threads=threads)
+    expected = [model.classify(patches[i]).crack_probability for i in order]
+    found = model.probabilities([patches[i] for i in order])
+    assert found.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_batch_of_nothing_is_nothing(model):
+    assert model.classify_batch([]) == []
+    assert model.probabilities([]).shape == (0,)
+    assert list(model.predict_files([])) == []
+
+
+@pytest.mark.parametrize("view", ["flipped", "bgr", "strided", "turned", "read-only"])
+def test_an_array_may_lie_in_memory_as_it_likes(model, view):
+    pixels = noise((96, 128))
+    views = {
+        "flipped": pixels[::-1],
+        "bgr": pixels[:, :, ::-1],
+        "strided": pixels[:, ::2],
+        "turned": pixels.transpose(1, 0, 2),
+        "read-only": np.frombuffer(pixels.tobytes(), np.uint8).reshape(pixels.shape),
+    }
+    expected = model.classify(np.ascontiguousarray(views[view]))
+    assert model.classify(views[view]) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (np.zeros((64, 64)), "float64 (64, 64)"),
+        (np.zeros((64, 64), np.uint8), "uint8 (64, 64)"),
+        (np.zeros((64, 64, 1), np.uint8), "uint8 (64, 64, 1)"),
+        (np.zeros((64, 64, 4), np.uint8), "uint8 (64, 64, 4)"),
+        (np.zeros((3, 64, 64), np.uint8), "uint8 (3, 64, 64)"),
+        (np.zeros((2, 64, 64, 3), np.uint8), "uint8 (2, 64, 64, 3)"),
+        (np.zeros((64, 64, 3), np.float32), "float32 (64, 64, 3)"),
+        (np.zeros((64, 64, 3), np.int8), "int8 (64, 64, 3)"),
+        (np.zeros((64, 64, 3), bool), "bool (64, 64, 3)"),
+        ("patch.png", "found str"),
+        (None, "found NoneType"),
+        ([[[1, 2, 3]]], "found list"),
+    ],
+)
+def test_what_is_no_rgb_array_is_named(model, wrong, found):
+    with pytest.raises(DataError) as caught:
+        model.classify(wrong)
+    assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hw", "unit"),
+    [
+        ((256, 256), "patch"),  # twice source_px 128
+        ((257, 257), "photo"),
+        ((257, 200), "photo"),
+        ((256, 171), "patch"),
+        ((256, 170), "photo"),  # more than 1.5 to 1
+        ((60, 90), "patch"),
+        ((90, 60), "patch"),
+        ((60, 91), "photo"),
+        ((1, 1), "patch"),
+    ],
+)
+def test_the_unit_follows_from_size_and_shape(hw, unit):
+    assert unit_of(hw, tiny_card()) == unit
+
+
+@settings(deadline=None)
+@given(height=st.integers(1, 600), width=st.integers(1, 600))
+def test_turning_a_picture_does_not_change_its_unit(height, width):
+    assert unit_of((height, width), tiny_card()) == unit_of((width, height), tiny_card())
+
+
+@pytest.mark.parametrize(
+    ("hw", "message"),
+    [
+        ((300, 300), r"300×300 px is a photo, not a patch \(at most 256 px a side, one side at most 1.5 times"),
+        ((100, 200), "200×100 px is a photo"),
+        ((15, 15), r"15×15 px is too small to show anything \(at least 16 px a side\)"),
+        ((15, 200), "200×15 px is too small"),
+        ((0, 0), "too small"),
+        ((0, 40), "too small"),
+    ],
+)
+def test_what_is_no_patch_is_refused_with_its_size(model, hw, message):
+    with pytest.raises(ImageError, match=message):
+        model.classify(noise(hw))
+
+
+@pytest.mark.parametrize(
+    ("probability", "band", "label"),
+    [
+        (0.0, (0.4, 0.6), "uncracked"),
+        (0.3999, (0.4, 0.6), "uncracked"),
+        (0.4, (0.4, 0.6), "unsure"),
+        (0.5, (0.4, 0.6), "unsure"),
+        (0.6, (0.4, 0.6), "crack"),
+        (1.0, (0.4, 0.6), "crack"),
+        (0.5, (0.5, 0.5), "crack"),
+        (0.4999, (0.5, 0.5), "uncracked"),
+        (0.45, (0.6, 0.7), "uncracked"),
+        (0.55, (0.6, 0.7), "crack"),
+    ],
+)
+def test_the_label_at_every_border(probability, band, label):
+    calibration = Calibration(temperature=1, threshold=0.5, unsure_low=band[0], unsure_high=band[1])
+    assert calibration.label(probability) == label
+
+
+def test_a_row_says_what_the_model_says(model, tmp_path):
+    patch = draw_patch(0, side_px=96, crack=True)
+    pixels = getattr(patch, "pixels", patch)
+    save(tmp_path / "p.png", pixels)
+    said = model.classify(pixels)
+    assert said.threshold == 0.5
+    assert said.label in ("crack", "uncracked", "unsure")
+    expected = PredictionRow(
+        str(tmp_path / "p.png"), "patch", said.label, said.crack_probability, said.threshold, None, model.name
+    )
+    assert list(predict(tmp_path / "p.png", model)) == [expected]
+    assert model.name.startswith("tiny@")
+
+
+def test_what_cannot_be_read_is_one_row_each(model, tmp_path):
+    for i in range(20):
+        save(tmp_path / f"{i:02}.png", noise((96, 96), seed=i))
+    (tmp_path / "03.png").write_bytes(b"")
+    (tmp_path / "05.png").write_bytes(b"%PDF-1.7")
+    (tmp_path / "07.png").write_bytes((tmp_path / "08.png").read_bytes()[:-40])
+    save(tmp_path / "09.png", noise((300, 400)))
+    save(tmp_path / "11.png", noise((8, 8)))
+    rows = list(predict(tmp_path, model))
+    refused = {i: row for i, row in enumerate(rows) if row.error}
+    assert [os.path.basename(row.path) for row in rows] == [f"{i:02}.png" for i in range(20)]  # noqa: PTH119
+    assert list(refused) == [3, 5, 7, 11]
+    assert [row.unit for row in refused.values()] == [None, None, None, "patch"]
+    assert all((row.label, row.crack_probability, row.threshold) == (None,) * 3 for row in refused.values())
+    assert "empty" in refused[3].error
+    assert "PDF" in refused[5].error
+    assert rows[9].unit == "photo"
+    assert rows[9].crack_probability == scan(noise((300, 400)), model).peak_probability
+    assert "too small" in refused[11].error
+    for i in (0, 4, 19):
+        assert rows[i].crack_probability == pytest.approx(
+            model.classify(noise((96, 96), i)).crack_probability, abs=1e-4
+        )
+
+
+def test_paths_may_be_one_or_several(model, tmp_path):
+    files = [save(tmp_path / f"{name}.png", noise((64, 64))) for name in "ab"]
+    for paths in (tmp_path, str(tmp_path), [str(file) for file in files], tuple(files), f"{tmp_path}/*.png"):
+        assert [row.path for row in predict(paths, model)] == [str(file) for file in files]
+
+
+def test_a_wrong_path_is_told_at_once(model, tmp_path):
+    with pytest.raises(DataError, match="no images found"):
+        predict(tmp_path, model)
+
+
+def test_a_file_that_vanishes_is_a_row(model, tmp_path):
+    files = [save(tmp_path / f"{name}.png", noise((64, 64))) for name in "abc"]
+    images = list_images([tmp_path])
+    files[1].unlink()
+    rows = list(model.predict_files(images))
+    assert [row.error for row in rows] == [None, "cannot be read: No such file or directory", None]
+
+
+def test_a_member_that_vanishes_from_its_archive_is_a_row(model, tmp_path):
+    save(tmp_path / "a.png", noise((64, 64)))
+    for kind, write in (("tar", tarfile.open), ("zip", zipfile.ZipFile)):
+        with write(tmp_path / f"x.{kind}", "w") as archive:
+            (archive.add if kind == "tar" else archive.write)(tmp_path / "a.png", "a.png")
+        (name, read), *_ = list_images([tmp_path / f"x.{kind}"])
+        read_gone = read.func, ("gone.png",)
+        rows = list(model.predict_files([(name, read), (f"x.{kind}/gone.png", lambda r=read_gone: r[0](*r[1]))]))
+        assert rows[0].error is None
+        assert rows[1].error.startswith("cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), ValueError("embedded null byte"), RuntimeError("no\nluck"), EOFError()]
+)
+def test_whatever_a_reader_raises_is_a_reason_in_one_line(model, error):
+    def read():
+        raise error
+
+    (row,) = model.predict_files([("x.png", read)])
+    assert row.error
+    assert "\n" not in row.error
+    assert row.label is None
+
+
+def test_a_damaged_zip_member_is_a_row(model, tmp_path):
+    save(tmp_path / "a.png", np.zeros((64, 64, 3), np.uint8))
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.png", "a.png")
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    content[40:60] = b"\xff" * 20
+    (tmp_path / "x.zip").write_bytes(content)
+    (row,) = predict(tmp_path / "x.zip", model)
+    assert row.error.startswith("cannot be read: ")
+
+
+def test_stopping_early_leaves_no_thread_and_reads_little(model, tmp_path):
+    content = save(tmp_path / "a.png", noise((64, 64))).read_bytes()
+    n_read = []
+
+    def read():
+        n_read.append(1)
+        return content
+
+    before = threading.active_count()
+    rows = model.predict_files((f"{i}.png", read) for i in range(10**6))
+    assert next(rows).path == "0.png"
+    rows.close()
+    assert threading.active_count() == before
+    assert len(n_read) <= 8 * 5
+
+
+def test_an_interrupt_in_the_stream_comes_through(model):
+    def files():
+        yield "a.png", lambda: b""
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        list(model.predict_files(files()))
+    assert threading.active_count() == before
+
+
+def test_a_large_image_is_refused_by_the_limit(model, tmp_path):
+    save(tmp_path / "a.png", noise((96, 96)))
+    (row,) = predict(tmp_path / "a.png", model, max_megapixels=0.001)
+    assert "above the limit of 0.001" in row.error
+
+
+def test_the_crack_label_is_found_wherever_it_stands(backbone_file, tmp_path):
+    weight = np.random.default_rng(0).normal(0, 1, (2, 16)).astype(np.float32)
+    card = tiny_card(labels=("spalling", "crack"))
+    head = Head(weight, np.zeros(2, np.float32), temperature=2.0)
+    write_model(compose(read_backbone(backbone_file), head, card), tmp_path / "two.onnx")
+    model = load(tmp_path / "two.onnx")
+    pixels = noise((64, 64))
+    expected = onnxruntime.InferenceSession(str(tmp_path / "two.onnx")).run(["probability"], {"pixels": pixels[None]})
+    assert model.classify(pixels).crack_probability == pytest.approx(expected[0][0, 1], abs=1e-6)
+    assert [row.error for row in model.predict_files([("a.png", lambda: b"")])] == ["the file is empty"]
+
+
+def test_a_network_that_gives_no_number_never_says_uncracked(backbone_file, tmp_path):
+    head = Head(np.full((1, 16), 3e38, np.float32), np.zeros(1, np.float32), temperature=2.0)
+    half = head.weight.copy()
+    half[0, ::2] *= -1
+    write_model(
+        compose(read_backbone(backbone_file), Head(half, head.bias, temperature=2.0), tiny_card()), tmp_path / "m.onnx"
+    )
+    with pytest.raises(BundleError, match="not a number"):
+        load(tmp_path / "m.onnx").classify_batch([noise((64, 64), seed) for seed in range(8)])
+
+
+def test_a_bundle_in_memory_can_be_loaded(bundle_file, model):
+    assert load(read_bundle(bundle_file)).name == model.name
+
+
+def test_threads_come_from_the_environment(bundle_file, monkeypatch):
+    monkeypatch.setenv("CRACKSCOPE_THREADS", "3")
+    assert load(bundle_file).threads == 3
+    monkeypatch.setenv("CRACKSCOPE_THREADS", "many")
+    with pytest.raises(CrackscopeError, match="CRACKSCOPE_THREADS is 'many'"):
+        load(bundle_file)
+
+
+def test_predicting_needs_neither_scipy_nor_scikit_learn_nor_torch(bundle_file):
+    heavy = ("scipy", "sklearn", "skimage", "matplotlib", "torch", "transformers")
+    script = (
+        "import sys, numpy\n"
+        "from crackscope.scanning import prediction, prediction_table\n"
+        f"prediction.load({str(bundle_file)!r}).classify(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        f"print([name for name in {heavy} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_documented():
+    assert [name for name in prediction.__all__ if not getattr(prediction, name).__doc__] == []
