@@ -28,7 +28,7 @@ from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.splits import apply_split, split
 from crackscope.drawing.corruptions import STRENGTHS, corrupt
 from crackscope.errors import CrackscopeError
-from crackscope.files.images import read_photo
+from crackscope.files.images import read_image
 from crackscope.files.streaming import ordered_map
 from crackscope.measuring.evaluation import evaluate_predictions
 from crackscope.model.bundle import read_bundle
@@ -174,7 +174,7 @@ def judge_foreign(folders: list[Path], model: Classifier, scanner: Scanner) -> N
         rng, seen, patches, photos = np.random.default_rng(0), set(), [], []
         for place in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")):
             try:
-                photo = read_photo(place).pixels
+                photo = read_image(place).pixels
             except CrackscopeError:
                 continue
             fingerprint = cv2.resize(photo, (16, 16), interpolation=cv2.INTER_AREA).tobytes()

@@ -26,7 +26,7 @@ import numpy as np
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.splits import apply_split, split
-from crackscope.files.images import decode_photo
+from crackscope.files.images import decode_image
 from crackscope.measuring.metrics import measure
 from crackscope.measuring.photo_calibration import fit_photo_calibration, measured_verdict
 from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
@@ -47,7 +47,7 @@ def part_of(index: PatchIndex, part: str) -> PatchIndex:
 
 def labels_alone(photos: list[ScannedPhoto], index: PatchIndex, classifier: Classifier) -> np.ndarray:
     files = [patch.path for one in photos for patch in one.photo.patches]
-    pixels = (decode_photo(index.files.read(path)).pixels for path in files)
+    pixels = (decode_image(index.files.read(path)).pixels for path in files)
     probabilities = np.concatenate([classifier.probabilities([one]) for one in pixels])
     return probabilities >= classifier.card.patch.threshold
 

@@ -71,7 +71,7 @@ def bare_rate(folder: Path, precision: str) -> float:
     from crackscope.model.preprocessing import resize_patch
 
     files = sorted(folder.rglob("*.jpg"))
-    arrays = np.stack([resize_patch(crackscope.read_photo(file).pixels, patch_px=PATCH_PX) for file in files])
+    arrays = np.stack([resize_patch(crackscope.read_image(file).pixels, patch_px=PATCH_PX) for file in files])
     session = onnxruntime.InferenceSession(str(default_bundle(precision)), providers=["CPUExecutionProvider"])
     rates = []
     for batch in (1, 8, 32):

@@ -41,9 +41,9 @@ def crackscope_seconds(work: Path) -> list[float]:
     from crackscope.scanning.scanner import Scanner
 
     scanner = Scanner()
-    scanner.scan(crackscope.read_photo(work / "photo.jpg").pixels[:640, :640])
+    scanner.scan(crackscope.read_image(work / "photo.jpg").pixels[:640, :640])
     start = time.perf_counter()
-    scanner.scan(crackscope.read_photo(work / "photo.jpg")).probabilities.max()
+    scanner.scan(crackscope.read_image(work / "photo.jpg")).probabilities.max()
     return [time.perf_counter() - start]
 
 
@@ -141,13 +141,13 @@ def prepare(work: Path, photo: Path | None) -> None:
     from crackscope.scanning.scanner import scale_of
 
     drawn = draw_photo(seed=0).pixels
-    pixels = crackscope.read_photo(photo).pixels if photo else laid(drawn, (3584, 4608))
+    pixels = crackscope.read_image(photo).pixels if photo else laid(drawn, (3584, 4608))
     cv2.imwrite(str(work / "photo.jpg"), pixels[..., ::-1])
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6  # as a phone held upright writes it
     Image.fromarray(laid(drawn, SHAPE_100_MEGAPIXELS)).save(work / "large.jpg", exif=turned, quality=90)
     bundle = read_bundle()
-    pixels = crackscope.read_photo(work / "photo.jpg").pixels
+    pixels = crackscope.read_image(work / "photo.jpg").pixels
     np.save(work / "pixels.npy", resize_photo(pixels, scale_of(bundle.card, pixels.shape[:2])))
     graph = onnx.load_model_from_string(bundle.content).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}

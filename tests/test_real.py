@@ -131,7 +131,7 @@ def test_one_image_four_ways(real_data: Path, tmp_path: Path) -> None:
         (tmp_path / f"{i:02}.jpg").write_bytes(index.files.read(patch.path))
     files = sorted(tmp_path.glob("*.jpg"))[:32]
     model = crackscope.load()
-    arrays = [crackscope.read_photo(file).pixels for file in files]
+    arrays = [crackscope.read_image(file).pixels for file in files]
     from_files = [row.crack_probability for row in crackscope.predict(files, model)]
     alone = [model.classify(pixels).crack_probability for pixels in arrays]
     together = [said.crack_probability for said in model.classify_batch(arrays)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crackscope.data.splits import Split, apply_split, read_split, split, write_split
     from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
     from crackscope.errors import CrackscopeError
-    from crackscope.files.images import Photo, read_photo
+    from crackscope.files.images import Image, read_image
     from crackscope.measuring.comparison import Comparison, compare
     from crackscope.measuring.evaluation import Evaluation
     from crackscope.measuring.exporting import Export, export
@@ -46,7 +46,7 @@ _HOMES = {
     "Evaluation": "measuring.evaluation",
     "Export": "measuring.exporting",
     "PatchIndex": "data.patches",
-    "Photo": "files.images",
+    "Image": "files.images",
     "Prediction": "scanning.prediction",
     "PredictionRow": "scanning.prediction",
     "Recipe": "training.recipes",
@@ -72,7 +72,7 @@ _HOMES = {
     "predict": "scanning.rows",
     "read_bundle": "model.bundle",
     "read_patches": "data.patches",
-    "read_photo": "files.images",
+    "read_image": "files.images",
     "read_recipe": "training.recipes",
     "read_split": "data.splits",
     "recipe_names": "training.recipes",
@@ -94,8 +94,8 @@ __all__ = [
     "CrackscopeError",
     "Evaluation",
     "Export",
+    "Image",
     "PatchIndex",
-    "Photo",
     "Prediction",
     "PredictionRow",
     "Recipe",
@@ -120,8 +120,8 @@ __all__ = [
     "measure_transfer",
     "predict",
     "read_bundle",
+    "read_image",
     "read_patches",
-    "read_photo",
     "read_recipe",
     "read_split",
     "recipe_names",

@@ -370,7 +370,7 @@ def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path:
 def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
     import cv2
 
-    from crackscope.files.images import read_photo
+    from crackscope.files.images import read_image
     from crackscope.scanning.scanner import scan
 
     cv2.imwrite(str(tmp_path / "photo.png"), draw_patch(0, side_px=600).pixels)
@@ -378,7 +378,7 @@ def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) 
     assert result.code == 0
     (row,) = rows_of(tmp_path / "p.csv")
     assert (row["unit"], row["error"]) == ("photo", "")
-    found = scan(read_photo(tmp_path / "photo.png"), bundle_file)
+    found = scan(read_image(tmp_path / "photo.png"), bundle_file)
     assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, abs=1e-6)
 
 

@@ -22,7 +22,7 @@ from crackscope.data.cache import RowCache, RowKind, Rows, cache_folder, compute
 from crackscope.data.cache import rows_of as rows_of_kind
 from crackscope.data.patches import Patch, PatchIndex, content_digest
 from crackscope.errors import DataError, ImageError, OutputError
-from crackscope.files.images import decode_photo
+from crackscope.files.images import decode_image
 
 WIDTH = 5
 
@@ -139,9 +139,9 @@ def test_several_kinds_read_and_decode_each_file_once_and_give_what_each_gives_a
 
     def decode(content: bytes) -> object:
         decoded.append(content)
-        return decode_photo(content)
+        return decode_image(content)
 
-    monkeypatch.setattr("crackscope.data.cache.decode_photo", decode)
+    monkeypatch.setattr("crackscope.data.cache.decode_image", decode)
     half = index.select(index.patches[:15])
     first, second = (RowKind(RowCache(key, width=WIDTH), Compute()) for key in ("first", "second"))
     rows_of_kind(half, first, threads=threads)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch
 from crackscope.errors import DataError
-from crackscope.files.images import decode_photo
+from crackscope.files.images import decode_image
 
 JPEG = cv2.imencode(".jpg", draw_patch(1, side_px=32).pixels)[1].tobytes()
 
@@ -86,7 +86,7 @@ def test_metu(tmp_path: Path, ending: str, top: str) -> None:
     assert {(patch.dataset, patch.photo, patch.part) for patch in index.patches} == {("metu", None, None)}
     assert not index.knows_photos
     assert index.counts() == {"uncracked": 1, "crack": 2}
-    assert decode_photo(index.files.read(index.paths[0])).pixels.shape == (32, 32, 3)
+    assert decode_image(index.files.read(index.paths[0])).pixels.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("ending", ["", ".tar", ".zip"])
@@ -356,7 +356,7 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
         index = read_patches(data)
         assert index.knows_photos
         assert {patch.label for patch in index.patches} <= set(LABELS)
-        assert all(decode_photo(index.files.read(path)).pixels.shape == (32, 32, 3) for path in index.paths)
+        assert all(decode_image(index.files.read(path)).pixels.shape == (32, 32, 3) for path in index.paths)
 
 
 @pytest.mark.parametrize(

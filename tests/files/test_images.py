@@ -21,11 +21,12 @@ import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags
+from PIL import Image as pillow
 
 from crackscope.drawing.walls import draw_patch
 from crackscope.errors import ImageError
-from crackscope.files.images import ImageForm, Photo, decode_photo, image_form, image_size, read_photo
+from crackscope.files.images import Image, ImageForm, decode_image, image_form, image_size, read_image
 
 pillow_heif.register_heif_opener()
 
@@ -33,7 +34,7 @@ pillow_heif.register_heif_opener()
 RGB = cv2.GaussianBlur(draw_patch(3, side_px=128).pixels, (0, 0), 3)[:96].copy()
 RGB[:24, :40] = (200, 60, 40)
 RGB = cv2.GaussianBlur(RGB, (0, 0), 2)
-IMAGE = Image.fromarray(RGB)
+IMAGE = pillow.fromarray(RGB)
 ALPHA = np.zeros(RGB.shape[:2], np.uint8)
 ALPHA[:, 30:] = 255
 
@@ -41,14 +42,14 @@ ALPHA[:, 30:] = 255
 LOSS = 20  # levels that lossy formats may be off at an edge; a wrong turn or colour order is off by 100
 
 
-def encode(image: Image.Image, kind: str, **choices: object) -> bytes:
+def encode(image: pillow.Image, kind: str, **choices: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **choices)
     return buffer.getvalue()
 
 
 def decode(content: bytes) -> np.ndarray:
-    return decode_photo(content).pixels
+    return decode_image(content).pixels
 
 
 def furthest(found: np.ndarray, wanted: np.ndarray) -> int:
@@ -58,7 +59,7 @@ def furthest(found: np.ndarray, wanted: np.ndarray) -> int:
 
 def refusal(content: bytes, **choices: float) -> str:
     with pytest.raises(ImageError) as caught:
-        decode_photo(content, **choices)
+        decode_image(content, **choices)
     reason = str(caught.value)
     assert reason
     assert "\n" not in reason
@@ -108,7 +109,7 @@ LOSSLESS = {name for name in WHOLE if name.startswith(("png", "tiff", "bmp", "we
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_format_gives_the_pixels_that_were_written(name: str) -> None:
-    photo = decode_photo(WHOLE[name], path="a.jpg")
+    photo = decode_image(WHOLE[name], path="a.jpg")
     pixels = photo.pixels
     wanted = np.asarray(IMAGE.convert("L").convert("RGB")) if name == "grey" else RGB
     assert furthest(pixels, wanted) <= (0 if name in LOSSLESS else LOSS)
@@ -126,7 +127,7 @@ def test_a_jpeg_decodes_as_opencv_does(name: str) -> None:
 
 def test_a_cmyk_jpeg_is_inverted_as_adobe_writes_it() -> None:
     assert b"Adobe" in JPEGS["cmyk"]
-    white = Image.new("CMYK", (32, 32), (0, 0, 0, 0))
+    white = pillow.new("CMYK", (32, 32), (0, 0, 0, 0))
     assert decode(encode(white, "JPEG")).min() >= 253
 
 
@@ -143,19 +144,19 @@ def test_grey_palette_and_one_bit() -> None:
 
 
 def test_the_transparent_is_laid_on_white() -> None:
-    rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
+    rgba = pillow.fromarray(np.dstack([RGB, ALPHA]))
     wanted = RGB.copy()
     wanted[:, :30] = 255
     for kind, choices in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):
         assert furthest(decode(encode(rgba, kind, **choices)), wanted) == 0, kind
-    grey_alpha = Image.merge("LA", [IMAGE.convert("L"), Image.fromarray(ALPHA)])
+    grey_alpha = pillow.merge("LA", [IMAGE.convert("L"), pillow.fromarray(ALPHA)])
     found = decode(encode(grey_alpha, "PNG"))
     assert (found[:, :30] == 255).all()
     assert furthest(found[:, 30:], np.asarray(IMAGE.convert("L").convert("RGB"))[:, 30:]) == 0
 
 
 def test_half_transparent_is_half_white() -> None:
-    rgba = Image.new("RGBA", (20, 20), (100, 0, 200, 128))
+    rgba = pillow.new("RGBA", (20, 20), (100, 0, 200, 128))
     assert np.abs(decode(encode(rgba, "PNG"))[0, 0].astype(int) - [177, 127, 227]).max() <= 1
 
 
@@ -171,12 +172,12 @@ def test_a_palette_with_a_transparent_colour_lies_on_white() -> None:
 def test_one_transparent_value_of_grey_or_rgb() -> None:
     grey = np.full((20, 20), 90, np.uint8)
     grey[:5] = 10
-    found = decode(encode(Image.fromarray(grey), "PNG", transparency=10))
+    found = decode(encode(pillow.fromarray(grey), "PNG", transparency=10))
     assert (found[:5] == 255).all()
     assert (found[5:] == 90).all()
-    found = decode(encode(Image.fromarray(np.dstack([grey] * 3)), "PNG", transparency=(10, 10, 10)))
+    found = decode(encode(pillow.fromarray(np.dstack([grey] * 3)), "PNG", transparency=(10, 10, 10)))
     assert (found[:5] == 255).all()
-    found = decode(encode(Image.fromarray(grey.astype(np.uint16) * 257), "PNG", transparency=2570))
+    found = decode(encode(pillow.fromarray(grey.astype(np.uint16) * 257), "PNG", transparency=2570))
     assert (found[:5] == 255).all()
     assert (found[5:] == 90).all()
 
@@ -207,12 +208,12 @@ def test_big_endian_and_white_is_zero_tiff() -> None:
 
 def test_samples_without_a_range_are_refused() -> None:
     for array in (np.ones((20, 20), np.float32), np.ones((20, 20), np.int32)):
-        assert "8 or 16-bit" in refusal(encode(Image.fromarray(array), "TIFF"))
+        assert "8 or 16-bit" in refusal(encode(pillow.fromarray(array), "TIFF"))
 
 
 def test_the_name_of_a_file_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(WHOLE["png"])
-    assert furthest(read_photo(tmp_path / "photo.jpg").pixels, RGB) == 0
+    assert furthest(read_image(tmp_path / "photo.jpg").pixels, RGB) == 0
 
 
 # Orientation
@@ -232,8 +233,8 @@ def oriented(orientation: int) -> np.ndarray:
     }[orientation]
 
 
-def exif_with(**tags: object) -> Image.Exif:
-    exif = Image.Exif()
+def exif_with(**tags: object) -> pillow.Exif:
+    exif = pillow.Exif()
     for name, value in tags.items():
         exif[ExifTags.Base[name]] = value
     return exif
@@ -269,7 +270,7 @@ def test_the_box_of_a_heic_decides_not_its_exif() -> None:
 @pytest.mark.parametrize("orientation", [3, 6, 7])
 def test_a_sixteen_bit_image_is_turned_once_too(orientation: int) -> None:
     for kind in ("PNG", "TIFF"):
-        image = Image.fromarray(grey16())
+        image = pillow.fromarray(grey16())
         found = decode(encode(image, kind, exif=exif_with(Orientation=orientation)))
         assert furthest(found[:, :, 0], cv2.cvtColor(oriented(orientation).copy(), cv2.COLOR_RGB2GRAY)) == 0
 
@@ -296,9 +297,9 @@ def test_an_orientation_of_nonsense_is_no_orientation(kind: int, n_values: int, 
 
 def test_the_time_on_the_camera_s_clock() -> None:
     def taken(**details: str) -> datetime | None:
-        exif = Image.Exif()
+        exif = pillow.Exif()
         exif.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base[name]: v for name, v in details.items()})
-        return decode_photo(encode(IMAGE, "JPEG", exif=exif)).taken_at
+        return decode_image(encode(IMAGE, "JPEG", exif=exif)).taken_at
 
     stamp = "2024:05:06 07:08:09"
     clock = datetime(2024, 5, 6, 7, 8, 9)
@@ -317,15 +318,15 @@ def test_the_time_on_the_camera_s_clock() -> None:
 def test_the_time_of_other_formats() -> None:
     exif = exif_with(DateTime="2024:05:06 07:08:09")
     for kind in ("PNG", "WEBP", "TIFF", "HEIF"):
-        assert decode_photo(encode(IMAGE, kind, exif=exif)).taken_at == datetime(2024, 5, 6, 7, 8, 9), kind
+        assert decode_image(encode(IMAGE, kind, exif=exif)).taken_at == datetime(2024, 5, 6, 7, 8, 9), kind
 
 
-def located(latitude: object, north: object, longitude: object, east: object) -> Photo:
-    exif = Image.Exif()
+def located(latitude: object, north: object, longitude: object, east: object) -> Image:
+    exif = pillow.Exif()
     values = {"GPSLatitude": latitude, "GPSLatitudeRef": north, "GPSLongitude": longitude, "GPSLongitudeRef": east}
     gps = {ExifTags.GPS[name]: value for name, value in values.items() if value is not None}
     exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
-    return decode_photo(encode(IMAGE, "JPEG", exif=exif))
+    return decode_image(encode(IMAGE, "JPEG", exif=exif))
 
 
 @pytest.mark.parametrize(("north", "east", "signs"), [("N", "E", (1, 1)), ("S", "W", (-1, -1)), ("n", "w", (1, -1))])
@@ -355,9 +356,9 @@ def test_a_place_of_nonsense_is_no_place(values: tuple[object, object, object, o
 
 def test_zero_denominators_are_no_place() -> None:
     content = encode(IMAGE, "JPEG", exif=_gps_block(latitude=[(47, 1), (30, 1), (0, 0)]))
-    assert decode_photo(content).latitude_deg is None
+    assert decode_image(content).latitude_deg is None
     content = encode(IMAGE, "JPEG", exif=_gps_block(latitude=[(47, 1), (30, 1), (36, 1)]))
-    assert decode_photo(content).latitude_deg == pytest.approx(47.51)
+    assert decode_image(content).latitude_deg == pytest.approx(47.51)
 
 
 def _gps_block(latitude: list[tuple[int, int]]) -> bytes:
@@ -417,15 +418,15 @@ def test_the_limit_is_the_caller_s() -> None:
     assert "above the limit of 0.01" in refusal(WHOLE["usual"], max_megapixels=0.01)
     assert "truncated" in refusal(bomb(2_000, 2_000))
     assert "truncated" in refusal(bomb(14_000, 14_000))  # 196 megapixels: above Pillow's limit, below ours
-    assert decode_photo(WHOLE["usual"], max_megapixels=RGB.size / 3e6).pixels.shape == RGB.shape
+    assert decode_image(WHOLE["usual"], max_megapixels=RGB.size / 3e6).pixels.shape == RGB.shape
 
 
 def test_pillow_s_own_limit_and_filters_are_put_back() -> None:
-    limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    limit, filters = pillow.MAX_IMAGE_PIXELS, list(warnings.filters)
     for content in (WHOLE["png"], bomb(20_000, 20_000), b"nothing"):
         with pytest.raises(ImageError) if content != WHOLE["png"] else warnings.catch_warnings():
             decode(content)
-    assert limit == Image.MAX_IMAGE_PIXELS
+    assert limit == pillow.MAX_IMAGE_PIXELS
     assert filters == list(warnings.filters)
 
 
@@ -491,8 +492,8 @@ def test_a_lost_sector_is_refused_or_at_least_quiet(name: str) -> None:
     assert n_refused >= 9
 
 
-def draw_image(side_px: int) -> Image.Image:
-    return Image.fromarray(draw_patch(1, side_px=side_px).pixels)
+def draw_image(side_px: int) -> pillow.Image:
+    return pillow.fromarray(draw_patch(1, side_px=side_px).pixels)
 
 
 def test_damage_inside_a_jpeg_is_refused_and_nothing_is_written_to_the_terminal(
@@ -569,7 +570,7 @@ def test_no_damage_of_a_tiff_raises_anything_else(capfd: pytest.CaptureFixture[s
 
 def _decode_or_refuse(content: bytes) -> None:
     try:
-        pixels = decode_photo(content, max_megapixels=4).pixels
+        pixels = decode_image(content, max_megapixels=4).pixels
     except ImageError:
         return
     assert pixels.ndim == 3
@@ -583,7 +584,7 @@ def _decode_or_refuse(content: bytes) -> None:
 )
 def test_noise_is_refused(start: bytes, noise: bytes) -> None:
     with pytest.raises(ImageError):
-        decode_photo(start + noise, max_megapixels=4)
+        decode_image(start + noise, max_megapixels=4)
 
 
 # Files
@@ -593,16 +594,16 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").mkdir()
     for path, said in ((tmp_path / "x.jpg", "a folder"), (tmp_path / "none.jpg", "No such file"), ("a\0b", "null")):
         with pytest.raises(ImageError, match=said):
-            read_photo(path)
+            read_image(path)
     with pytest.raises(ImageError, match="cannot be read"):
-        read_photo(tmp_path / ("x" * 5000))
+        read_image(tmp_path / ("x" * 5000))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="not a file"):
-        read_photo(tmp_path / "pipe.jpg")
+        read_image(tmp_path / "pipe.jpg")
 
 
 def test_a_file_one_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -610,7 +611,7 @@ def test_a_file_one_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(WHOLE["usual"])
     monkeypatch.setattr(Path, "read_bytes", _raiser(PermissionError(13, "Permission denied", str(path))))
     with pytest.raises(ImageError, match=r"^cannot be read: Permission denied$"):
-        read_photo(path)
+        read_image(path)
 
 
 def _raiser(error: BaseException) -> Callable[..., bytes]:
@@ -625,17 +626,17 @@ def test_a_gigantic_file_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(5_000_000_000)
     with pytest.raises(ImageError, match=r"5\.0 GB is too large"):
-        read_photo(path)
+        read_image(path)
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
     for name, content in WHOLE.items():
         (tmp_path / name).write_bytes(content)
-        read_photo(tmp_path / name)
+        read_image(tmp_path / name)
         (tmp_path / f"cut {name}").write_bytes(content[: len(content) // 2])
         if "photos" not in name and "pages" not in name:
             with pytest.raises(ImageError):
-                read_photo(tmp_path / f"cut {name}")
+                read_image(tmp_path / f"cut {name}")
     if Path("/proc/self/fd").exists():
         assert not [link for link in _open_links() if str(tmp_path) in link]
 
@@ -678,8 +679,8 @@ def test_a_size_is_read_from_the_header_alone() -> None:
 
 
 def test_a_form_is_read_from_the_header_alone() -> None:
-    colour = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
-    turned = Image.Exif()
+    colour = pillow.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    turned = pillow.Exif()
     turned[ExifTags.Base.Orientation] = 6
     deep = cv2.imencode(".png", np.zeros((30, 50, 3), np.uint16))[1].tobytes()
     for content, mode, orientation in (

@@ -3,7 +3,7 @@ import pytest
 
 from conftest import tiny_backbone_card, tiny_trunk
 from crackscope.data.patches import read_patches
-from crackscope.files.images import read_photo
+from crackscope.files.images import read_image
 from crackscope.model.bundle import make_backbone, read_backbone, write_model
 from crackscope.model.features import extract_features
 from crackscope.model.sessions import open_session, run_patches
@@ -22,7 +22,7 @@ def index(drawn):
 
 def test_features_are_those_of_the_graph(index, drawn, backbone_file):
     rows = extract_features(index, read_backbone(backbone_file), patch_px=64, threads=2)
-    images = [read_photo(drawn.parent / path).pixels for path in index.paths]
+    images = [read_image(drawn.parent / path).pixels for path in index.paths]
     expected = run_patches(open_session(backbone_file.read_bytes()), images, "features", patch_px=64)
     assert rows.values.shape == (20, 16)
     assert rows.values == pytest.approx(expected, abs=1e-5)

@@ -25,13 +25,14 @@ import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags
+from PIL import Image as pillow
 
 from conftest import tiny_card
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import BundleError, DataError, OutputError
 from crackscope.files import journal as journal_module
-from crackscope.files.images import Photo, decode_photo
+from crackscope.files.images import Image, decode_image
 from crackscope.files.inputs import ImageFile, list_images
 from crackscope.files.output import new_file
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
@@ -55,9 +56,9 @@ def png(seed: int, photo_hw: tuple[int, int] = PHOTO_HW) -> bytes:
 DRAWN = [png(seed) for seed in range(8)]
 
 
-def encode(kind: str, image: Image.Image | None = None, **choices: Any) -> bytes:
+def encode(kind: str, image: pillow.Image | None = None, **choices: Any) -> bytes:
     stream = io.BytesIO()
-    (image or Image.open(io.BytesIO(DRAWN[0]))).save(stream, kind, **choices)
+    (image or pillow.open(io.BytesIO(DRAWN[0]))).save(stream, kind, **choices)
     return stream.getvalue()
 
 
@@ -210,7 +211,7 @@ def test_the_table_says_what_the_scanner_says_the_likeliest_crack_first(
     assert probabilities == sorted(probabilities, reverse=True)
     readers = dict(images)
     for row in rows:
-        found = scanner.scan(decode_photo(readers[row["path"]]()))
+        found = scanner.scan(decode_image(readers[row["path"]]()))
         assert row["verdict"] == scanner.label_of(found)
         assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, rel=1e-5)
         assert float(row["share_cracked"]) == pytest.approx(found.share_cracked(), rel=1e-5)
@@ -251,8 +252,8 @@ def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(
     scan_to_folder(images, scanner, tmp_path / "scan")
     levels_seen = set()
     for path, read in images:
-        found = scanner.scan(decode_photo(read()))
-        with Image.open(tmp_path / "scan" / "maps" / f"{Path(path).stem}.png") as picture:
+        found = scanner.scan(decode_image(read()))
+        with pillow.open(tmp_path / "scan" / "maps" / f"{Path(path).stem}.png") as picture:
             assert (picture.format, picture.mode) == ("PNG", "L")
             levels = np.asarray(picture)
         assert levels.shape == found.probabilities.shape == (10, 13)
@@ -263,12 +264,12 @@ def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(
 
 def test_an_overlay_is_the_photo_with_its_regions_at_most_1600_px_long(scanner: Scanner, tmp_path: Path) -> None:
     large = np.kron(draw_photo(0, photo_hw=(300, 450)).pixels, np.ones((4, 4, 1), np.uint8))  # 1200 by 1800
-    contents = {"small.png": DRAWN[2], "large.png": encode("PNG", Image.fromarray(large))}
+    contents = {"small.png": DRAWN[2], "large.png": encode("PNG", pillow.fromarray(large))}
     scan_to_folder(in_memory(contents), scanner, tmp_path / "scan", scale=0.5)
     for path, content in contents.items():
-        photo = decode_photo(content)
+        photo = decode_image(content)
         wanted = scanner.scan(photo, scale=0.5).overlay(photo.pixels, longest_px=1600)
-        with Image.open(tmp_path / "scan" / "overlays" / f"{Path(path).stem}.jpg") as picture:
+        with pillow.open(tmp_path / "scan" / "overlays" / f"{Path(path).stem}.jpg") as picture:
             assert picture.format == "JPEG"
             shown = np.asarray(picture).astype(float)
         assert shown.shape == wanted.shape
@@ -287,7 +288,7 @@ def test_regions_are_those_of_the_scanner_ranked_alike(
     assert any(len(photo["regions"]) > 1 for photo in document["photos"])
     for photo in document["photos"]:
         assert (photo["width_px"], photo["height_px"], photo["scale"]) == (200, 150, 2.0)
-        expected = scanner.scan(decode_photo(readers[photo["path"]]())).regions()
+        expected = scanner.scan(decode_image(readers[photo["path"]]())).regions()
         assert [tuple(region["box_xyxy"]) for region in photo["regions"]] == [region.box_xyxy for region in expected]
         for told, region in zip(photo["regions"], expected, strict=True):
             assert (told["area_px"], told["peak_probability"], told["mean_probability"]) == (
@@ -319,7 +320,7 @@ def test_a_scan_without_findings_is_one(scanner: Scanner, tmp_path: Path, conten
 
 
 def test_time_and_place_are_those_of_the_camera(scanner: Scanner, tmp_path: Path) -> None:
-    exif = Image.Exif()
+    exif = pillow.Exif()
     exif[ExifTags.Base.Orientation] = 6
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:06 07:08:09"
     exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (47.0, 30.0, 36.0), 3: "W", 4: (8.0, 15.0, 0.0)})
@@ -329,8 +330,8 @@ def test_time_and_place_are_those_of_the_camera(scanner: Scanner, tmp_path: Path
     assert (row["width_px"], row["height_px"]) == ("150", "200")  # upright
     assert row["taken_at"] == "2024-05-06T07:08:09"
     assert (row["latitude_deg"], row["longitude_deg"]) == ("47.5100000", "-8.2500000")
-    upright = np.rot90(decode_photo(encode("JPEG", quality=95)).pixels, -1)
-    levels = np.asarray(Image.open(tmp_path / "scan" / "maps" / "turned.png"))
+    upright = np.rot90(decode_image(encode("JPEG", quality=95)).pixels, -1)
+    levels = np.asarray(pillow.open(tmp_path / "scan" / "maps" / "turned.png"))
     expected = scanner.scan(np.ascontiguousarray(upright)).probabilities
     np.testing.assert_array_equal(levels, np.round(255 * expected))
 
@@ -352,7 +353,7 @@ def test_a_scale_holds_for_every_photo(
         scan_to_folder(images[:3], model, out, **settings)
         assert {float(row["scale"]) for row in table(out)} == {scale}
         for path, read in images[:3]:
-            found = model.scan(decode_photo(read()), scale=scale)
+            found = model.scan(decode_image(read()), scale=scale)
             assert float(by_path(out)[path]["crack_probability"]) == pytest.approx(found.peak_probability, rel=1e-5)
 
 
@@ -437,7 +438,7 @@ def test_odd_names_are_told_as_they_are(scanner: Scanner, tmp_path: Path) -> Non
     assert sorted(photo["path"] for photo in regions(out)["photos"]) == sorted(ODD)
     assert len(names(out / "maps")) == len(names(out / "overlays")) == len(ODD)
     for path, row in zip(ODD, map(rows.__getitem__, escaped), strict=True):
-        expected = scanner.scan(decode_photo(contents[path])).probabilities
+        expected = scanner.scan(decode_image(contents[path])).probabilities
         levels = cv2.imdecode(np.frombuffer((out / row["map"]).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(levels, np.round(255 * expected))
         assert (out / row["overlay"]).is_file()
@@ -453,16 +454,16 @@ def test_a_photo_that_is_named_twice_is_listed_twice(photos: Path, scanner: Scan
 
 # What cannot be scanned
 
-GREY16 = Image.fromarray(np.arange(150 * 200, dtype=np.uint16).reshape(150, 200))
+GREY16 = pillow.fromarray(np.arange(150 * 200, dtype=np.uint16).reshape(150, 200))
 READ = {
-    "cmyk.jpg": encode("JPEG", Image.open(io.BytesIO(DRAWN[0])).convert("CMYK")),
+    "cmyk.jpg": encode("JPEG", pillow.open(io.BytesIO(DRAWN[0])).convert("CMYK")),
     "sixteen bits.tif": encode("TIFF", GREY16),
     "phone.heic": encode("HEIF"),
     "turned.jpg": encode("JPEG", exif=struct.pack(">6s2sHIHHHIHHI", b"Exif\0\0", b"MM", 42, 8, 1, 274, 3, 1, 8, 0, 0)),
-    "grey.png": encode("PNG", Image.open(io.BytesIO(DRAWN[0])).convert("L")),
-    "clear.png": encode("PNG", Image.open(io.BytesIO(DRAWN[0])).convert("RGBA")),
+    "grey.png": encode("PNG", pillow.open(io.BytesIO(DRAWN[0])).convert("L")),
+    "clear.png": encode("PNG", pillow.open(io.BytesIO(DRAWN[0])).convert("RGBA")),
     "web.webp": encode("WEBP"),
-    "strip.png": encode("PNG", Image.new("RGB", (16, 700), "grey")),
+    "strip.png": encode("PNG", pillow.new("RGB", (16, 700), "grey")),
 }
 
 
@@ -471,7 +472,7 @@ def test_whatever_can_be_read_is_scanned(scanner: Scanner, tmp_path: Path, path:
     summary = scan_to_folder(in_memory({path: READ[path]}), scanner, tmp_path / "scan")
     (row,) = table(tmp_path / "scan")
     assert (summary.n_refused, row["error"]) == (0, "")
-    found = scanner.scan(decode_photo(READ[path]))
+    found = scanner.scan(decode_image(READ[path]))
     assert (int(row["height_px"]), int(row["width_px"])) == found.photo_hw
     assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, rel=1e-5)
 
@@ -492,8 +493,8 @@ REFUSED = {
     "empty.jpg": (b"", "the file is empty"),
     "text.jpg": (b"hello", "not an image"),
     "paper.png": (b"%PDF-1.7", "a PDF"),
-    "tiny.png": (encode("PNG", Image.new("RGB", (8, 8))), "8×8 px is too small"),
-    "thin.png": (encode("PNG", Image.new("RGB", (4000, 3))), "too small"),
+    "tiny.png": (encode("PNG", pillow.new("RGB", (8, 8))), "8×8 px is too small"),
+    "thin.png": (encode("PNG", pillow.new("RGB", (4000, 3))), "too small"),
     "bomb.png": (huge_png(), "100000×100000 px is 10000 megapixels, above the limit of 300"),
 }
 
@@ -652,7 +653,7 @@ def test_photos_done_before_are_not_read_again_but_for_the_report(
     scanned: list[str] = []
     prepare = Scanner.prepare
 
-    def noted(self: Scanner, photo: Photo, **settings: Any) -> Any:
+    def noted(self: Scanner, photo: Image, **settings: Any) -> Any:
         scanned.append(photo.path)
         return prepare(self, photo, **settings)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from conftest import tiny_card
 from crackscope.drawing.walls import draw_patch
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
-from crackscope.files.images import Photo
+from crackscope.files.images import Image
 from crackscope.files.inputs import list_images
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration
@@ -72,7 +72,7 @@ def test_every_way_gives_the_same_probability(model, bundle_file, patches, tmp_p
     save(tmp_path / "p.png", pixels)
     found = [
         model.classify(pixels).crack_probability,
-        model.classify(Photo(pixels)).crack_probability,
+        model.classify(Image(pixels)).crack_probability,
         model.classify_batch([*patches[:31], pixels])[-1].crack_probability,
         float(model.probabilities([pixels])[0]),
         next(predict(tmp_path / "p.png", model)).crack_probability,

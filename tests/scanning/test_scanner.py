@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 from conftest import tiny_backbone_card, tiny_card, tiny_trunk
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
-from crackscope.files.images import Photo
+from crackscope.files.images import Image
 from crackscope.model.bundle import (
     Head,
     compose,
@@ -234,7 +234,7 @@ def test_a_scan_leaves_the_photo_as_it_was(scanner: Scanner) -> None:
 
 
 def test_a_map_knows_where_it_lies(scanner: Scanner) -> None:
-    found = scanner.scan(Photo(noise((300, 400)), path="wall.jpg"), scale=0.5)
+    found = scanner.scan(Image(noise((300, 400)), path="wall.jpg"), scale=0.5)
     assert found.logits.shape == (5, 7)  # of 150 × 200 px
     assert found.photo_hw == (300, 400)
     assert found.cell_px == (64, 64)
@@ -385,7 +385,7 @@ def test_photo_and_model_may_be_given_in_any_form(bundle_file: Path, scanner: Sc
     path = save(tmp_path / "wall.png", pixels)
     bundle = read_bundle(bundle_file)
     expected = scanner.scan(pixels)
-    for photo, name in ((pixels, ""), (Photo(pixels, path="p"), "p"), (path, str(path)), (str(path), str(path))):
+    for photo, name in ((pixels, ""), (Image(pixels, path="p"), "p"), (path, str(path)), (str(path), str(path))):
         for model in (scanner, load(bundle, threads=1), bundle, bundle_file, str(bundle_file)):
             found = scan(photo, model)
             assert found.logits == pytest.approx(expected.logits, abs=1e-5)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.data.patches import PatchIndex, content_digest
 from crackscope.errors import DataError, ImageError, OutputError, reason_of
-from crackscope.files.images import decode_photo
+from crackscope.files.images import decode_image
 from crackscope.files.streaming import chunked, ordered_map
 
 __all__ = ["MappedRows", "Progress", "RowCache", "RowKind", "Rows", "cache_folder", "compute_rows", "rows_of"]
@@ -298,7 +298,7 @@ def compute_rows(
                 digest = content_digest(content)
                 lacking = [i for i, taker in enumerate(takers) if taker.lacks(digest)]
                 if lacking:
-                    pixels = decode_photo(content).pixels
+                    pixels = decode_image(content).pixels
                     for i in lacking:
                         if takers[i].claims(digest):
                             fresh[i].append((at, pixels))

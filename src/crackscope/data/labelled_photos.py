@@ -29,7 +29,7 @@ from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array,
 from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patches
 from crackscope.data.tile_grid import Cell, Layout, read_grid
 from crackscope.errors import DataError, ImageError, reason_of
-from crackscope.files.images import MAX_MEGAPIXELS, decode_photo
+from crackscope.files.images import MAX_MEGAPIXELS, decode_image
 from crackscope.files.inputs import list_images
 
 __all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
@@ -170,7 +170,7 @@ def _laid_together(
     for patch in patches:
         try:
             content = index.files.read(patch.path)
-            tiles.append(decode_photo(content).pixels)
+            tiles.append(decode_image(content).pixels)
         except (OSError, DataError) as error:
             raise ImageError(f"tile {patch.path}: {reason_of(error)}") from error
         digests.append(content_digest(content))
@@ -210,7 +210,7 @@ def _whole(
 ) -> tuple[UInt8Array, list[bytes]]:
     """Pixels and digest; `inferred` rows and columns are believed if they make squares of the photo."""
     content = read()
-    pixels = decode_photo(content, path=path).pixels
+    pixels = decode_image(content, path=path).pixels
     if inferred:
         height, width = pixels.shape[0] / inferred[0], pixels.shape[1] / inferred[1]
         if max(height, width) > _SQUARE * min(height, width):
@@ -265,7 +265,7 @@ def _masked(
 ) -> LabelledPhoto:
     patch = Patch(path, "crack", photo=path)
     try:
-        height, width = decode_photo(read(), path=path).pixels.shape[:2]
+        height, width = decode_image(read(), path=path).pixels.shape[:2]
         mask = _read_mask(mask_path, read_mask, (height, width))
         side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
         n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
@@ -283,7 +283,7 @@ def _masked(
 
 def _read_mask(path: str, read: Callable[[], bytes], photo_hw: tuple[int, int]) -> BoolArray:
     try:
-        pixels = decode_photo(read(), path=path).pixels.max(axis=2)
+        pixels = decode_image(read(), path=path).pixels.max(axis=2)
     except (OSError, DataError) as error:
         raise ImageError(f"its mask {path}: {reason_of(error)}") from error
     (height, width), (photo_height, photo_width) = pixels.shape, photo_hw

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError, did_you_mean
 from crackscope.files.archives import Files, open_files
-from crackscope.files.images import IMAGE_SUFFIXES, decode_photo
+from crackscope.files.images import IMAGE_SUFFIXES, decode_image
 
 __all__ = ["LABELS", "PARTS", "Patch", "PatchIndex", "content_digest", "label_of_word", "read_patches"]
 
@@ -118,7 +118,7 @@ class PatchIndex:
         Raises:
             ImageError: If it cannot be read.
         """
-        return decode_photo(self.files.read(path), path=path).pixels
+        return decode_image(self.files.read(path), path=path).pixels
 
     def require_both_labels(self, purpose: str) -> None:
         """Refuse an index in which one label is missing.

@@ -1,4 +1,4 @@
-"""Any image file becomes a `Photo`: RGB, 8 bits, upright, with the time and place the camera noted.
+"""Any image file becomes a `Image`: RGB, 8 bits, upright, with the time and place the camera noted.
 
 JPEGs are decoded by simplejpeg: as fast as OpenCV, but it raises what libjpeg finds wrong, where OpenCV writes that
 straight to the terminal and carries on with grey. Pillow reads metadata and every other format.
@@ -21,7 +21,8 @@ from typing import Any
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image
+from PIL import ExifTags
+from PIL import Image as pillow
 
 from crackscope.arrays import UInt8Array
 from crackscope.errors import ImageError
@@ -29,12 +30,12 @@ from crackscope.errors import ImageError
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_MEGAPIXELS",
+    "Image",
     "ImageForm",
-    "Photo",
-    "decode_photo",
+    "decode_image",
     "image_form",
     "image_size",
-    "read_photo",
+    "read_image",
 ]
 
 
@@ -59,7 +60,7 @@ _HEADER_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class Image:
     """An image as the camera gave it, ready for the network.
 
     Attributes:
@@ -77,7 +78,7 @@ class Photo:
     longitude_deg: float | None = None
 
 
-def read_photo(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
+def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     """Read one image file.
 
     Raises:
@@ -95,10 +96,10 @@ def read_photo(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> P
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte inside the path
         raise ImageError(f"cannot be read: {error}") from error
-    return decode_photo(content, path=str(path), max_megapixels=max_megapixels)
+    return decode_image(content, path=str(path), max_megapixels=max_megapixels)
 
 
-def decode_photo(content: bytes, *, path: str = "", max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
+def decode_image(content: bytes, *, path: str = "", max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     """Decode the bytes of one image file.
 
     The first frame is taken of files with several. Of 16-bit samples the upper eight bits are taken, so
@@ -116,7 +117,7 @@ def decode_photo(content: bytes, *, path: str = "", max_megapixels: float = MAX_
         _require_within(size, max_megapixels)
         pixels = _decode_jpeg(content)
         if b"Exif\x00\x00" not in content[:_JPEG_METADATA]:
-            return Photo(pixels, path)
+            return Image(pixels, path)
         image = _open(content)
     else:
         image = _open(content)
@@ -126,7 +127,7 @@ def decode_photo(content: bytes, *, path: str = "", max_megapixels: float = MAX_
     with _quiet_header():
         exif = _exif(image)
         orientation, taken_at, place = exif.get(ExifTags.Base.Orientation), _taken_at(exif), _place(exif)
-    return Photo(_apply_orientation(pixels, orientation), path, taken_at, *place)
+    return Image(_apply_orientation(pixels, orientation), path, taken_at, *place)
 
 
 def image_size(content: bytes) -> tuple[int, int]:
@@ -197,15 +198,15 @@ def _quiet_header() -> Iterator[None]:
     """
     with _HEADER_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None  # ours is checked by decode_photo, per call
+        limit = pillow.MAX_IMAGE_PIXELS
+        pillow.MAX_IMAGE_PIXELS = None  # ours is checked by decode_image, per call
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            pillow.MAX_IMAGE_PIXELS = limit
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes) -> pillow.Image:
     """Read the header alone, with a reason where it is none."""
     if not content:
         raise ImageError("the file is empty")
@@ -218,7 +219,7 @@ def _open(content: bytes) -> Image.Image:
                 import pillow_heif
 
                 pillow_heif.register_heif_opener()
-            image = Image.open(io.BytesIO(content), formats=(kind,))
+            image = pillow.open(io.BytesIO(content), formats=(kind,))
             if kind == "TIFF":
                 image.getexif()  # parsed here, where its warnings are quiet; decoding asks for it again
             return image
@@ -286,7 +287,7 @@ def _decode_jpeg(content: bytes) -> UInt8Array:
     return np.asarray(pixels, np.uint8)
 
 
-def _decode(image: Image.Image) -> UInt8Array:
+def _decode(image: pillow.Image) -> UInt8Array:
     """Pixels as they lie in the file (a TIFF's and a HEIC's already upright): (H, W, 3), writable."""
     try:
         image.load()
@@ -303,7 +304,7 @@ def _decode(image: Image.Image) -> UInt8Array:
         raise ImageError(f"truncated or damaged {image.format}: {_one_line(error)}") from error
 
 
-def _in_strips(image: Image.Image) -> UInt8Array:
+def _in_strips(image: pillow.Image) -> UInt8Array:
     """Pixels of an RGB image, taken a strip at a time: at once, Pillow would hand out a third copy of them all."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _STRIP_PX):
@@ -312,7 +313,7 @@ def _in_strips(image: Image.Image) -> UInt8Array:
     return pixels
 
 
-def _upper_bits(image: Image.Image) -> UInt8Array:
+def _upper_bits(image: pillow.Image) -> UInt8Array:
     """The upper eight bits of grey samples with 9 to 16 bits."""
     samples = np.asarray(image).astype(np.uint16)
     tags: Any = getattr(image, "tag_v2", {})
@@ -325,10 +326,10 @@ def _upper_bits(image: Image.Image) -> UInt8Array:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _on_white(rgba: Image.Image) -> Image.Image:
+def _on_white(rgba: pillow.Image) -> pillow.Image:
     if rgba.getchannel("A").getextrema() == (255, 255):
         return rgba
-    white = Image.new("RGBA", rgba.size, "white")
+    white = pillow.new("RGBA", rgba.size, "white")
     white.alpha_composite(rgba)
     return white
 
@@ -349,14 +350,14 @@ def _apply_orientation(pixels: UInt8Array, orientation: object) -> UInt8Array:
 # Time and place
 
 
-def _exif(image: Image.Image) -> Image.Exif:
+def _exif(image: pillow.Image) -> pillow.Exif:
     try:
         return image.getexif()
     except Exception:  # a damaged EXIF block must not cost the pixels
-        return Image.Exif()
+        return pillow.Exif()
 
 
-def _taken_at(exif: Image.Exif) -> datetime | None:
+def _taken_at(exif: pillow.Exif) -> datetime | None:
     try:
         details = exif.get_ifd(ExifTags.IFD.Exif)
         stamp = _text(details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime))
@@ -370,7 +371,7 @@ def _taken_at(exif: Image.Exif) -> datetime | None:
         return local
 
 
-def _place(exif: Image.Exif) -> tuple[float | None, float | None]:
+def _place(exif: pillow.Exif) -> tuple[float | None, float | None]:
     try:
         gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
         latitude_deg = _degrees(gps[ExifTags.GPS.GPSLatitude]) * _sign(gps[ExifTags.GPS.GPSLatitudeRef], "NS")

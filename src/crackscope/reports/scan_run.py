@@ -25,7 +25,7 @@ import numpy as np
 
 from crackscope.data.cache import Progress
 from crackscope.errors import DataError, OutputError, reason_of
-from crackscope.files.images import MAX_MEGAPIXELS, Photo, decode_photo, image_size
+from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image, image_size
 from crackscope.files.inputs import ImageFile
 from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
@@ -140,7 +140,7 @@ def scan_to_folder(
             folder,
             scanner,
             read_photo=lambda path: (
-                decode_photo(bytes_of(readers[path]), path=path, max_megapixels=max_megapixels).pixels
+                decode_image(bytes_of(readers[path]), path=path, max_megapixels=max_megapixels).pixels
             ),
         )
         _tidy(folder, rows)
@@ -214,7 +214,7 @@ def _scanned(
     try:
         content = bytes_of(read)
         with _one_large_photo if _is_large(content) else nullcontext():
-            photo = decode_photo(content, path=path, max_megapixels=max_megapixels)
+            photo = decode_image(content, path=path, max_megapixels=max_megapixels)
             del content
             prepared = scanner.prepare(photo, scale=scale, mm_per_px=mm_per_px)
             facts, picture = _facts(photo), shrunk(photo.pixels, _OVERLAY_PX)
@@ -236,7 +236,7 @@ def _is_large(content: bytes) -> bool:
     return height * width > _LARGE_MEGAPIXELS * 1e6
 
 
-def _facts(photo: Photo) -> dict[str, Any]:
+def _facts(photo: Image) -> dict[str, Any]:
     return {
         "height_px": photo.pixels.shape[0],
         "width_px": photo.pixels.shape[1],

@@ -18,7 +18,7 @@ import numpy as np
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, ImageError, reason_of
-from crackscope.files.images import MAX_MEGAPIXELS, Photo, decode_photo
+from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image
 from crackscope.files.inputs import ImageFile
 from crackscope.files.streaming import chunked, default_threads, ordered_map
 from crackscope.model.bundle import Bundle, read_bundle, require_precision
@@ -117,11 +117,11 @@ class Classifier:
             why = " ".join(str(error).split())[:200]
             raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
 
-    def classify(self, patch: UInt8Array | Photo) -> Prediction:
+    def classify(self, patch: UInt8Array | Image) -> Prediction:
         """Classify one patch.
 
         Args:
-            patch: Array of shape (H, W, 3), uint8, RGB, or a `Photo` of patch size.
+            patch: Array of shape (H, W, 3), uint8, RGB, or a `Image` of patch size.
 
         Raises:
             DataError: If the array has another shape or type.
@@ -129,7 +129,7 @@ class Classifier:
         """
         return self.classify_batch([patch])[0]
 
-    def classify_batch(self, patches: Sequence[UInt8Array | Photo]) -> list[Prediction]:
+    def classify_batch(self, patches: Sequence[UInt8Array | Image]) -> list[Prediction]:
         """Classify several patches; neither the order nor the company changes a result.
 
         Args:
@@ -142,7 +142,7 @@ class Classifier:
         arrays = self._checked(patches)
         return [self._prediction(*found) for found in zip(*self._in_chunks(arrays, gated=True), strict=True)]
 
-    def probabilities(self, patches: Sequence[UInt8Array | Photo]) -> Float32Array:
+    def probabilities(self, patches: Sequence[UInt8Array | Image]) -> Float32Array:
         """Calibrated crack probability of each patch, shape (n,).
 
         Raises:
@@ -150,8 +150,8 @@ class Classifier:
         """
         return self._in_chunks(self._checked(patches), gated=False)[0]
 
-    def _checked(self, patches: Sequence[UInt8Array | Photo]) -> list[UInt8Array]:
-        arrays = [patch.pixels if isinstance(patch, Photo) else patch for patch in patches]
+    def _checked(self, patches: Sequence[UInt8Array | Image]) -> list[UInt8Array]:
+        arrays = [patch.pixels if isinstance(patch, Image) else patch for patch in patches]
         for pixels in arrays:
             require_rgb(pixels)
             _require_patch(pixels, self.card)
@@ -169,7 +169,7 @@ class Classifier:
         files: Iterable[ImageFile],
         *,
         max_megapixels: float = MAX_MEGAPIXELS,
-        on_photo: Callable[[Photo], Prediction] | None = None,
+        on_photo: Callable[[Image], Prediction] | None = None,
     ) -> Iterator[PredictionRow]:
         """Predict a stream of files, in order, a few at a time.
 
@@ -193,14 +193,14 @@ class Classifier:
             yield from rows
 
     def _predict_chunk(
-        self, chunk: Sequence[ImageFile], max_megapixels: float, on_photo: Callable[[Photo], Prediction] | None
+        self, chunk: Sequence[ImageFile], max_megapixels: float, on_photo: Callable[[Image], Prediction] | None
     ) -> list[PredictionRow]:
         rows: dict[int, PredictionRow] = {}
         patches: dict[int, UInt8Array] = {}
         for i, (path, read) in enumerate(chunk):
             unit = None
             try:
-                photo = decode_photo(bytes_of(read), path=path, max_megapixels=max_megapixels)
+                photo = decode_image(bytes_of(read), path=path, max_megapixels=max_megapixels)
                 unit = unit_of((photo.pixels.shape[0], photo.pixels.shape[1]), self.card)
                 if unit == "photo" and on_photo is not None:
                     rows[i] = self._row(path, unit, on_photo(photo))

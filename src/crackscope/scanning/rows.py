@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from crackscope.files.images import MAX_MEGAPIXELS, Photo
+from crackscope.files.images import MAX_MEGAPIXELS, Image
 from crackscope.files.inputs import list_images
 from crackscope.model.bundle import Bundle
 from crackscope.scanning.prediction import Classifier, Prediction, PredictionRow, load
@@ -42,10 +42,10 @@ def predict(
     return classifier.predict_files(images, max_megapixels=max_megapixels, on_photo=photo_reader(classifier))
 
 
-def photo_reader(classifier: Classifier) -> Callable[[Photo], Prediction]:
+def photo_reader(classifier: Classifier) -> Callable[[Image], Prediction]:
     """Says what a photo is, by scanning it with the classifier's own bundle."""
 
-    def read(photo: Photo) -> Prediction:
+    def read(photo: Image) -> Prediction:
         scanner = scanner_of(classifier)
         found = scanner.scan(photo)
         return Prediction(scanner.label_of(found), found.peak_probability, scanner.threshold, found.reason)

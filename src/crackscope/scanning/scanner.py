@@ -29,7 +29,7 @@ import onnx
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, ImageError
-from crackscope.files.images import Photo, read_photo
+from crackscope.files.images import Image, read_image
 from crackscope.files.streaming import default_threads
 from crackscope.model.bundle import Bundle, read_bundle
 from crackscope.model.card import Calibration, Card
@@ -74,7 +74,7 @@ MAX_PIXELS = 3_800_000
 
 
 def scan(
-    photo: Photo | UInt8Array | str | Path,
+    photo: Image | UInt8Array | str | Path,
     model: Scanner | Classifier | Bundle | str | Path | None = None,
     *,
     scale: float | None = None,
@@ -83,7 +83,7 @@ def scan(
     """Scan one photo.
 
     Args:
-        photo: From `crackscope.read_photo`, a path, or an array (H, W, 3) of uint8 RGB.
+        photo: From `crackscope.read_image`, a path, or an array (H, W, 3) of uint8 RGB.
         model: From `crackscope.load`, or what it takes, or a `Scanner`; the default bundle where left out.
         scale: Pixels of the network per pixel of the photo; see the module's docstring where left out.
         mm_per_px: Of the photo, where it is known; in place of a scale.
@@ -103,7 +103,7 @@ def scan(
     # What is read here is not held on to while the network runs.
     return scanner.map_of(
         scanner.prepare(
-            read_photo(photo) if isinstance(photo, (str, Path)) else photo, scale=scale, mm_per_px=mm_per_px
+            read_image(photo) if isinstance(photo, (str, Path)) else photo, scale=scale, mm_per_px=mm_per_px
         )
     )
 
@@ -186,20 +186,20 @@ class Scanner:
         return self.card.photo or self.card.patch
 
     def scan(
-        self, photo: Photo | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
+        self, photo: Image | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
     ) -> CrackMap:
         """Scan one photo; see `scan`."""
         return self.map_of(self.prepare(photo, scale=scale, mm_per_px=mm_per_px))
 
     def prepare(
-        self, photo: Photo | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
+        self, photo: Image | UInt8Array, *, scale: float | None = None, mm_per_px: float | None = None
     ) -> PreparedPhoto:
         """Bring a photo to the network's scale; its own pixels are not needed after that.
 
         Raises:
             As `scan`.
         """
-        pixels, path = (photo.pixels, photo.path) if isinstance(photo, Photo) else (photo, "")
+        pixels, path = (photo.pixels, photo.path) if isinstance(photo, Image) else (photo, "")
         require_rgb(pixels)
         height, width = pixels.shape[:2]
         if min(height, width) < MIN_PX:

@@ -23,7 +23,7 @@ from crackscope.data.patches import Patch, PatchIndex, read_patches  # noqa: E40
 from crackscope.data.splits import apply_split, split  # noqa: E402
 from crackscope.errors import DataError, ImageError, OutputError  # noqa: E402
 from crackscope.files.archives import Files  # noqa: E402
-from crackscope.files.images import decode_photo  # noqa: E402
+from crackscope.files.images import decode_image  # noqa: E402
 from crackscope.model.bundle import Backbone, read_backbone  # noqa: E402
 from crackscope.model.features import extract_features  # noqa: E402
 from crackscope.model.preprocessing import resize_patch  # noqa: E402
@@ -100,7 +100,7 @@ def shuffled(material: Material, seed: int = 0) -> np.ndarray:
 def by_hand(index: PatchIndex, trunk: Backbone | None, output: str, view: int) -> np.ndarray:
     """Rows of patches one by one: read, square, view, resize, run."""
     reader = Reader(trunk, output=output, patch_px=PATCH_PX, augmentation=TURN)
-    pixels = [decode_photo(index.files.read(path)).pixels for path in index.paths]
+    pixels = [decode_image(index.files.read(path)).pixels for path in index.paths]
     return reader.rows(pixels, [view] * len(pixels), cracked=[False] * len(pixels))[0]
 
 
@@ -160,7 +160,7 @@ def test_raw_pixels_are_normalised_and_never_cached(parts: PatchIndex, cache: Pa
     assert -1 <= inputs.min() < -0.2
     assert inputs.max() <= 1
     first = material.parts["train"].patches[shuffled(material)[0]]
-    pixels = square(decode_photo(parts.files.read(first.path)).pixels)
+    pixels = square(decode_image(parts.files.read(first.path)).pixels)
     resized = resize_patch(view_of(pixels, TURN, view=1)[0], patch_px=PATCH_PX)
     np.testing.assert_allclose(inputs[0].permute(1, 2, 0), resized * np.float32(2 / 255) - 1, atol=1e-6)
     assert not shards(cache)
