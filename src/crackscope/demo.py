@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crackscope.data.cache import Progress
 from crackscope.data.patches import read_patches
 from crackscope.data.splits import split, write_split
 from crackscope.drawing.walls import draw_dataset
 from crackscope.files.inputs import list_images
 from crackscope.files.output import new_folder
+from crackscope.files.streaming import Progress
 from crackscope.measuring.judging import evaluate
 from crackscope.reports.batch_sheet import write_test_batch
 from crackscope.reports.class_samples import write_class_samples

@@ -19,9 +19,9 @@ import numpy as np
 
 from crackscope.acceptance.site_variants import FIGURES, Variant, counts_by_photo, features_of, try_variants
 from crackscope.arrays import Float64Array, Int64Array
-from crackscope.data.cache import Progress
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.errors import DataError
+from crackscope.files.streaming import Progress
 from crackscope.measuring.clustered_shares import Share, chance_to_show
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.judging import judge

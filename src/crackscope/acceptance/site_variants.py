@@ -16,8 +16,8 @@ from scipy.special import expit, logit
 
 from crackscope.acceptance.site_adaptation import deal_photos, head_margins, site_threshold, threshold_margins
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array
-from crackscope.data.cache import Progress
 from crackscope.data.patches import PatchIndex
+from crackscope.files.streaming import Progress
 from crackscope.measuring.clustered_shares import Share, measure_share
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.metrics import Estimate, measure

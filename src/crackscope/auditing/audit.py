@@ -19,13 +19,14 @@ from crackscope.arrays import Float64Array, Int64Array
 from crackscope.auditing.kinds import KINDS, Audit, Finding
 from crackscope.auditing.label_errors import LabelErrors, find_label_errors
 from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
-from crackscope.data.cache import Progress, Rows, compute_rows
+from crackscope.data.cache import Rows, compute_rows
 from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
 from crackscope.data.splits import Split, apply_split, is_group, split_of
 from crackscope.errors import BundleError, DataError
 from crackscope.files.images import ImageForm
+from crackscope.files.streaming import Progress
 from crackscope.model.bundle import Backbone, default_bundle, read_backbone, read_bundle
 from crackscope.model.features import feature_kind
 from crackscope.model.provenance import count_seen

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from crackscope.data.cache import Progress
+    from crackscope.files.streaming import Progress
     from crackscope.model.bundle import Bundle
 
 __all__ = [

@@ -27,12 +27,10 @@ from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.data.patches import PatchIndex, content_digest
 from crackscope.errors import DataError, ImageError, OutputError, reason_of
 from crackscope.files.images import decode_image
-from crackscope.files.streaming import chunked, ordered_map
+from crackscope.files.streaming import Progress, chunked, ordered_map
 
-__all__ = ["MappedRows", "Progress", "RowCache", "RowKind", "Rows", "cache_folder", "compute_rows", "rows_of"]
+__all__ = ["MappedRows", "RowCache", "RowKind", "Rows", "cache_folder", "compute_rows", "rows_of"]
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total) as work goes on."""
 Compute = Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]
 Results = list[tuple[bytes, Any]]
 """Of a few files: the digest, empty if it is refused; its row if it was computed just now, or the reason, or None."""

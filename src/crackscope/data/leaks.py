@@ -14,11 +14,12 @@ from typing import TypeVar
 import numpy as np
 
 from crackscope.arrays import Int64Array
-from crackscope.data.cache import Progress, Rows
+from crackscope.data.cache import Rows
 from crackscope.data.patches import PARTS, PatchIndex
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprints
 from crackscope.data.splits import is_group
 from crackscope.errors import SplitError
+from crackscope.files.streaming import Progress
 
 __all__ = ["Leak", "Leaks", "check_split", "find_leaks", "leaks_in"]
 

@@ -23,9 +23,9 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
-from crackscope.data.cache import Progress, RowCache, RowKind, Rows, rows_of
+from crackscope.data.cache import RowCache, RowKind, Rows, rows_of
 from crackscope.data.patches import PatchIndex
-from crackscope.files.streaming import ordered_map
+from crackscope.files.streaming import Progress, ordered_map
 
 __all__ = ["NEAR_DUPLICATE", "connected", "duplicate_pairs", "fingerprint_kind", "fingerprints", "look_alike_groups"]
 

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from crackscope.data.assignment import assign
-from crackscope.data.cache import Progress, Rows
+from crackscope.data.cache import Rows
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex
 from crackscope.errors import SplitError, did_you_mean
 from crackscope.files.output import write_text
+from crackscope.files.streaming import Progress
 
 __all__ = ["Split", "apply_split", "is_group", "read_split", "split", "split_of", "write_split"]
 

@@ -15,7 +15,10 @@ from typing import TypeVar
 
 from crackscope.errors import CrackscopeError
 
-__all__ = ["chunked", "default_threads", "ordered_map"]
+__all__ = ["Progress", "chunked", "default_threads", "ordered_map"]
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

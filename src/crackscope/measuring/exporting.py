@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from crackscope.arrays import UInt8Array
-from crackscope.data.cache import Progress
 from crackscope.data.patches import LABELS, PatchIndex, read_patches
 from crackscope.data.splits import apply_split, split_of
 from crackscope.errors import BundleError, DataError, SplitError, did_you_mean
 from crackscope.files.output import new_file, require_free
+from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation, metrics_document
 from crackscope.measuring.judging import evaluate
 from crackscope.measuring.metrics import Estimate

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from crackscope.data.cache import Progress
 from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import Split, apply_split, is_group, split_of
 from crackscope.errors import DataError, SplitError
+from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
 from crackscope.model.bundle import Bundle

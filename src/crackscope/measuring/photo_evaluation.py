@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.arrays import Float64Array, UInt8Array
-from crackscope.data.cache import Progress
 from crackscope.data.labelled_photos import LabelledPhoto
 from crackscope.data.patches import PatchIndex
 from crackscope.errors import DataError, reason_of
+from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.metrics import Estimate
 from crackscope.model.provenance import count_seen

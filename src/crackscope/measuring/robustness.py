@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, UInt8Array
-from crackscope.data.cache import Progress
 from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import Split, apply_split, split_of
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
-from crackscope.files.streaming import ordered_map
+from crackscope.files.streaming import Progress, ordered_map
 from crackscope.measuring.judging import part_to_judge
 from crackscope.measuring.metrics import Estimate, measure
 from crackscope.model.bundle import Bundle

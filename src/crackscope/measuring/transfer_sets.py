@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crackscope.data.cache import Progress, Rows
+from crackscope.data.cache import Rows
 from crackscope.data.patches import LABELS, PARTS, PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import Split, split
 from crackscope.errors import DataError, did_you_mean
+from crackscope.files.streaming import Progress
 
 __all__ = ["TransferSet", "draw", "n_to_draw", "read_photo_list", "read_sets"]
 

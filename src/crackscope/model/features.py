@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from crackscope.arrays import Float32Array, UInt8Array
-from crackscope.data.cache import Progress, RowCache, RowKind, Rows, rows_of
+from crackscope.data.cache import RowCache, RowKind, Rows, rows_of
 from crackscope.data.patches import PatchIndex
+from crackscope.files.streaming import Progress
 from crackscope.model.bundle import Backbone
 from crackscope.model.graphs import graph_digest, make_model
 from crackscope.model.preprocessing import RESIZE_RULE, require_patch

@@ -23,13 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from crackscope.data.cache import Progress
 from crackscope.errors import DataError, OutputError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image, image_size
 from crackscope.files.inputs import ImageFile
 from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
-from crackscope.files.streaming import default_threads, ordered_map
+from crackscope.files.streaming import Progress, default_threads, ordered_map
 from crackscope.reports.page import picture_bytes
 from crackscope.reports.scan_report import write_scan_report
 from crackscope.scanning.crack_map import CrackMap

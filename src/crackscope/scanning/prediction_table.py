@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from crackscope.data.cache import Progress
 from crackscope.errors import MissingExtraError, OutputError
 from crackscope.files.images import MAX_MEGAPIXELS
 from crackscope.files.inputs import ImageFile
 from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free
+from crackscope.files.streaming import Progress
 from crackscope.scanning.prediction import Classifier, PredictionRow
 from crackscope.scanning.rows import photo_reader
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from crackscope.arrays import Float32Array, Float64Array, UInt8Array
-from crackscope.data.cache import Progress, RowCache, RowKind, rows_of
+from crackscope.data.cache import RowCache, RowKind, rows_of
 from crackscope.data.patches import LABELS, Patch, PatchIndex
+from crackscope.files.streaming import Progress
 from crackscope.model.bundle import Backbone, Plane
 from crackscope.model.card import Card, Gate
 from crackscope.model.features import extract_features

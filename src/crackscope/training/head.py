@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 
 from crackscope.arrays import Float32Array, Float64Array, Int64Array
-from crackscope.data.cache import Progress, Rows
+from crackscope.data.cache import Rows
 from crackscope.data.patches import PatchIndex
 from crackscope.data.splits import Split
 from crackscope.errors import DataError
+from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.model.bundle import Backbone, Head, compose
 from crackscope.model.features import extract_features

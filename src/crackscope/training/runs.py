@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from crackscope import __version__
-from crackscope.data.cache import Progress
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.splits import Split, apply_split, split_of, write_split
 from crackscope.errors import OutputError, RecipeError, SplitError
 from crackscope.files.output import new_folder, require_free_folder, write_text
-from crackscope.files.streaming import default_threads
+from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation, metrics_document
 from crackscope.model.bundle import default_bundle, read_backbone, read_bundle, write_model
 from crackscope.training.head import train_head

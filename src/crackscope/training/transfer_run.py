@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from crackscope import __version__
-from crackscope.data.cache import Progress
 from crackscope.data.joined import join_indexes, set_of
 from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import PARTS, PatchIndex, content_digest
@@ -25,7 +24,7 @@ from crackscope.data.similarity import duplicate_pairs, fingerprints
 from crackscope.data.splits import Split
 from crackscope.errors import DataError, OutputError, RecipeError
 from crackscope.files.output import require_free_folder, resumable_folder, write_text
-from crackscope.files.streaming import default_threads
+from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.judging import judge
 from crackscope.measuring.transfer import FIGURES, Transfer, TransferTest, all_but

@@ -9,10 +9,9 @@ import onnx
 import torch
 
 from crackscope.arrays import Float64Array
-from crackscope.data.cache import Progress
 from crackscope.data.patches import PatchIndex
 from crackscope.errors import BundleError
-from crackscope.files.streaming import chunked, ordered_map
+from crackscope.files.streaming import Progress, chunked, ordered_map
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.model.bundle import make_backbone
 from crackscope.model.card import BackboneCard

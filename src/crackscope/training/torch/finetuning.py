@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from crackscope.data.cache import Progress
 from crackscope.errors import RecipeError
 from crackscope.files.output import new_file
+from crackscope.files.streaming import Progress
 from crackscope.measuring.history import Epoch
 from crackscope.training.recipes import Finetuning, Phase, Recipe
 from crackscope.training.torch.averaging import WeightAverage

@@ -18,12 +18,12 @@ import numpy.typing as npt
 import torch
 
 from crackscope.arrays import Float32Array, Int64Array, UInt8Array
-from crackscope.data.cache import Progress, RowCache, RowKind, Rows, cache_folder, compute_rows
+from crackscope.data.cache import RowCache, RowKind, Rows, cache_folder, compute_rows
 from crackscope.data.patches import PatchIndex
 from crackscope.data.similarity import fingerprints
 from crackscope.errors import DataError, ImageError, OutputError, reason_of
 from crackscope.files.images import image_size
-from crackscope.files.streaming import ordered_map
+from crackscope.files.streaming import Progress, ordered_map
 from crackscope.model.bundle import Backbone, graph_digest
 from crackscope.model.features import extract_features
 from crackscope.model.graphs import make_model

@@ -24,11 +24,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
 
-from crackscope.data.cache import Progress, cache_folder
+from crackscope.data.cache import cache_folder
 from crackscope.data.patches import PatchIndex
 from crackscope.data.splits import Split, write_split
 from crackscope.files.output import new_file
-from crackscope.files.streaming import default_threads
+from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.history import Epoch
 from crackscope.measuring.judging import judge
