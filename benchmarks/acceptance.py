@@ -97,7 +97,7 @@ class Site:
     def _means(self, total: np.ndarray, rate: float) -> np.ndarray:
         """Errors are rarer in photos with more patches."""
         middle = np.sqrt(self.patches[0] * self.patches[1])
-        return expit(logit(rate) + (0.7 if rate > 0.5 else -0.7) * np.log(total / middle))
+        return np.asarray(expit(logit(rate) + (0.7 if rate > 0.5 else -0.7) * np.log(total / middle)))
 
     def _rates(self, rng: np.random.Generator, total: np.ndarray, rate: float, icc: float) -> np.ndarray:
         if self.shape == "logit-normal":
@@ -115,7 +115,7 @@ def beta_rates(rng: np.random.Generator, mean: float | np.ndarray, icc: float, n
 
 
 def logit_normal_rates(rng: np.random.Generator, mean: float, icc: float, n: int) -> np.ndarray:
-    """Of that mean and variance: a normal distribution of logits."""
+    """Rates of n photos with a given mean and ICC, whose logits have a normal distribution."""
     weights = WEIGHTS / WEIGHTS.sum()
 
     def centre(deviation: float) -> float:
@@ -126,7 +126,7 @@ def logit_normal_rates(rng: np.random.Generator, mean: float, icc: float, n: int
         return float(variance / (mean * (1 - mean)) - icc)
 
     deviation = brentq(excess, 1e-6, 15) if icc > 1e-6 else 0.0
-    return expit(centre(deviation) + deviation * rng.normal(size=n))
+    return np.asarray(expit(centre(deviation) + deviation * rng.normal(size=n)))
 
 
 def two_kinds_of_rates(rng: np.random.Generator, mean: float, icc: float, n: int) -> np.ndarray:
@@ -136,7 +136,7 @@ def two_kinds_of_rates(rng: np.random.Generator, mean: float, icc: float, n: int
     other = (1 - mean) if sign < 0 else mean
     gap = min(np.sqrt(icc * mean * (1 - mean) / (hard * (1 - hard))), room / (1 - hard), other / hard)
     rates = np.where(rng.random(n) < hard, mean + sign * (1 - hard) * gap, mean - sign * hard * gap)
-    return np.clip(rates, 0, 1)  # of rounding
+    return np.asarray(np.clip(rates, 0, 1))  # of rounding
 
 
 def draw_sites(rng: np.random.Generator, n: int, **fixed: object) -> list[Site]:
@@ -186,7 +186,8 @@ def bootstrap(samples: Sequence[Counts]) -> Intervals:
         drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), N_RESAMPLES)
         n = drawn @ counts
         ends.append(np.quantile((drawn @ hits)[n > 0] / n[n > 0], [TAIL, 1 - TAIL]))
-    return tuple(np.array(ends).T)  # type: ignore[return-value]
+    low, high = np.array(ends).T
+    return low, high
 
 
 def independent(samples: Sequence[Counts]) -> Intervals:
@@ -301,7 +302,7 @@ def print_decisions(sites: Sequence[Site], samples: Sequence[Sample], rng: np.ra
     # Half of the sites for each requirement, since the search of every site takes its time.
     limits = [(one.recall + BESIDE, 0.9) if i % 2 else (0.1, one.false_alarms - BESIDE) for i, one in enumerate(sites)]
     ends = decisions(samples, limits)
-    advice = {i: advised(samples[i], limits[i])[1] for i in np.flatnonzero(ends == "undecided")}
+    advice = {i: advised(samples[i], limits[i])[1] for i in np.flatnonzero(ends == "undecided").tolist()}
     again = {i: n_more for i, n_more in advice.items() if n_more is not None}
     grown = [labelled_more(sites[i], samples[i], n_more, rng) for i, n_more in again.items()]
     ends[list(again)] = decisions(grown, [limits[i] for i in again])
@@ -311,7 +312,7 @@ def print_decisions(sites: Sequence[Site], samples: Sequence[Sample], rng: np.ra
 
 def print_advice(sites: Sequence[Site], samples: Sequence[Sample], rng: np.random.Generator) -> None:
     limit = (MIN_RECALL, MAX_FALSE_ALARMS)
-    undecided = np.flatnonzero(decisions(samples, [limit] * len(sites)) == "undecided")
+    undecided = np.flatnonzero(decisions(samples, [limit] * len(sites)) == "undecided").tolist()
     advice = {i: advised(samples[i], limit) for i in undecided}
     told = {i: (word, n_more) for i, (word, n_more) in advice.items() if n_more is not None}
     low, middle, high = np.quantile([n_more for _, n_more in told.values()], [0.25, 0.5, 0.75])

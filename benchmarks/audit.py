@@ -15,7 +15,6 @@ published set counts as a false finding.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -24,11 +23,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+
+from crackscope.auditing.kinds import AuditFinding
 
 PAIRS = (("7039-112.jpg", "7039-112_2.jpg"), ("7074-105.jpg", "7074-105_2.jpg"))
 N_PLANTED = 8  # of each kind but wrong labels
@@ -58,7 +61,7 @@ def measure(data: Path, threads: int | None) -> dict[str, object]:
     start, busy = time.perf_counter(), time.process_time()
     found = crackscope.audit(data, threads=threads)
     with tempfile.TemporaryDirectory() as place:
-        write_audit(found, Path(place) / "audit", read_image=found.index.read_pixels)
+        write_audit(found, Path(place) / "audit")
     contradictory = [
         sorted(Path(file).name for file in finding.files)
         for finding in found.findings
@@ -75,28 +78,31 @@ def measure(data: Path, threads: int | None) -> dict[str, object]:
     }
 
 
-def run_apart(data: Path, threads: int | None, cache: Path) -> dict[str, object]:
+def run_apart(data: Path, threads: int | None, cache: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, str(data), "--one"]
     command += ["--threads", str(threads)] if threads else []
     environment = os.environ | {"CRACKSCOPE_CACHE": str(cache)}
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(found.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    return answer
 
 
 # Planted faults
 
 
-def plant(folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side_px: int = 160, seed: int = 0):
+def plant(
+    folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side_px: int = 160, seed: int = 0
+) -> tuple[Path, Path, dict[str, set[frozenset[str]]]]:
     """A drawn set with faults of every kind, and which files have them.
 
     Returns:
         The table of the set, its split, and for each kind of finding the sets of file names that belong to it.
     """
     from crackscope.drawing.walls import draw_dataset
+    from crackscope.files.tables import TableForm, read_table, table_text
 
     table = draw_dataset(folder, n_photos=n_photos, patches_per_photo=patches_per_photo, side_px=side_px, seed=seed)
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [dict(row.cells) for row in read_table(table, TableForm(("path", "label", "photo")))]
     rng = np.random.default_rng(seed)
     photos = sorted({row["photo"] for row in rows})
     part_of = {p: ("test", "val", "train", "train", "train")[i % 5] for i, p in enumerate(photos)}
@@ -112,12 +118,14 @@ def plant(folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side
         truth.setdefault(kind, set()).add(frozenset(files))
 
     def pixels_of(row: dict[str, str]) -> np.ndarray:
-        return cv2.imread(str(folder / row["path"]))
+        return np.asarray(cv2.imread(str(folder / row["path"])))
 
     def store(row: dict[str, str], pixels: np.ndarray, quality: int = 92) -> None:
         cv2.imwrite(str(folder / row["path"]), pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
-    def copy_of(row: dict[str, str], word: str, *, label: str | None = None, photo: str = "", part: str = ""):
+    def copy_of(
+        row: dict[str, str], word: str, *, label: str | None = None, photo: str = "", part: str = ""
+    ) -> dict[str, str]:
         path = f"{row['path'][:-4]}-{word}.jpg"
         new = row | {"path": path, "label": label or row["label"]}
         new |= {"photo": photo or row["photo"], "part": part or row["part"]}
@@ -188,14 +196,11 @@ def plant(folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side
         (table, ("path", "label", "photo")),
         (folder / "split.csv", ("path", "label", "photo", "part")),
     ):
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        path.write_bytes(table_text(columns, [[row[name] for name in columns] for row in rows]).encode())
     return table, folder / "split.csv", truth
 
 
-def found_of(findings, kind: str, photo_of: dict[str, str | None]) -> set[frozenset[str]]:
+def found_of(findings: Sequence[AuditFinding], kind: str, photo_of: dict[str, str | None]) -> set[frozenset[str]]:
     if kind == "photo_leak":
         return {frozenset([photo_of[finding.files[0]] or ""]) for finding in findings if finding.kind == kind}
     return {frozenset(finding.files) for finding in findings if finding.kind == kind}

@@ -16,14 +16,13 @@ into photos; --photos names a folder with images/ and masks/, photos of concrete
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.splits import apply_split, split
 from crackscope.drawing.corruptions import STRENGTHS, corrupt
@@ -31,18 +30,15 @@ from crackscope.errors import CrackscopeError
 from crackscope.files.images import read_image
 from crackscope.files.streaming import ordered_map
 from crackscope.measuring.evaluation import evaluate_predictions
+from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.model.bundle import read_bundle
 from crackscope.model.card import REASONS
-from crackscope.scanning.prediction import Classifier, Prediction
-from crackscope.scanning.scanner import Scanner
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.prediction import Prediction
 from crackscope.training.gates import spread_patches
 
 N_BLURRED, SIDE_PX = 400, 256
 N_RESAMPLES = 1000
-
-
-def part_of(index: PatchIndex, part: str) -> PatchIndex:
-    return index.select([patch for patch in index.patches if patch.part == part])
 
 
 def share(said: list[Prediction], reason: str | None = None) -> float:
@@ -68,7 +64,7 @@ def head_row(*cells: str) -> None:
     row(*["---"] * len(cells))
 
 
-def judge_patches(name: str, index: PatchIndex, model: Classifier) -> None:
+def judge_patches(name: str, index: PatchIndex, model: Model) -> None:
     said = list(ordered_map(lambda path: model.classify(index.read_pixels(path)), index.paths, threads=2))
     for label in ("crack", "uncracked"):
         mine = [i for i, patch in enumerate(index.patches) if patch.label == label]
@@ -80,7 +76,7 @@ def judge_patches(name: str, index: PatchIndex, model: Classifier) -> None:
             for why in (None, *REASONS)
         ]
         row(name, label, f"{len(mine):,}", len(set(photos)), *cells)
-    labels = np.array([patch.label == "crack" for patch in index.patches], np.int64)
+    labels = index.labels
     kept = [i for i, one in enumerate(said) if one.reason is None]
     figures = [
         evaluate_predictions(
@@ -102,7 +98,7 @@ def judge_patches(name: str, index: PatchIndex, model: Classifier) -> None:
     print(f"  accuracy {accuracy[0]}, of the rest {accuracy[1]}; recall {recall[0]}, of the rest {recall[1]}")
 
 
-def judge_blur(indexes: list[PatchIndex], model: Classifier) -> None:
+def judge_blur(indexes: list[PatchIndex], model: Model) -> None:
     chosen = [
         (index, patch)
         for index in indexes
@@ -165,10 +161,10 @@ def crops_of(photo: np.ndarray, rng: np.random.Generator, n: int) -> list[np.nda
     return [np.ascontiguousarray(photo[y : y + SIDE_PX, x : x + SIDE_PX]) for y, x in places]
 
 
-def judge_foreign(folders: list[Path], model: Classifier, scanner: Scanner) -> None:
+def judge_foreign(folders: list[Path], model: Model) -> None:
     for kind, draw in DRAWN.items():
         rng = np.random.default_rng(0)
-        said = model.classify_batch([draw(rng) for _ in range(200)])
+        said = [model.classify(draw(rng)) for _ in range(200)]
         row(kind, len(said), *(f"{100 * share(said, why):.0f} %" for why in (None, *REASONS)), "–")
     for folder in folders:
         rng, seen, patches, photos = np.random.default_rng(0), set(), [], []
@@ -181,22 +177,18 @@ def judge_foreign(folders: list[Path], model: Classifier, scanner: Scanner) -> N
             if min(photo.shape[:2]) < SIDE_PX or fingerprint in seen:
                 continue
             seen.add(fingerprint)
-            patches += model.classify_batch(crops_of(photo, rng, 6))
-            photos.append(reason_of_photo(scanner, photo))
+            patches += [model.classify(one) for one in crops_of(photo, rng, 6)]
+            photos.append(model.scan(photo).reason)
         cells = [f"{100 * share(patches, why):.0f} %" for why in (None, *REASONS)]
         row(folder.name, len(patches), *cells, f"{sum(one is not None for one in photos)} of {len(photos)}")
 
 
-def reason_of_photo(scanner: Scanner, pixels: np.ndarray) -> str | None:
-    return scanner.reason_of(scanner.prepare(pixels))
-
-
-def judge_concrete(name: str, photos: list, model: Classifier, scanner: Scanner) -> None:
+def judge_concrete(name: str, photos: list[LabelledPhoto], model: Model) -> None:
     patches, reasons = [], []
     for labelled in photos:
         pixels = labelled.load()[0]
-        patches += model.classify_batch(crops_of(pixels, np.random.default_rng(0), 9))
-        reasons.append(reason_of_photo(scanner, pixels))
+        patches += [model.classify(one) for one in crops_of(pixels, np.random.default_rng(0), 9)]
+        reasons.append(model.scan(pixels).reason)
     cells = [f"{100 * share(patches, why):.1f} %" for why in (None, *REASONS)]
     row(name, len(patches), *cells, f"{sum(one is not None for one in reasons)} of {len(reasons)}")
 
@@ -210,32 +202,33 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--grid", type=Path)
     given = parser.parse_args()
-    with Path(given.without).open(newline="") as file:
-        reserved = {f"{line['surface']}-{line['photo']}" for line in csv.DictReader(file)}
-    metu, full = read_patches(given.metu), read_patches(given.sdnet2018)
-    sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
-    metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
+    metu = read_patches(given.metu)
+    sdnet = without_photos(read_patches(given.sdnet2018), read_photo_list(given.without))
+    metu, sdnet = (
+        apply_split(metu, split=split(metu, by="similarity")),
+        apply_split(sdnet, split=split(sdnet, by="photo")),
+    )
     bundle = read_bundle(given.model)
-    print(bundle.card.gate.to_json())
-    classifier, scanner = Classifier(bundle), Scanner(bundle)
+    print(bundle.card.gate and bundle.card.gate.to_json())
+    model = Model(bundle)
 
     head_row("test part", "label", "patches", "photos", "rejected", *REASONS)
-    tests = [part_of(index, "test") for index in (metu, sdnet)]
+    tests = [index.part("test") for index in (metu, sdnet)]
     for name, index in zip(("METU", "SDNET2018"), tests, strict=True):
-        judge_patches(name, index, classifier)
+        judge_patches(name, index, model)
     head_row(
         "cracked patches, blurred by", "strength", "rejected", "recall", "recall of the rest", "missed, not rejected"
     )
-    judge_blur(tests, classifier)
+    judge_blur(tests, model)
     kinds = ("patches", "rejected", *REASONS, "photos rejected")
     head_row("foreign pictures", *kinds)
-    judge_foreign(given.foreign, classifier, scanner)
+    judge_foreign(given.foreign, model)
     head_row("concrete", *kinds)
     if given.grid:
-        judge_concrete("SDNET2018, test", photos_by_grid(part_of(sdnet, "test"), given.grid), classifier, scanner)
+        judge_concrete("SDNET2018, test", photos_by_grid(sdnet.part("test"), given.grid), model)
     if given.photos:
         photos = photos_by_masks(given.photos / "images", given.photos / "masks", tile_px=SIDE_PX)
-        judge_concrete("photos from elsewhere", photos, classifier, scanner)
+        judge_concrete("photos from elsewhere", photos, model)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ by photo, seed 0, 70:15:15, as the default bundle was trained: both were fitted 
 from __future__ import annotations
 
 import argparse
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +29,11 @@ from crackscope.files.images import decode_image
 from crackscope.measuring.metrics import measure
 from crackscope.measuring.photo_calibration import fit_photo_calibration, measured_verdict
 from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.model.bundle import read_bundle
 from crackscope.model.card import Calibration
-from crackscope.scanning.prediction import Classifier
-from crackscope.scanning.scanner import Scanner
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.scanner import NetworkScale
 
 FOLDS = 5
 SCALES = (0.3125, 0.46875, 0.9375)
@@ -41,15 +41,11 @@ MASK_SCALES = (0.625, 1.0, 2.0)
 COMBINED = (0.46875, 0.625, 0.9375)
 
 
-def part_of(index: PatchIndex, part: str) -> PatchIndex:
-    return index.select([patch for patch in index.patches if patch.part == part])
-
-
-def labels_alone(photos: list[ScannedPhoto], index: PatchIndex, classifier: Classifier) -> np.ndarray:
+def labels_alone(photos: list[ScannedPhoto], index: PatchIndex, model: Model) -> np.ndarray:
     files = [patch.path for one in photos for patch in one.photo.patches]
     pixels = (decode_image(index.files.read(path)).pixels for path in files)
-    probabilities = np.concatenate([classifier.probabilities([one]) for one in pixels])
-    return probabilities >= classifier.card.patch.threshold
+    probabilities = np.concatenate([model.probabilities([one]) for one in pixels])
+    return probabilities >= model.card.patch.threshold
 
 
 def said(photos: list[ScannedPhoto], calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
@@ -90,16 +86,16 @@ def combined(several: list[list[ScannedPhoto]]) -> list[ScannedPhoto]:
     return found
 
 
-def row(name: str, scale: str, scanned: list[ScannedPhoto], scanner: Scanner) -> None:
-    found = measure_photos(scanned, scanner, dataset=name)
+def row(name: str, scale: str, scanned: list[ScannedPhoto], model: Model) -> None:
+    found = measure_photos(scanned, model, dataset=name)
     figures = {key: found.tiles.metrics[key] for key in ("auroc", "average_precision", "f1_crack", "ece")}
     figures |= {"recall": found.figures.recall_at_one_false_region, "pointing": found.figures.pointing_accuracy}
     cells = " | ".join(f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in figures.values())
     print(f"| {name} | {scale} | {found.figures.n_photos} | {found.tiles.n_patches:,} | {cells} |", flush=True)
 
 
-def rescaled(scanner: Scanner, photos: list[LabelledPhoto], scale: float | None = None) -> list[ScannedPhoto]:
-    return scan_labelled(photos, scanner, scale=scale)[0]
+def rescaled(model: Model, photos: list[LabelledPhoto], scale: NetworkScale = "auto") -> list[ScannedPhoto]:
+    return scan_labelled(photos, model, network_scale=scale)[0]
 
 
 def main() -> None:
@@ -109,24 +105,23 @@ def main() -> None:
     for name in ("--masks", "--model"):
         parser.add_argument(name, type=Path)
     given = parser.parse_args()
-    with Path(given.reserved).open(newline="") as file:
-        reserved = {f"{line['surface']}-{line['photo']}" for line in csv.DictReader(file)}
-    full = read_patches(given.sdnet2018)
-    index = full.select([patch for patch in full.patches if patch.photo not in reserved])
-    index = apply_split(index, split(index, by="photo"))
+    index = without_photos(read_patches(given.sdnet2018), read_photo_list(given.reserved))
+    index = apply_split(index, split=split(index, by="photo"))
     bundle = read_bundle(given.model)
-    scanner = Scanner(bundle)
-    val = rescaled(scanner, photos_by_grid(part_of(index, "val"), given.grid))
-    calibration = bundle.card.photo
-    test = photos_by_grid(part_of(index, "test"), given.grid)
-    tested = rescaled(scanner, test)
+    model = Model(bundle)
+    val = rescaled(model, photos_by_grid(index.part("val"), given.grid))
+    calibration, own_verdict = bundle.card.photo, bundle.card.verdict
+    assert calibration is not None
+    assert own_verdict is not None
+    test = photos_by_grid(index.part("test"), given.grid)
+    tested = rescaled(model, test)
     for part, scanned in (("val", val), ("test", tested)):
-        verdict = measured_verdict(bundle.card.verdict, scanned, calibration, measured_on=part)
+        verdict = measured_verdict(own_verdict, scanned, calibration, measured_on=part)
         print(
             f"verdict on {part}: {verdict.false_alarm_rate:.3f} of {verdict.n_clean} stretches without a crack", end=""
         )
         print(f" alarm, {verdict.missed_rate:.3f} of {verdict.n_cracked} with one are missed")
-    alone = labels_alone(val, index, Classifier(bundle))
+    alone = labels_alone(val, index, model)
     probabilities, labels = across_folds(val)
     print(f"{len(alone):,} tiles of val; another label in the photo than alone:")
     print(f"  patch calibration                     {(said(val, bundle.card.patch)[1] != alone).mean():.4f}")
@@ -136,16 +131,16 @@ def main() -> None:
 
     head_line = "AUROC | average precision | F1 | ECE | recall at 1 false region a photo | pointing"
     print(f"| data | scale | photos | tiles | {head_line} |\n| {' | '.join(['---'] * 10)} |")
-    row("SDNET2018, test", "auto (0.625)", tested, scanner)
+    row("SDNET2018, test", "auto (0.625)", tested, model)
     for scale in SCALES:
-        row("SDNET2018, test", f"{scale:g}", rescaled(scanner, test, scale), scanner)
-    several = [rescaled(scanner, test, scale) for scale in COMBINED]
-    row("SDNET2018, test", "mean of " + ", ".join(f"{scale:g}" for scale in COMBINED), combined(several), scanner)
+        row("SDNET2018, test", f"{scale:g}", rescaled(model, test, scale), model)
+    several = [rescaled(model, test, scale) for scale in COMBINED]
+    row("SDNET2018, test", "mean of " + ", ".join(f"{scale:g}" for scale in COMBINED), combined(several), model)
     if given.masks:
         photos = photos_by_masks(given.masks / "images", given.masks / "masks", tile_px=bundle.card.source_px)
-        row("photos with masks", "auto", rescaled(scanner, photos), scanner)
+        row("photos with masks", "auto", rescaled(model, photos), model)
         for scale in MASK_SCALES:
-            row("photos with masks", f"{scale:g}", rescaled(scanner, photos, scale), scanner)
+            row("photos with masks", f"{scale:g}", rescaled(model, photos, scale), model)
 
 
 if __name__ == "__main__":

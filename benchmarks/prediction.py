@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +30,14 @@ PATCH_PX = 160
 def crackscope_rate(folder: Path, precision: str) -> float:
     import crackscope
     from crackscope.files.inputs import list_images
-    from crackscope.scanning.prediction_table import predict_to_file
+    from crackscope.scanning.prediction_table import write_predictions
 
     model = crackscope.load(precision=precision)
     images = list_images([folder])
-    list(model.predict_files(images[:64]))
+    list(model.predict(images[:64]))
     with tempfile.TemporaryDirectory() as place:
         start = time.perf_counter()
-        predict_to_file(images, model, Path(place) / "predictions.csv")
+        write_predictions(images, model, out=Path(place) / "predictions.csv")
         return len(images) / (time.perf_counter() - start)
 
 
@@ -83,7 +84,7 @@ def bare_rate(folder: Path, precision: str) -> float:
     return max(rates)
 
 
-SIDES = {
+SIDES: dict[str, Callable[[Path], float]] = {
     "crackscope": partial(crackscope_rate, precision="fp32"),
     "crackscope-int8": partial(crackscope_rate, precision="int8"),
     "keras": keras_rate,

@@ -36,7 +36,7 @@ def crackscope(*arguments: str) -> None:
 
 
 def split_file(given: argparse.Namespace, name: str, seed: int) -> Path:
-    path = given.work / f"{name.replace(' ', '-').replace(':', '-')}-{seed}.csv"
+    path: Path = given.work / f"{name.replace(' ', '-').replace(':', '-')}-{seed}.csv"
     if not path.exists():
         crackscope("split", str(given.metu), *SPLITS[name], "--seed", str(seed), "--out", str(path))
     return path

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +28,17 @@ DEPTHS_50, DEPTHS_101 = [3, 4, 6, 3], [3, 4, 23, 3]
 
 
 def deepen(resnet50: Path, out: Path) -> None:
-    transformers.utils.logging.set_verbosity_error()
+    transformers_any: Any = transformers  # it is typed in parts
+    transformers_any.utils.logging.set_verbosity_error()
     source = transformers.AutoModel.from_pretrained(resnet50, dtype=torch.float32)
     if source.config.depths != DEPTHS_50:
         raise SystemExit(f"{resnet50}: depths {source.config.depths}, not those of ResNet-50. Give its folder.")
     config = transformers.AutoConfig.from_pretrained(resnet50, depths=DEPTHS_101)
     torch.manual_seed(0)
-    deep = transformers.AutoModel.from_config(config)
+    deep = transformers_any.AutoModel.from_config(config)
     missing, unexpected = deep.load_state_dict(source.state_dict(), strict=False)
     assert not unexpected
-    assert all(int(re.search(r"stages\.2\.layers\.(\d+)", name)[1]) >= 6 for name in missing)
+    assert all(int(n) >= 6 for name in missing for n in re.findall(r"stages\.2\.layers\.(\d+)", name) or [-1])
     for block in deep.encoder.stages[2].layers[6:]:
         torch.nn.init.zeros_(block.layer[-1].normalization.weight)
     deep.save_pretrained(out)

@@ -26,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,27 +40,27 @@ SHAPE_100_MEGAPIXELS = (10_000, 10_000)
 
 def crackscope_seconds(work: Path) -> list[float]:
     import crackscope
-    from crackscope.scanning.scanner import Scanner
 
-    scanner = Scanner()
-    scanner.scan(crackscope.read_image(work / "photo.jpg").pixels[:640, :640])
+    model = crackscope.load()
+    model.scan(crackscope.read_image(work / "photo.jpg").pixels[:640, :640])
     start = time.perf_counter()
-    scanner.scan(crackscope.read_image(work / "photo.jpg")).probabilities.max()
+    found = model.scan(work / "photo.jpg").map
+    assert found is not None
+    found.probabilities.max()
     return [time.perf_counter() - start]
 
 
 def bare_seconds(work: Path) -> list[float]:
     import onnxruntime
 
-    from crackscope.model.bundle import default_bundle
-    from crackscope.model.windows import cut_windows, tidy_cut
-    from crackscope.scanning.scanner import Scanner
+    from crackscope.model.bundle import default_bundle, read_bundle
+    from crackscope.model.sessions import Network
+    from crackscope.model.windows import cut_windows
 
-    scanner, pixels = Scanner(), np.load(work / "pixels.npy")
-    core = tidy_cut(pixels.shape[:2], scanner.field, max_pixels=scanner.max_pixels)
+    network, pixels = Network(read_bundle()), np.load(work / "pixels.npy")
     windows = [
         np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])[None]
-        for window in cut_windows(pixels.shape[:2], scanner.field, core)
+        for window in cut_windows(pixels.shape[:2], network.field, network.window_hw(pixels.shape[:2]))
     ]
     session = onnxruntime.InferenceSession(str(default_bundle()), providers=["CPUExecutionProvider"])
     session.run(["logit_map"], {"pixels": windows[0][:, :640, :640]})
@@ -78,14 +80,14 @@ def keras_seconds(work: Path) -> list[float]:
     return [tiles_seconds(tf, model, pixels[:STRIP], STRIDE) * whole / strip, tiles_seconds(tf, model, pixels, HALF)]
 
 
-def tiles_seconds(tf, model, pixels: np.ndarray, stride: int) -> float:
+def tiles_seconds(tf: Any, model: Any, pixels: np.ndarray, stride: int) -> float:
     places = [
         (y, x)
         for y in range(0, pixels.shape[0] - TILE + 1, stride)
         for x in range(0, pixels.shape[1] - TILE + 1, stride)
     ]
 
-    def tiles():
+    def tiles() -> Iterator[np.ndarray]:
         for y, x in places:
             yield pixels[y : y + TILE, x : x + TILE]
 
@@ -97,7 +99,7 @@ def tiles_seconds(tf, model, pixels: np.ndarray, stride: int) -> float:
     return time.perf_counter() - start
 
 
-def keras_model(tf, weights):
+def keras_model(tf: Any, weights: Mapping[str, np.ndarray]) -> Any:
     """MobileNetV2 with the bundle's weights: its convolutions have batch normalisation folded in, so a bias each."""
     keras = tf.keras
     base = keras.applications.MobileNetV2((TILE, TILE, 3), include_top=False, weights=None)
@@ -119,11 +121,9 @@ def keras_model(tf, weights):
 
 
 def memory_mb(work: Path) -> list[float]:
-    from crackscope.files.inputs import list_images
-    from crackscope.reports.scan_run import scan_to_folder
-    from crackscope.scanning.scanner import Scanner
+    import crackscope
 
-    scan_to_folder(list_images([work / "large.jpg"]), Scanner(), work / "scan", threads=1, overwrite=True)
+    crackscope.write_scan(work / "large.jpg", crackscope.load(), out=work / "scan", threads=1, overwrite=True)
     status = Path("/proc/self/status").read_text()
     return [float(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6]
 
@@ -138,7 +138,7 @@ def prepare(work: Path, photo: Path | None) -> None:
     from crackscope.drawing.walls import draw_photo
     from crackscope.model.bundle import read_bundle
     from crackscope.model.preprocessing import resize_photo
-    from crackscope.scanning.scanner import scale_of
+    from crackscope.scanning.scanner import network_scale_of
 
     drawn = draw_photo(seed=0).pixels
     pixels = crackscope.read_image(photo).pixels if photo else laid(drawn, (3584, 4608))
@@ -148,11 +148,11 @@ def prepare(work: Path, photo: Path | None) -> None:
     Image.fromarray(laid(drawn, SHAPE_100_MEGAPIXELS)).save(work / "large.jpg", exif=turned, quality=90)
     bundle = read_bundle()
     pixels = crackscope.read_image(work / "photo.jpg").pixels
-    np.save(work / "pixels.npy", resize_photo(pixels, scale_of(bundle.card, pixels.shape[:2])))
+    np.save(work / "pixels.npy", resize_photo(pixels, network_scale_of(bundle.card, pixels.shape[:2])))
     graph = onnx.load_model_from_string(bundle.content).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv" and not node.name.startswith("head/")]
-    weights = {f"kernel{i}": values[node.input[1]] for i, node in enumerate(convolutions)}
+    weights: dict[str, Any] = {f"kernel{i}": values[node.input[1]] for i, node in enumerate(convolutions)}
     weights |= {f"bias{i}": values[node.input[2]] for i, node in enumerate(convolutions)}
     weights |= {"head": values["head/weight"][:, :, 0, 0], "head_bias": values["head/bias"]}
     np.savez(work / "weights.npz", **weights)
@@ -190,7 +190,8 @@ def main() -> None:
             python = given.keras_python if side == "keras" else sys.executable
             command = [python, __file__, "--side", side, "--work", place]
             found = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            return json.loads(found.stdout.splitlines()[-1])
+            seconds: list[float] = json.loads(found.stdout.splitlines()[-1])
+            return seconds
 
         rounds = [{side: measured(side) for side in ("crackscope", "keras", "bare")} for _ in range(given.rounds)]
         shape = np.load(work / "pixels.npy", mmap_mode="r").shape

@@ -29,7 +29,7 @@ import numpy as np
 from crackscope.data.cache import Rows
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
-from crackscope.data.splits import split
+from crackscope.data.splits import divide
 from crackscope.model.bundle import read_backbone
 from crackscope.model.features import extract_features
 
@@ -48,21 +48,21 @@ def parts_at_random(units: np.ndarray, seed: int) -> np.ndarray:
 
 def parts_by_similarity(index: PatchIndex, rows: Rows, seed: int) -> np.ndarray:
     hidden = index.select([replace(patch, photo=None) for patch in index.patches])
-    found = {patch.path: patch.part for patch in split(hidden, by="similarity", seed=seed, rows=rows).patches}
+    found = {patch.path: patch.part for patch in divide(hidden, rows, by="similarity", seed=seed).patches}
     return np.array([found.get(path, "") for path in index.paths])
 
 
 def distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Euclidean, (n, m)."""
     squares = (ones**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * ones @ others.T
-    return np.sqrt(np.maximum(squares, 0))
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
 def main_axes(features: np.ndarray) -> np.ndarray:
     """Standardised features on their main axes."""
     standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :N_AXES]
-    return standard @ axes
+    return np.asarray(standard @ axes)
 
 
 class Measure:

@@ -42,7 +42,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ CASES = {
 
 def keras_training(
     case: Case, *, folder: str, backbone: str, feature_map: str, epochs: int | None, rates: float, seed: int
-) -> dict:
+) -> dict[str, Any]:
     """Train in this process, by a Python that has TensorFlow and may lack crackscope."""
     import tensorflow as tf
 
@@ -133,22 +133,22 @@ def keras_training(
     return {"seconds": seconds, "labels": labels.tolist(), "probabilities": probabilities.tolist()}
 
 
-def by_stored_statistics(base):
+def by_stored_statistics(base: Any) -> Any:
     """A layer that keeps the backbone in inference mode: Keras 3 overrides ``base(x, training=False)`` in a fit."""
     import keras
 
-    class Inference(keras.layers.Layer):
+    class Inference(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.base = base
 
-        def call(self, planes):
+        def call(self, planes: Any) -> Any:
             return self.base(planes, training=False)
 
     return Inference()
 
 
-def load_weights(base, file: Path) -> None:
+def load_weights(base: Any, file: Path) -> None:
     """Copy a MobileNetV2 from the hub's layout into Keras, whose layers come in the same order."""
     content = file.read_bytes()
     body = 8 + int.from_bytes(content[:8], "little")
@@ -156,7 +156,8 @@ def load_weights(base, file: Path) -> None:
 
     def tensor(name: str) -> np.ndarray:
         shape, (first, _) = header[name]["shape"], header[name]["data_offsets"]
-        return np.frombuffer(content, "<f4", count=int(np.prod(shape)), offset=body + first).reshape(shape)
+        values = np.frombuffer(content, "<f4", count=int(np.prod(shape)), offset=body + first)
+        return np.reshape(values, shape)
 
     names = [f"conv_stem.{name}" for name in ("first_conv", "conv_3x3", "reduce_1x1")]
     names += [f"layer.{i}.{name}" for i in range(16) for name in ("expand_1x1", "conv_3x3", "reduce_1x1")] + [
@@ -171,7 +172,7 @@ def load_weights(base, file: Path) -> None:
         norm.set_weights([tensor(f"{name}.normalization.{part}") for part in parts])
 
 
-def keras_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[float, dict]:
+def keras_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[float, dict[str, Any]]:
     from crackscope.measuring.metrics import measure
 
     request = {"folder": str(folder), "backbone": given.backbone, "feature_map": str(folder.parent / "feature_map.npz")}
@@ -184,7 +185,7 @@ def keras_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[floa
     return answer["seconds"], measure(labels, probabilities, threshold=0.5)["accuracy"].document()
 
 
-def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[float, dict]:
+def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple[float, dict[str, Any]]:
     case = CASES[given.case]
     with tempfile.TemporaryDirectory() as place:
         run = Path(place) / "run"
@@ -263,7 +264,7 @@ def main() -> None:
         return
     if not given.backbone:
         parser.error("--backbone is missing: both sides start from its weights.")
-    results: dict[str, list[tuple[float, dict]]] = {side: [] for side in SIDES if given.only in (None, side)}
+    results: dict[str, list[tuple[float, dict[str, Any]]]] = {side: [] for side in SIDES if given.only in (None, side)}
     with tempfile.TemporaryDirectory() as place:
         from crackscope.drawing.walls import draw_dataset
 

@@ -19,8 +19,10 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import crackscope
+from crackscope.training.memory import keep_memory
 
 SURFACES = ("decks", "pavements", "walls")
 Pairs = list[tuple[str, str]]
@@ -44,7 +46,7 @@ def compared() -> list[tuple[str, Pairs, dict[str, float], dict[str, float]]]:
     return rows
 
 
-def print_matrix(document: dict) -> None:
+def print_matrix(document: dict[str, Any]) -> None:
     targets = list(dict.fromkeys(pair["target"] for pair in document["means"]))
     means = {(pair["source"], pair["target"]): pair for pair in document["means"]}
     for key, title in (("auroc", "AUROC"), ("f1_crack", "F1 of crack"), ("mcc", "MCC")):
@@ -55,7 +57,7 @@ def print_matrix(document: dict) -> None:
             print(f"| {source} | " + " | ".join(cells) + " |")
 
 
-def print_comparison(document: dict) -> None:
+def print_comparison(document: dict[str, Any]) -> None:
     means = {(pair["source"], pair["target"]): pair for pair in document["means"]}
     titles = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "mcc": "MCC", "f1_crack": "F1"}
     print("\n| test | figure | ours | 95 % interval | published | our target | met |")
@@ -88,9 +90,10 @@ def main() -> None:
     given = parser.parse_args()
     out = given.work / f"transfer-{given.recipe}"
     if not (out / "transfer.json").is_file():
+        keep_memory()
         crackscope.measure_transfer(
             [given.metu, given.sdnet2018],
-            out,
+            out=out,
             recipe=given.recipe,
             changes=given.set,
             backbone=given.backbone,

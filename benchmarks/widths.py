@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,9 +26,8 @@ from crackscope.data.splits import apply_split, split
 from crackscope.drawing.drawn_lines import crack_over
 from crackscope.files.streaming import ordered_map
 from crackscope.measuring.photo_evaluation import scan_labelled
-from crackscope.scanning.prediction import Classifier, load
-from crackscope.scanning.scanner import Scanner
-from default_training import part_of, read_reserved
+from crackscope.measuring.transfer_sets import read_photo_list, without_photos
+from crackscope.scanning.loaded_model import Model, load
 from gate import interval
 
 WIDTHS_PX = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)
@@ -35,8 +35,8 @@ BINS_PX = (0, 4, 6, 9, 14, 100)
 N_TILES, WHITE = 600, 128
 
 
-def print_drawn(index: PatchIndex, model: Classifier) -> None:
-    patches = [patch for patch in part_of(index, "test").patches if patch.label == "uncracked"]
+def print_drawn(index: PatchIndex, model: Model) -> None:
+    patches = [patch for patch in index.patches if patch.label == "uncracked"]
     patches = [patches[int(i)] for i in np.linspace(0, len(patches) - 1, N_TILES).round()]
     photos = [patch.photo or "" for patch in patches]
     scale = model.card.patch_px / model.card.source_px
@@ -57,15 +57,21 @@ def print_drawn(index: PatchIndex, model: Classifier) -> None:
         print(f"| {name} | {len(patches)} | {interval(said(width_px), photos)} |", flush=True)
 
 
-def print_real(folder: Path, model: Classifier) -> None:
+def thinned(mask: np.ndarray) -> np.ndarray:
+    """The middle lines of a mask."""
+    thin: Any = skeletonize
+    return np.asarray(thin(mask))
+
+
+def print_real(folder: Path, model: Model) -> None:
     photos = photos_by_masks(folder / "images", folder / "masks", tile_px=model.card.source_px)
     masks = {path.stem: path for path in (folder / "masks").iterdir()}
     rows: list[tuple[float, bool, str]] = []  # width, called crack, photo
-    for one in scan_labelled(photos, Scanner(model.bundle))[0]:
-        mask = cv2.imread(str(masks[Path(one.photo.name).stem]), cv2.IMREAD_GRAYSCALE) >= WHITE
+    for one in scan_labelled(photos, model)[0]:
+        mask = np.asarray(cv2.imread(str(masks[Path(one.photo.name).stem]), cv2.IMREAD_GRAYSCALE)) >= WHITE
         half_widths = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-        middle = skeletonize(mask)
-        to_network = one.map.photo_hw[0] / mask.shape[0] * one.map.scale
+        middle = thinned(mask)
+        to_network = one.map.photo_hw[0] / mask.shape[0] * one.map.network_scale
         boxes = one.photo.boxes_xyxy(one.map.photo_hw)
         for share, box, label in zip(one.photo.boxes, boxes, one.photo.labels, strict=True):
             x0, y0, x1, y1 = (share * (*mask.shape[::-1], *mask.shape[::-1])).round().astype(int)
@@ -88,10 +94,9 @@ def main() -> None:
     parser.add_argument("--masks", type=Path, required=True)
     parser.add_argument("--model", type=Path)
     given = parser.parse_args()
-    model, reserved = load(given.model), read_reserved(given.reserved)
-    full = read_patches(given.sdnet2018)
-    index = full.select([patch for patch in full.patches if patch.photo not in reserved])
-    print_drawn(apply_split(index, split(index, by="photo")), model)
+    model = load(given.model)
+    index = without_photos(read_patches(given.sdnet2018), read_photo_list(given.reserved))
+    print_drawn(apply_split(index, split=split(index, by="photo"), part="test"), model)
     print_real(given.masks, model)
 
 

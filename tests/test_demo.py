@@ -8,13 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from shared.command import Result, shape_of
 
 
 @pytest.mark.slow
-def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(tmp_path: Path) -> None:
+def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(
+    tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
     command = [sys.executable, "-m", "crackscope", "demo", "--json"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     document = json.loads(found.stdout)
+    assert shape_of(Result(0, found.stdout, found.stderr)) == snapshot
     assert [path.name for path in tmp_path.iterdir()] == ["crackscope-demo"]
     folder = tmp_path / "crackscope-demo"
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "examples" / "metu.ipynb"
 SCAN_NOTEBOOK = ROOT / "examples" / "scan.ipynb"
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+read_notebook: Any = nbformat.read  # the two are not typed
+new_code_cell: Any = nbformat.v4.new_code_cell
 CELL_SECONDS = 1800  # for a machine that is busy with other things
 
 
@@ -30,7 +32,7 @@ CELL_SECONDS = 1800  # for a machine that is busy with other things
 @pytest.mark.parametrize("file", [NOTEBOOK, SCAN_NOTEBOOK], ids=lambda file: str(file.name))
 def test_a_notebook_is_committed_without_outputs_and_for_any_machine(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    notebook = nbformat.read(file, as_version=4)
+    notebook = read_notebook(file, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -63,9 +65,9 @@ def executed(
     own = {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     for name, value in {**offline, **own, **environment}.items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(file, as_version=4)
+    notebook = read_notebook(file, as_version=4)
     after = next(i for i, cell in enumerate(notebook.cells) if cell.metadata.get("tags") == ["parameters"]) + 1
-    notebook.cells.insert(after, nbformat.v4.new_code_cell(settings))
+    notebook.cells.insert(after, new_code_cell(settings))
     client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(folder)}})
     return client.execute()
 
@@ -145,7 +147,10 @@ def test_without_data_and_backbone_the_notebook_tells_its_story_on_drawn_walls(
 def test_the_notebook_tells_its_story_on_metu(
     real_data: Path, real_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = {"CRACKSCOPE_METU": str(real_data / "metu_sample.tar"), "CRACKSCOPE_BACKBONE": str(real_weights)}
+    places: dict[str, Any] = {
+        "CRACKSCOPE_METU": str(real_data / "metu_sample.tar"),
+        "CRACKSCOPE_BACKBONE": str(real_weights),
+    }
     notebook = executed(tmp_path, "N_PATCHES, EPOCHS = 600, 2", monkeypatch, **places)
     text = printed(notebook)
     assert n_pictures(notebook) == 10

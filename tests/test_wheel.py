@@ -27,7 +27,7 @@ def test_the_wheel_predicts_outside_the_clone(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("crackscope-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"crackscope/assets/default.onnx", "crackscope/assets/default-int8.onnx"} <= set(names)
-    assert "crackscope/reports/templates/evaluation.html" in names
+    assert {"crackscope/reports/templates/evaluation.html", "crackscope/py.typed"} <= set(names)
     assert not [name for name in names if name.endswith((".jpg", ".tar", ".safetensors"))]
     environment = tmp_path / "fresh"
     venv.create(environment, with_pip=True)

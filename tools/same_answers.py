@@ -46,7 +46,8 @@ COMMANDS = {
 }
 """What each output is made with; ``--out`` is its name."""
 
-_TIMES = ("seconds", "begun", "made", "speed", "images_per_s", "ms")
+_TIMES = ("seconds", "begun", "made", "speed", "images_per_s", "ms", "git")
+_SKIPPED = {"inputs", "cache", "tensorboard", "checkpoint.pt"}
 _TEXT = {".html", ".txt", ".md"}
 
 
@@ -98,7 +99,7 @@ def compare(before: Path, after: Path) -> int:
     n_same, n_wrong = 0, 0
     for path in sorted(before.rglob("*")):
         name = path.relative_to(before)
-        if not path.is_file() or name.parts[0] in ("inputs", "cache") or "tensorboard" in name.parts:
+        if not path.is_file() or _SKIPPED & set(name.parts):
             continue
         other = after / name
         if not other.is_file():
@@ -132,7 +133,7 @@ def differences(path: Path, other: Path) -> Iterator[str]:
 
 
 def values_of(path: Path) -> Iterator[tuple[str, object]]:
-    """Every value of a table or document with its place; times are left out."""
+    """Every value of a table or document with its place; times and the commit are left out."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":
         rows: object = list(csv.DictReader(text.splitlines()))

@@ -1,4 +1,19 @@
-"""crackscope finds cracks in concrete from photographs, and says how far it can be trusted."""
+"""crackscope finds cracks in concrete from photographs, and says how far it can be trusted.
+
+- Look at images: `load`, `predict`, `scan`, `write_predictions`, `write_scan`.
+- Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
+- Train a model: `train`, `recipe_names`, `export`.
+- Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
+- Draw concrete to try it all on: `draw_patch`, `draw_photo`, `draw_dataset`.
+
+What a function returns is written into a folder by its writer, such as `write_evaluation`.
+
+Example:
+    >>> import crackscope
+    >>> image = crackscope.draw_patch(3).pixels
+    >>> [row.label for row in crackscope.predict(image)]
+    ['crack']
+"""
 
 from __future__ import annotations
 
@@ -7,29 +22,76 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crackscope.acceptance.decision import Acceptance, accept
+    from crackscope.acceptance.site_variants import SiteVariant
     from crackscope.auditing.audit import audit
-    from crackscope.auditing.kinds import Audit
-    from crackscope.data.leaks import check_split
-    from crackscope.data.patches import PatchIndex, read_patches
+    from crackscope.auditing.kinds import Audit, AuditFinding
+    from crackscope.data.labelled_photos import LabelledPhoto
+    from crackscope.data.leaks import Leaks, check_split
+    from crackscope.data.patches import Patch, PatchFile, PatchIndex, read_patches
     from crackscope.data.splits import Split, apply_split, read_split, split, write_split
-    from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
-    from crackscope.errors import CrackscopeError
+    from crackscope.drawing.drawn_lines import DrawnCrack
+    from crackscope.drawing.walls import Drawing, draw_dataset, draw_patch, draw_photo
+    from crackscope.errors import (
+        BundleError,
+        CrackscopeError,
+        DataError,
+        DownloadError,
+        ImageError,
+        MissingExtraError,
+        OutputError,
+        RecipeError,
+        SplitError,
+    )
+    from crackscope.files.archives import Files
     from crackscope.files.images import Image, read_image
-    from crackscope.measuring.comparison import Comparison, compare
+    from crackscope.files.inputs import ImageFile
+    from crackscope.files.sources import AnyImage, Source
+    from crackscope.geometry.scale import Scale
+    from crackscope.measuring.clustered_shares import Share
+    from crackscope.measuring.comparison import Comparison, RunSummary, Speed, compare
     from crackscope.measuring.evaluation import Evaluation
     from crackscope.measuring.exporting import Export, export
     from crackscope.measuring.judging import evaluate, evaluate_photos
-    from crackscope.measuring.robustness import Robustness, measure_robustness
-    from crackscope.measuring.transfer import Transfer
+    from crackscope.measuring.metrics import Estimate
+    from crackscope.measuring.paired import PairedTest
+    from crackscope.measuring.photo_evaluation import PhotoEvaluation, PhotoFigures, ScannedPhoto
+    from crackscope.measuring.robustness import Robustness, RobustnessCondition, measure_robustness
+    from crackscope.measuring.run_document import (
+        RunAgreement,
+        RunChoice,
+        RunCommit,
+        RunComputed,
+        RunData,
+        RunDocument,
+        RunGate,
+        RunParameters,
+        RunSeconds,
+        RunSettings,
+        RunSplit,
+    )
+    from crackscope.measuring.transfer import Transfer, TransferTest
     from crackscope.model.bundle import Bundle, read_bundle
+    from crackscope.model.card import BackboneCard, Calibration, Card, Gate, TrainingData, Verdict
+    from crackscope.reports.acceptance_report import write_acceptance
+    from crackscope.reports.audit_report import write_audit
+    from crackscope.reports.class_samples import write_class_samples
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
+    from crackscope.reports.robustness_report import write_robustness
+    from crackscope.reports.scan_folder import write_scan
+    from crackscope.reports.transfer_report import write_transfer
     from crackscope.scanning.crack_map import CrackMap
-    from crackscope.scanning.prediction import Classifier, Prediction, PredictionRow, load
+    from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan
+    from crackscope.scanning.prediction import Prediction, PredictionRow
+    from crackscope.scanning.prediction_table import write_predictions
     from crackscope.scanning.regions import Region
-    from crackscope.scanning.rows import predict
-    from crackscope.scanning.scanner import scan
-    from crackscope.training.recipes import Recipe, read_recipe, recipe_names
+    from crackscope.scanning.results import PhotoResult
+    from crackscope.scanning.scanner import NetworkScale
+    from crackscope.scanning.summary import BatchSummary
+    from crackscope.training.augmentation import Augmentation
+    from crackscope.training.conversion import convert_backbone
+    from crackscope.training.memory import keep_memory
+    from crackscope.training.recipes import Finetuning, HeadSettings, Phase, Plateau, Recipe, read_recipe, recipe_names
     from crackscope.training.runs import Run, train
     from crackscope.training.transfer_run import measure_transfer
 
@@ -37,84 +99,209 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Acceptance": "acceptance.decision",
+    "AnyImage": "files.sources",
+    "AnyModel": "scanning.loaded_model",
     "Audit": "auditing.kinds",
+    "AuditFinding": "auditing.kinds",
+    "Augmentation": "training.augmentation",
+    "BackboneCard": "model.card",
+    "BatchSummary": "scanning.summary",
     "Bundle": "model.bundle",
-    "Classifier": "scanning.prediction",
+    "BundleError": "errors",
+    "Calibration": "model.card",
+    "Card": "model.card",
     "Comparison": "measuring.comparison",
     "CrackMap": "scanning.crack_map",
     "CrackscopeError": "errors",
+    "DataError": "errors",
+    "DownloadError": "errors",
+    "Drawing": "drawing.walls",
+    "DrawnCrack": "drawing.drawn_lines",
+    "Estimate": "measuring.metrics",
     "Evaluation": "measuring.evaluation",
     "Export": "measuring.exporting",
-    "PatchIndex": "data.patches",
+    "Files": "files.archives",
+    "Finetuning": "training.recipes",
+    "Gate": "model.card",
+    "HeadSettings": "training.recipes",
     "Image": "files.images",
+    "ImageError": "errors",
+    "ImageFile": "files.inputs",
+    "LabelledPhoto": "data.labelled_photos",
+    "Leaks": "data.leaks",
+    "MissingExtraError": "errors",
+    "Model": "scanning.loaded_model",
+    "NetworkScale": "scanning.scanner",
+    "OutputError": "errors",
+    "PairedTest": "measuring.paired",
+    "Patch": "data.patches",
+    "PatchFile": "data.patches",
+    "PatchIndex": "data.patches",
+    "Phase": "training.recipes",
+    "PhotoEvaluation": "measuring.photo_evaluation",
+    "PhotoFigures": "measuring.photo_evaluation",
+    "PhotoResult": "scanning.results",
+    "Plateau": "training.recipes",
     "Prediction": "scanning.prediction",
     "PredictionRow": "scanning.prediction",
     "Recipe": "training.recipes",
+    "RecipeError": "errors",
     "Region": "scanning.regions",
     "Robustness": "measuring.robustness",
+    "RobustnessCondition": "measuring.robustness",
     "Run": "training.runs",
+    "RunAgreement": "measuring.run_document",
+    "RunChoice": "measuring.run_document",
+    "RunCommit": "measuring.run_document",
+    "RunComputed": "measuring.run_document",
+    "RunData": "measuring.run_document",
+    "RunDocument": "measuring.run_document",
+    "RunGate": "measuring.run_document",
+    "RunParameters": "measuring.run_document",
+    "RunSeconds": "measuring.run_document",
+    "RunSettings": "measuring.run_document",
+    "RunSplit": "measuring.run_document",
+    "RunSummary": "measuring.comparison",
+    "Scale": "geometry.scale",
+    "ScannedPhoto": "measuring.photo_evaluation",
+    "Share": "measuring.clustered_shares",
+    "SiteVariant": "acceptance.site_variants",
+    "Source": "files.sources",
+    "Speed": "measuring.comparison",
     "Split": "data.splits",
+    "SplitError": "errors",
+    "TrainingData": "model.card",
     "Transfer": "measuring.transfer",
+    "TransferTest": "measuring.transfer",
+    "Verdict": "model.card",
     "accept": "acceptance.decision",
     "apply_split": "data.splits",
     "audit": "auditing.audit",
     "check_split": "data.leaks",
     "compare": "measuring.comparison",
+    "convert_backbone": "training.conversion",
     "draw_dataset": "drawing.walls",
     "draw_patch": "drawing.walls",
     "draw_photo": "drawing.walls",
     "evaluate": "measuring.judging",
     "evaluate_photos": "measuring.judging",
     "export": "measuring.exporting",
-    "load": "scanning.prediction",
+    "keep_memory": "training.memory",
+    "load": "scanning.loaded_model",
     "measure_robustness": "measuring.robustness",
     "measure_transfer": "training.transfer_run",
-    "predict": "scanning.rows",
+    "predict": "scanning.loaded_model",
     "read_bundle": "model.bundle",
-    "read_patches": "data.patches",
     "read_image": "files.images",
+    "read_patches": "data.patches",
     "read_recipe": "training.recipes",
     "read_split": "data.splits",
     "recipe_names": "training.recipes",
-    "scan": "scanning.scanner",
+    "scan": "scanning.loaded_model",
     "split": "data.splits",
     "train": "training.runs",
+    "write_acceptance": "reports.acceptance_report",
+    "write_audit": "reports.audit_report",
+    "write_class_samples": "reports.class_samples",
     "write_comparison": "reports.comparison_report",
     "write_evaluation": "reports.evaluation_report",
+    "write_predictions": "scanning.prediction_table",
+    "write_robustness": "reports.robustness_report",
+    "write_scan": "reports.scan_folder",
     "write_split": "data.splits",
+    "write_transfer": "reports.transfer_report",
 }
 
 __all__ = [
     "Acceptance",
+    "AnyImage",
+    "AnyModel",
     "Audit",
+    "AuditFinding",
+    "Augmentation",
+    "BackboneCard",
+    "BatchSummary",
     "Bundle",
-    "Classifier",
+    "BundleError",
+    "Calibration",
+    "Card",
     "Comparison",
     "CrackMap",
     "CrackscopeError",
+    "DataError",
+    "DownloadError",
+    "Drawing",
+    "DrawnCrack",
+    "Estimate",
     "Evaluation",
     "Export",
+    "Files",
+    "Finetuning",
+    "Gate",
+    "HeadSettings",
     "Image",
+    "ImageError",
+    "ImageFile",
+    "LabelledPhoto",
+    "Leaks",
+    "MissingExtraError",
+    "Model",
+    "NetworkScale",
+    "OutputError",
+    "PairedTest",
+    "Patch",
+    "PatchFile",
     "PatchIndex",
+    "Phase",
+    "PhotoEvaluation",
+    "PhotoFigures",
+    "PhotoResult",
+    "Plateau",
     "Prediction",
     "PredictionRow",
     "Recipe",
+    "RecipeError",
     "Region",
     "Robustness",
+    "RobustnessCondition",
     "Run",
+    "RunAgreement",
+    "RunChoice",
+    "RunCommit",
+    "RunComputed",
+    "RunData",
+    "RunDocument",
+    "RunGate",
+    "RunParameters",
+    "RunSeconds",
+    "RunSettings",
+    "RunSplit",
+    "RunSummary",
+    "Scale",
+    "ScannedPhoto",
+    "Share",
+    "SiteVariant",
+    "Source",
+    "Speed",
     "Split",
+    "SplitError",
+    "TrainingData",
     "Transfer",
+    "TransferTest",
+    "Verdict",
     "accept",
     "apply_split",
     "audit",
     "check_split",
     "compare",
+    "convert_backbone",
     "draw_dataset",
     "draw_patch",
     "draw_photo",
     "evaluate",
     "evaluate_photos",
     "export",
+    "keep_memory",
     "load",
     "measure_robustness",
     "measure_transfer",
@@ -128,9 +315,16 @@ __all__ = [
     "scan",
     "split",
     "train",
+    "write_acceptance",
+    "write_audit",
+    "write_class_samples",
     "write_comparison",
     "write_evaluation",
+    "write_predictions",
+    "write_robustness",
+    "write_scan",
     "write_split",
+    "write_transfer",
 ]
 
 

@@ -1,8 +1,9 @@
-"""The story on drawn walls, from labelled patches to a report: what a newcomer runs first."""
+"""The demo: the story on drawn walls, from labelled patches to a report, for a newcomer to run first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from crackscope.measuring.judging import evaluate
 from crackscope.reports.batch_sheet import write_test_batch
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
-from crackscope.scanning.prediction import load
-from crackscope.scanning.prediction_table import predict_to_file
+from crackscope.scanning.loaded_model import load
+from crackscope.scanning.prediction_table import write_predictions
 from crackscope.training.runs import train
 
 __all__ = ["run_demo"]
@@ -37,7 +38,7 @@ def run_demo(
 
     Args:
         out: The folder, written beside and renamed.
-        seed: Of the drawn walls and the split.
+        seed: Seed of the drawn walls and the split.
         overwrite: Replace the folder.
         tell: Called with a line at each step.
         progress: Called as images are read.
@@ -57,19 +58,20 @@ def run_demo(
         write_split(assigned, part / "split.csv")
 
         tell("3/5  training a head on the default model's features")
-        train(table, part / "run", split=part / "split.csv", seed=seed, progress=progress)
+        train(table, out=part / "run", split=part / "split.csv", seed=seed, progress=progress)
 
         tell("4/5  evaluating on walls that were in neither training nor validation")
         model = load(part / "run" / "model.onnx")
         evaluation = evaluate(index, model, split=part / "split.csv", seed=seed, progress=progress)
-        write_evaluation(evaluation, part / "evaluation", read_image=index.read_pixels)
+        write_evaluation(evaluation, part / "evaluation")
         write_test_batch(index, evaluation, part / "predictions.png")
         figure = evaluation.metrics["accuracy"]
         tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
 
         tell("5/5  predicting the folder")
-        images = [(Path(path).relative_to(part).as_posix(), read) for path, read in list_images([part / "patches"])]
-        predict_to_file(images, model, part / "predictions.csv", progress=progress)
+        found = list_images([part / "patches"])
+        images = [replace(image, path=Path(image.path).relative_to(part).as_posix()) for image in found]
+        write_predictions(images, model, out=part / "predictions.csv", progress=progress)
     return {
         "status": "done",
         "report": str(out / "evaluation" / "report.html"),

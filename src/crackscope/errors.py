@@ -1,4 +1,4 @@
-"""Every error that crackscope raises on purpose.
+"""Errors: every error that crackscope raises on purpose.
 
 The tree::
 
@@ -12,8 +12,8 @@ The tree::
     ├── DownloadError      a host that cannot be reached, a checksum that differs
     └── MissingExtraError  an optional dependency that is not installed
 
-A message says what was asked, what was found and what to do now, in one line. The command line prints it and
-exits with 1; nothing else is ever caught and swallowed.
+A message says what was asked, what was found and what to do now, in one line. The command line prints it and exits with
+1; nothing else is ever caught and swallowed.
 """
 
 from __future__ import annotations
@@ -37,44 +37,44 @@ __all__ = [
 
 
 class CrackscopeError(Exception):
-    """The root: anything that the user can mend."""
+    """Root of all errors that crackscope raises on purpose: something that the user can mend."""
 
 
 class DataError(CrackscopeError):
-    """Images, labelled folders, tables or archives are not what was expected."""
+    """Images, labelled folders, tables or archives that are not what was expected."""
 
 
 class ImageError(DataError):
-    """One image cannot be read, or is refused; the message is its reason."""
+    """An image that cannot be read, or is refused; the message is the reason."""
 
 
 class SplitError(CrackscopeError):
-    """A split leaks, or belongs to other data."""
+    """A split that leaks, or belongs to other data."""
 
 
 class RecipeError(CrackscopeError):
-    """A recipe or one of its settings does not exist, or a training cannot go on."""
+    """A recipe or a setting that does not exist, or a training that cannot go on."""
 
 
 class BundleError(CrackscopeError):
-    """A model file is foreign, damaged or of another version."""
+    """A model file that is foreign, damaged or of another version."""
 
 
 class OutputError(CrackscopeError):
-    """A place cannot be written, or is already taken."""
+    """A place that cannot be written, or is already taken."""
 
 
 class DownloadError(CrackscopeError):
-    """A file could not be downloaded whole."""
+    """A file that could not be downloaded whole."""
 
 
 class MissingExtraError(CrackscopeError):
-    """An optional dependency is not installed.
+    """An optional dependency that is not installed.
 
     Args:
-        purpose: What needs it, for example ``"Turning a model folder into ONNX"``.
-        package: The distribution that is missing, for example ``"torch"``.
-        extra: The extra of crackscope that brings it, for example ``"train"``.
+        purpose: What needs the dependency, for example ``"Turning a model folder into ONNX"``.
+        package: Distribution that is missing, for example ``"torch"``.
+        extra: Extra of crackscope that brings it, for example ``"train"``.
     """
 
     def __init__(self, purpose: str, *, package: str, extra: str) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import html.parser
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +12,27 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 import crackscope
-from conftest import tiny_card
 from crackscope.acceptance.decision import decide, n_more_to_know
 from crackscope.acceptance.site_variants import FIGURES, counts_by_photo, features_of, try_variants
-from crackscope.cli import main
 from crackscope.data.similarity import fingerprints
 from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import DataError, OutputError
 from crackscope.measuring.clustered_shares import Share, measure_share
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.wording import LEAKY
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.model.provenance import describe_training_data
 from crackscope.model.sessions import open_session, run_patches
 from crackscope.reports.acceptance_report import FILES, TITLES, advice, headline, verdicts, write_acceptance
-from crackscope.reports.wording import LEAKY
+from shared.command import run
+from shared.markup import ReadPage
+from shared.models import tiny_card
 
-USUAL = {"min_recall": 0.9, "max_false_alarms": 0.1}
+USUAL: dict[str, Any] = {"min_recall": 0.9, "max_false_alarms": 0.1}
 Make = Callable[..., crackscope.Acceptance]
 
 
@@ -177,7 +175,7 @@ def test_features_are_those_of_the_bundle(drawn: Path, bundle_file: Path) -> Non
         "features",
         patch_px=bundle.card.patch_px,
     )
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-5)
 
 
 # The test itself
@@ -295,31 +293,9 @@ def test_an_unreadable_patch_is_counted_and_in_no_figure(drawn: Path, fitted: Pa
 # The page
 
 
-class _Page(html.parser.HTMLParser):
-    """Text, and whatever a browser would fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.open: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.fetched += [value for name, value in attrs if name in ("src", "href") and value]
-        if tag not in ("meta", "img", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if "style" in self.open else data
-
-
-def page_of(found: crackscope.Acceptance, folder: Path) -> _Page:
-    page = _Page()
-    page.feed((write_acceptance(found, folder, command="crackscope accept <data>") / "report.html").read_text("utf-8"))
-    assert page.open == []
+def page_of(found: crackscope.Acceptance, folder: Path) -> ReadPage:
+    out = write_acceptance(found, folder, command="crackscope accept <data>")
+    page = ReadPage((out / "report.html").read_text("utf-8"))
     assert page.fetched == []
     page.text = " ".join(page.text.split())
     return page
@@ -339,6 +315,13 @@ def test_the_folder_holds_page_figures_and_answers(tmp_path: Path) -> None:
         assert [row[f"predicted_{name}"] == "crack" for row in rows] == one.said.tolist()
     with pytest.raises(OutputError, match="exists"):
         write_acceptance(found, tmp_path / "out")
+
+
+def test_a_notebook_shows_the_decision_and_every_variant() -> None:
+    text = acceptance_of(sample_of(), "go")._repr_html_()
+    assert ": go</caption>" in text
+    assert "<th>Recall of crack, at least 0.9</th>" in text
+    assert "<tr><th>as it is</th><td>" in text
 
 
 def test_the_page_says_the_decision_the_figures_and_what_was_judged(tmp_path: Path) -> None:
@@ -405,32 +388,18 @@ def test_a_better_threshold_or_head_is_offered_only_where_the_model_is_not_accep
 
 
 @pytest.mark.slow
-def test_the_page_fits_one_sheet_and_every_window(tmp_path: Path) -> None:
+def test_the_page_fits_one_sheet_and_every_window(browser: Browser, tmp_path: Path) -> None:
     """A4 with margins of 11 mm, and windows down to a narrow phone."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    place = next((found for name in names if (found := shutil.which(name))), None)
-    if place is None:
-        pytest.fail(f"None of {', '.join(names)} is on the PATH, and the report is tested in one. Install chromium.")
     usual = acceptance_of(sample_of(), "undecided", leads_to="go", n_more=42)
     write_acceptance(usual, tmp_path / "out")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
-        for width in (1280, 390, 320):
-            page = browser.new_page(viewport={"width": width, "height": 800})
-            page.goto((tmp_path / "out" / "report.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
-        browser.close()
+    for width in (1280, 390, 320):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto((tmp_path / "out" / "report.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
 
 
 # The command
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *command: Any) -> int:
-    monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, command)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code or 0)
 
 
 def test_the_command_leaves_with_0_on_go_and_3_on_all_else(
@@ -474,8 +443,7 @@ def test_wrong_usage_is_2_and_a_requirement_at_an_end_is_1(
 def test_a_crack_that_is_rejected_is_not_found_and_the_page_says_so(tmp_path: Path) -> None:
     site = draw_dataset(tmp_path / "site", n_photos=10, patches_per_photo=9, side_px=227, seed=1)
     for file in [path for path in site.parent.rglob("*") if path.suffix in (".jpg", ".png")]:
-        pixels = cv2.imread(str(file))
-        cv2.imwrite(str(file), cv2.GaussianBlur(pixels, (0, 0), 3))
+        cv2.imwrite(str(file), cv2.GaussianBlur(np.asarray(cv2.imread(str(file))), (0, 0), 3))
     found = crackscope.accept(site, min_recall=0.3, max_false_alarms=0.5, threads=1)
     sample = found.evaluation
     assert sample.rejected.sum() > 0.8 * sample.n_patches
@@ -484,7 +452,7 @@ def test_a_crack_that_is_rejected_is_not_found_and_the_page_says_so(tmp_path: Pa
     assert not (found.as_it_is.said & sample.rejected).any()
     assert not any((one.said & sample.rejected).any() for one in found.variants.values())
     assert found.decision == "no-go"
-    document = found.document()
+    document: dict[str, Any] = found.document()
     assert document["rejected"]["crack"] == n_crack
     assert document["rejected"]["reasons"]["blurred"] > 0
     assert f"{n_crack:,} of them cracked, which count as not found" in advice(found)[0]

@@ -140,10 +140,10 @@ def test_a_head_is_not_fitted_to_what_is_rejected() -> None:
         n = min(len(crack), len(other))
         changed[crack[:n]], changed[other[:n]] = 0, 1
     assert (changed != labels).sum() >= 10
-    one, other = (
+    before, after = (
         head_margins(given, logits, features, photos, folds, rejected=rejected, **LIMITS) for given in (labels, changed)
     )
-    np.testing.assert_array_equal(one[~rejected], other[~rejected])
+    np.testing.assert_array_equal(before[~rejected], after[~rejected])
     np.testing.assert_array_equal(
         head_margins(labels, logits, features, photos, folds, **LIMITS),
         head_margins(labels, logits, features, photos, folds, rejected=np.zeros(len(labels), bool), **LIMITS),

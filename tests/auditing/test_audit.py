@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import html.parser
 import importlib.util
 import json
 import shutil
-import sys
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from playwright.sync_api import Browser
 
 import crackscope
 from crackscope.auditing.audit import _kept_together
 from crackscope.auditing.cleaning import require_cleanable, write_clean_index
-from crackscope.auditing.kinds import KINDS, Audit, Finding, left_out
-from crackscope.cli import main
+from crackscope.auditing.kinds import KINDS, Audit, AuditFinding, left_out
 from crackscope.data.cache import Rows
 from crackscope.data.patches import Patch, read_patches
 from crackscope.data.splits import Split, write_split
@@ -32,6 +31,9 @@ from crackscope.drawing.walls import draw_patch
 from crackscope.errors import BundleError, DataError, OutputError, SplitError
 from crackscope.reports import audit_report
 from crackscope.reports.audit_report import FILES, FILES_APART, write_audit
+from shared.command import Run
+from shared.markup import ReadPage
+from shared.pages import violations
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "audit.py"
 
@@ -72,24 +74,11 @@ def walls(drawn: Path, tmp_path: Path) -> Path:
     return tmp_path / "walls"
 
 
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["crackscope", "audit", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capfd.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 def told(found: Audit) -> list[tuple[str, tuple[str, ...], float, str]]:
     return [(one.kind, one.files, one.score, one.why) for one in found.findings]
 
 
-def of_kind(found: Audit, kind: str) -> list[Finding]:
+def of_kind(found: Audit, kind: str) -> list[AuditFinding]:
     return [finding for finding in found.findings if finding.kind == kind]
 
 
@@ -195,10 +184,10 @@ def test_copies_with_one_label_leave_one_in_test_before_val_before_train(drawn: 
     one, two, three, four, five = index.patches[:5]
     patches = [replace(one, part="train"), replace(two, part="val"), replace(three, part="test"), four, five]
     paths = [patch.path for patch in patches]
-    copies = Finding("exact_duplicate", tuple(paths[:4]), 4.0, "")
+    copies = AuditFinding("exact_duplicate", tuple(paths[:4]), 4.0, "")
     found = Audit(index.select(patches), (copies,), {})
     assert left_out(found) == dict.fromkeys(sorted({paths[0], paths[1], paths[3]}), "exact_duplicate")
-    doubted = Finding("label_error", (paths[2],), 0.9, "")
+    doubted = AuditFinding("label_error", (paths[2],), 0.9, "")
     assert left_out(replace(found, findings=(doubted, copies))) == {
         **dict.fromkeys((paths[0], paths[3]), "exact_duplicate"),
         paths[2]: "label_error",
@@ -213,7 +202,7 @@ def test_of_copies_one_stays_and_of_contradictions_none(drawn: Path, data: st.Da
     while at < 40:
         n = data.draw(st.integers(2, 4))
         kind = data.draw(st.sampled_from(["exact_duplicate", "near_duplicate", "contradictory_duplicate", "blurred"]))
-        findings.append(Finding(kind, tuple(paths[at : at + n]), float(n), "why"))
+        findings.append(AuditFinding(kind, tuple(paths[at : at + n]), float(n), "why"))
         at += n
     parts = data.draw(
         st.lists(st.sampled_from(["train", "val", "test", None]), min_size=len(paths), max_size=len(paths))
@@ -264,17 +253,19 @@ def test_what_could_not_be_read_back_is_refused_at_once(walls: Path, tmp_path: P
     with pytest.raises(OutputError, match="--overwrite"):
         require_cleanable(index, walls, tmp_path / "taken.csv")
     require_cleanable(index, walls, tmp_path / "taken.csv", overwrite=True)
-    for name in (walls / "labels.csv", walls / "crack" / "labels.csv"):
+    for table in (walls / "labels.csv", walls / "crack" / "labels.csv"):
         with pytest.raises(OutputError, match=r"is read by a table of that name\. Write the index elsewhere"):
-            require_cleanable(index, walls, name, overwrite=True)
+            require_cleanable(index, walls, table, overwrite=True)
     with pytest.raises(OutputError, match="is read by a table"):
         require_cleanable(index, walls / "labels.csv", walls / "crack" / ".." / "labels.csv", overwrite=True)
     require_cleanable(index, walls / "labels.csv", walls / "clean.csv", overwrite=True)
-    for name in ("crack/ends with a blank.jpg ", "crack/back\\slash.jpg", "crack/\udcff.jpg", "crack/new\nline.jpg"):
+    for name in ("crack/ends with a blank.jpg ", "crack/back\\slash.jpg", "crack/\udcff.jpg"):
         odd = index.select([Patch(name, "crack")])
         with pytest.raises(DataError, match="Rename"):
             require_cleanable(odd, walls, tmp_path / "clean.csv")
-    nothing = Audit(index, tuple(Finding("unreadable", (path,), 1.0, "empty") for path in index.paths), {})
+    breaks = index.select([Patch("crack/new\nline and carriage\rreturn.jpg", "crack")])
+    require_cleanable(breaks, walls, tmp_path / "clean.csv")
+    nothing = Audit(index, tuple(AuditFinding("unreadable", (path,), 1.0, "empty") for path in index.paths), {})
     with pytest.raises(DataError, match="every patch would be left out"):
         write_clean_index(nothing, walls, tmp_path / "clean.csv")
 
@@ -285,12 +276,13 @@ def test_what_could_not_be_read_back_is_refused_at_once(walls: Path, tmp_path: P
 def test_odd_files_are_told_with_what_is_odd(walls: Path) -> None:
     (walls / "labels.csv").unlink()
     one, other, *_ = sorted((walls / "crack").iterdir())
-    for name, make in {
+    makers: dict[str, Callable[[Image.Image], Image.Image]] = {
         "cmyk.jpg": lambda image: image.convert("CMYK"),
         "grey.png": lambda image: image.convert("L"),
         "wide.png": lambda image: image.resize((200, 96)),
         "sixteen.png": lambda image: Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257),
-    }.items():
+    }
+    for name, make in makers.items():
         with Image.open(one) as image:
             make(image.transpose(Image.Transpose.ROTATE_90)).save(walls / "crack" / name)
     with Image.open(other) as image:
@@ -392,7 +384,7 @@ def test_where_nothing_can_be_read_that_is_what_is_found(tmp_path: Path) -> None
     found = crackscope.audit(tmp_path)
     assert found.counts() == {kind: 6 * (kind == "unreadable") for kind in KINDS}
     assert list(found.skipped) == ["label_error"]
-    write_audit(found, tmp_path / "out", read_image=found.index.read_pixels)
+    write_audit(found, tmp_path / "out")
 
 
 def test_a_split_of_other_data_and_a_foreign_backbone_are_refused(drawn: Path, tmp_path: Path) -> None:
@@ -421,30 +413,10 @@ def test_another_backbone_can_judge(drawn: Path, backbone_file: Path, bundle_fil
 # The folder
 
 
-class _Page(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.n_images = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.addresses += [value for name in ("src", "href") if (value := given.get(name)) is not None]
-        if tag == "img":
-            self.n_images += 1
-            assert given.get("alt")
-        if tag not in ("meta", "img", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 @pytest.fixture(scope="module")
 def written(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("audit") / "deep" / "audit"
-    return write_audit(planted.audit, out, read_image=planted.audit.index.read_pixels)
+    return write_audit(planted.audit, out)
 
 
 def test_the_folder_holds_every_finding_as_json_and_as_a_table(planted: Planted, written: Path) -> None:
@@ -464,21 +436,26 @@ def test_the_folder_holds_every_finding_as_json_and_as_a_table(planted: Planted,
 
 def test_the_page_shows_the_worst_of_each_kind_and_fetches_nothing(planted: Planted, written: Path) -> None:
     text = (written / "report.html").read_text(encoding="utf-8")
-    page = _Page()
-    page.feed(text)
-    assert page.open == []
+    page = ReadPage(text)
     pictured = [kind for kind in KINDS if kind not in ("unreadable", "unlabelled", "rare_label")]
     shown = [one for kind in pictured for one in of_kind(planted.audit, kind)[:12]]
     assert page.n_images == sum(min(4, len(one.files)) for one in shown)
-    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert all(address.startswith(("data:image/", "#")) for address in page.fetched)
     assert "url(" not in text
     n_hidden = len(of_kind(planted.audit, "near_duplicate")) - 12
     assert f"{n_hidden} more in audit.csv" in text
     assert str(planted.table.parent.parent) not in text
 
 
+def test_a_notebook_shows_how_many_of_each_kind(planted: Planted) -> None:
+    text = planted.audit._repr_html_()
+    assert f"{len(planted.audit.findings):,} findings in {planted.audit.index.name}" in text
+    for kind, n in planted.audit.counts().items():
+        assert (f"<tr><th>{KINDS[kind].title}</th><td>{n}</td>" in text) == bool(n)
+
+
 def test_the_same_audit_gives_the_same_bytes(planted: Planted, written: Path, tmp_path: Path) -> None:
-    write_audit(planted.audit, tmp_path / "again", read_image=planted.audit.index.read_pixels)
+    write_audit(planted.audit, tmp_path / "again")
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes(), name
 
@@ -488,11 +465,11 @@ def test_names_are_escaped_and_pictures_that_went_leave_an_empty_tile(drawn: Pat
     odd = Patch("crack/<b> & \udcff.jpg", "crack", "p", "train")
     found = Audit(
         index.select([odd, *index.patches]),
-        (Finding("blurred", (odd.path,), 3.0, "<i>soft</i>"), Finding("unreadable", ("<u>",), 1.0, "gone")),
+        (AuditFinding("blurred", (odd.path,), 3.0, "<i>soft</i>"), AuditFinding("unreadable", ("<u>",), 1.0, "gone")),
         crackscope.audit(index).facts | {"name": "walls & <bridges>"},
         {"label_error": "a reason"},
     )
-    write_audit(found, tmp_path / "out", read_image=index.read_pixels)
+    write_audit(found, tmp_path / "out")
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for piece in ("crack/&lt;b&gt; &amp;", "&lt;i&gt;soft", "&lt;bridges&gt;", "&lt;u&gt;", "A reason."):
         assert piece in text
@@ -505,7 +482,7 @@ def test_a_failure_leaves_nothing_behind(planted: Planted, tmp_path: Path, monke
 
     monkeypatch.setattr(audit_report, "_page", fail)
     with pytest.raises(KeyboardInterrupt):
-        write_audit(planted.audit, tmp_path / "out", read_image=planted.audit.index.read_pixels)
+        write_audit(planted.audit, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -513,32 +490,32 @@ def test_a_failure_leaves_nothing_behind(planted: Planted, tmp_path: Path, monke
 
 
 def test_the_command_tells_writes_and_exits_with_3_where_something_is_found(
-    run: Any, planted: Planted, tmp_path: Path
+    run: Run, planted: Planted, tmp_path: Path
 ) -> None:
     out, clean = tmp_path / "audit", tmp_path / "clean.csv"
     code, text, err = run(
-        planted.table, "--split", planted.split, "--out", out, "--clean", clean, "--json", "--threads", 2
+        "audit", planted.table, "--split", planted.split, "--out", out, "--clean", clean, "--json", "--threads", 2
     )
     document = json.loads(text)
     assert (code, document["status"], document["out"]) == (3, "findings", str(out))
     assert document["counts"] == planted.audit.counts()
     assert document["n_kept"] == len(read_patches(clean)) == document["n_patches"] - document["n_left_out"]
     assert "3 photos stand on two sides" in err
-    code, text, err = run(planted.table, "--split", planted.split, "--out", out)
+    code, text, err = run("audit", planted.table, "--split", planted.split, "--out", out)
     assert (code, text) == (1, "")
     assert "--overwrite" in err
-    code, text, _ = run(planted.table, "--split", planted.split, "--out", out, "--overwrite")
+    code, text, _ = run("audit", planted.table, "--split", planted.split, "--out", out, "--overwrite")
     assert code == 3
     assert "labels that are probably wrong" in text
 
 
-def test_the_command_exits_with_0_where_nothing_is_found(run: Any, walls: Path, tmp_path: Path) -> None:
-    code, text, _ = run(walls, "--out", tmp_path / "audit", "--clean", walls / "clean.csv")
+def test_the_command_exits_with_0_where_nothing_is_found(run: Run, walls: Path, tmp_path: Path) -> None:
+    code, text, _ = run("audit", walls, "--out", tmp_path / "audit", "--clean", walls / "clean.csv")
     assert (code, text.splitlines()[0]) == (0, "nothing found")
     assert read_patches(walls / "clean.csv").paths == sorted(read_patches(walls).paths)
 
 
-def test_the_command_refuses_in_one_line_before_anything_is_read(run: Any, walls: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_in_one_line_before_anything_is_read(run: Run, walls: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "walls.tar", "w") as archive:
         archive.add(walls, "walls")
     (tmp_path / "taken.csv").write_text("mine")
@@ -551,7 +528,7 @@ def test_the_command_refuses_in_one_line_before_anything_is_read(run: Any, walls
         ((walls, "--clean", tmp_path / "clean.tsv"), ".csv"),
         ((tmp_path / "none",), "no such folder"),
     ):
-        code, text, err = run(*arguments, "--out", tmp_path / "audit")
+        code, text, err = run("audit", *arguments, "--out", tmp_path / "audit")
         assert (code, text) == (1, "")
         (line,) = err.splitlines()
         assert line.startswith("crackscope: ")
@@ -567,35 +544,20 @@ def test_the_command_refuses_in_one_line_before_anything_is_read(run: Any, walls
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_axe_and_the_width_of_the_page(written: Path, width: int, scheme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    place = next((found for name in names if (found := shutil.which(name))), None)
-    if place is None:
-        pytest.fail(f"None of {', '.join(names)} is on the PATH, and the report is tested in one. Install chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto((written / "report.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response
-        assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
-        assert complaints == []
-        browser.close()
+def test_axe_and_the_width_of_the_page(browser: Browser, written: Path, width: int, scheme: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto((written / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    assert complaints == []
 
 
-def test_an_index_inside_the_folder_of_the_report_is_refused(
-    tmp_path: Path, drawn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_inside_the_folder_of_the_report_is_refused(tmp_path: Path, drawn: Path, run: Run) -> None:
     """It would be replaced with the folder, or stand in the way of that."""
     words = ["audit", str(drawn), "--out", str(tmp_path / "out"), "--clean", str(tmp_path / "out" / "clean.csv")]
-    monkeypatch.setattr(sys, "argv", ["crackscope", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 1
-    assert "which is replaced as a whole. Write the index elsewhere." in capsys.readouterr().err
+    code, _, err = run(*words)
+    assert code == 1
+    assert "which is replaced as a whole. Write the index elsewhere." in err
     assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crackscope.arrays import UInt8Array
-from crackscope.auditing.quality import BLANK, NUMBERS, Quality, WatchedFiles, find_faults, quality_kind, quality_of
+from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind, quality_of
 from crackscope.data.cache import Rows, rows_of
 from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.drawing.walls import draw_patch
+from crackscope.model.focus import BLANK
 
 BRIGHTEST, WHITE, CONTRAST, SHARPNESS, EVENNESS = range(len(NUMBERS))
 
@@ -111,13 +113,15 @@ def test_a_set_that_is_soft_or_dark_as_a_whole_is_not_faulty_wholesale(walls: li
 def test_a_photo_is_judged_at_the_size_of_a_patch(walls: list[UInt8Array]) -> None:
     large = np.asarray(cv2.resize(walls[0], None, fx=10, fy=10, interpolation=cv2.INTER_CUBIC), np.uint8)
     assert quality_of(large)[SHARPNESS] == pytest.approx(
-        quality_of(cv2.resize(walls[0], (256, 256)))[SHARPNESS], abs=0.05
+        quality_of(np.asarray(cv2.resize(walls[0], (256, 256)), np.uint8))[SHARPNESS], abs=0.05
     )
     tiny = quality_of(np.full((3, 5, 3), 7, np.uint8))
     assert (tiny[CONTRAST] < BLANK, tiny[SHARPNESS], tiny[EVENNESS]) == (True, 1.0, 1.0)
 
 
-def test_numbers_are_cached_forms_are_read_and_what_cannot_be_read_has_no_fault(tmp_path, monkeypatch) -> None:
+def test_numbers_are_cached_forms_are_read_and_what_cannot_be_read_has_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "crack"
     folder.mkdir()

@@ -17,9 +17,12 @@ from typing import Any
 
 import pytest
 
-from crackscope.cli import app, main
+from crackscope.cli import app
 from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_patch, draw_photo
+from crackscope.model.bundle import Head, compose, read_backbone, write_model
+from shared.command import Result
+from shared.models import tiny_card
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
@@ -27,29 +30,6 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 def rows_of(table: Path) -> list[dict[str, str]]:
     with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.out)
-        return document
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capfd.readouterr()
-        return Result(int(left.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture
@@ -370,16 +350,15 @@ def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path:
 def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
     import cv2
 
-    from crackscope.files.images import read_image
-    from crackscope.scanning.scanner import scan
+    from crackscope.scanning.loaded_model import load
 
     cv2.imwrite(str(tmp_path / "photo.png"), draw_patch(0, side_px=600).pixels)
     result = run("predict", tmp_path / "photo.png", "--model", bundle_file, "--out", tmp_path / "p.csv")
     assert result.code == 0
     (row,) = rows_of(tmp_path / "p.csv")
     assert (row["unit"], row["error"]) == ("photo", "")
-    found = scan(read_image(tmp_path / "photo.png"), bundle_file)
-    assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, abs=1e-6)
+    found = load(bundle_file).scan(tmp_path / "photo.png")
+    assert float(row["crack_probability"]) == pytest.approx(found.crack_probability, abs=1e-6)
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:
@@ -535,6 +514,7 @@ def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle
         (["--scale", "1", "--mm-per-px", "0.5"], "not both"),
         (["--threads", "0"], "--threads"),
         (["--max-megapixels", "0"], "--max-megapixels"),
+        *((["--maps", value], "--maps") for value in ("jpg", "", "png,npz")),
     ],
 )
 def test_a_wrong_option_of_scan_is_wrong_usage(
@@ -554,7 +534,11 @@ def test_millimetres_that_lead_nowhere_are_refused_before_any_work(
     result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--mm-per-px", value)
     assert result.code in (1, 2)
     if value == "0.5":
-        assert_one_line(result, "does not know at how many mm per pixel it was trained", "Give a scale instead")
+        assert_one_line(
+            result,
+            "does not know at how many mm per pixel it was trained",
+            "Give --scale (in Python network_scale) instead",
+        )
     assert "Traceback" not in result.err
     assert names(tmp_path) == ["photos"]
 
@@ -563,7 +547,67 @@ def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path
     for scale, expected in (("0.5", 0.5), ("auto", 2.0)):
         out = tmp_path / scale
         assert run("scan", photos, "--model", bundle_file, "--out", out, "--scale", scale).code == 0
-        assert {float(row["scale"]) for row in rows_of(out / "photos.csv")} == {expected}
+        assert {float(row["network_scale"]) for row in rows_of(out / "photos.csv")} == {expected}
+
+
+def test_millimetres_bring_photos_to_those_of_the_model_and_are_told(
+    run: Any, photos: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    import numpy as np
+
+    head = Head(np.ones((1, 16), np.float32), np.zeros(1, np.float32), temperature=2.0)
+    write_model(compose(read_backbone(backbone_file), head, tiny_card(mm_per_px=0.5)), tmp_path / "mm.onnx")
+    out = tmp_path / "scan"
+    assert run("scan", photos, "--model", tmp_path / "mm.onnx", "--out", out, "--mm-per-px", "0.2").code == 0
+    told = {(float(row["network_scale"]), row["mm_per_px"]) for row in rows_of(out / "photos.csv")}
+    assert told == {(0.4, "0.2")}
+    scales = [photo["scale"] for photo in json.loads((out / "regions.json").read_text())["photos"]]
+    assert scales == [{"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "source": "given"}] * 3
+
+
+def test_scan_says_of_each_photo_what_python_says(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    import crackscope
+
+    (photos / "paper.jpg").write_bytes(b"%PDF-1.7")
+    out = tmp_path / "scan"
+    assert run("scan", photos, "--model", bundle_file, "--out", out, "--scale", "0.75").code == 3
+    model = crackscope.load(bundle_file)
+    found = {result.path: result for result in crackscope.scan(photos, model, network_scale=0.75)}
+    document = json.loads((out / "regions.json").read_text(encoding="utf-8"))
+    assert (document["schema_version"], document["model"]) == (1, model.name)
+    assert len(found) == len(document["photos"]) == 4
+    for photo, row in zip(document["photos"], rows_of(out / "photos.csv"), strict=True):
+        result = found[row["path"]]
+        assert photo == json.loads(json.dumps(result.to_dict()))
+        assert (row["verdict"], row["error"]) == (result.verdict or "", result.error or "")
+        if result.error is None:
+            assert photo == json.loads(json.dumps(model.scan(row["path"], network_scale=0.75).to_dict()))
+            for name in ("crack_probability", "share_cracked", "network_scale"):
+                assert row[name] == f"{getattr(result, name):.6g}"
+            for name in ("width_px", "height_px"):
+                assert row[name] == str(getattr(result, name))
+            assert row["n_regions"] == str(len(result.regions))
+
+
+def test_scan_keeps_maps_that_python_reads(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    import crackscope
+
+    command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan")
+    assert run(*command, "--maps", "png").code == 0
+    assert names(tmp_path / "scan" / "maps") == [f"wall {i}.png" for i in range(3)]
+    assert run(*command, "--maps", "npz", "--overwrite").code == 0
+    assert names(tmp_path / "scan" / "maps") == [f"wall {i}.{kind}" for i in range(3) for kind in ("npz", "png")]
+    model = crackscope.load(bundle_file)
+    for i in range(3):
+        found = crackscope.CrackMap.load(tmp_path / "scan" / "maps" / f"wall {i}.npz")
+        expected = model.scan(photos / f"wall {i}.png").map
+        assert expected is not None
+        np.testing.assert_array_equal(found.logits, expected.logits)
+        assert (found.path, found.regions()) == (expected.path, expected.regions())
+    assert run(*command, "--overwrite").code == 0
+    assert names(tmp_path / "scan" / "maps") == [f"wall {i}.png" for i in range(3)]
 
 
 def test_a_scan_does_not_replace_what_exists_unasked_nor_what_it_did_not_write(
@@ -600,7 +644,7 @@ def test_a_scan_with_a_full_disk_is_one_line_and_goes_on(
 
     command = ("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--threads", 1)
     with monkeypatch.context() as patched:
-        patched.setattr("crackscope.reports.scan_run.write_scan_report", refuse)
+        patched.setattr("crackscope.reports.scan_folder.write_scan_report", refuse)
         assert_one_line(run(*command), "no space left on the disk", "scan")
     assert not (tmp_path / "scan").exists()
     result = run(*command, "--json")

@@ -6,36 +6,34 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import platformdirs
+import platformdirs.windows
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
+from crackscope.arrays import UInt8Array
 from crackscope.data import cache as cache_module
 from crackscope.data.cache import RowCache, RowKind, Rows, cache_folder, compute_rows
 from crackscope.data.cache import rows_of as rows_of_kind
 from crackscope.data.patches import Patch, PatchIndex, content_digest
 from crackscope.errors import DataError, ImageError, OutputError
 from crackscope.files.images import decode_image
+from shared.memory_files import MemoryFiles
 
 WIDTH = 5
-
-
-class Memory:
-    """Files that lie in memory, as `crackscope.files.archives.Files`."""
-
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self.contents = contents
-        self.names = tuple(sorted(contents))
-
-    def read(self, name: str) -> bytes:
-        return self.contents[name]
 
 
 class Compute:
@@ -45,7 +43,7 @@ class Compute:
         self.n_images, self.fail_after, self.error = 0, fail_after, error
         self.lock = threading.Lock()
 
-    def __call__(self, images: list[np.ndarray]) -> np.ndarray:
+    def __call__(self, images: Sequence[UInt8Array]) -> np.ndarray:
         with self.lock:
             self.n_images += len(images)
             if self.n_images > self.fail_after:
@@ -53,7 +51,7 @@ class Compute:
         return np.stack([np.arange(WIDTH) + image.astype(np.float32).sum() for image in images]).astype(np.float32)
 
 
-def rows_of(index: PatchIndex, cache: RowCache, compute: Compute, **options: object) -> Rows:
+def rows_of(index: PatchIndex, cache: RowCache, compute: Compute, **options: Any) -> Rows:
     return rows_of_kind(index, RowKind(cache, compute), **options)
 
 
@@ -64,7 +62,7 @@ def png(number: int) -> bytes:
 
 
 def index_of(contents: dict[str, bytes]) -> PatchIndex:
-    return PatchIndex("walls", tuple(Patch(path, "crack") for path in contents), Memory(contents))
+    return PatchIndex("walls", tuple(Patch(path, "crack") for path in contents), MemoryFiles(contents))
 
 
 def images(n: int, start: int = 0) -> dict[str, bytes]:
@@ -79,7 +77,7 @@ def opened(key: str = "sum") -> RowCache:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -88,7 +86,7 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("rows/*/*.npy"))
 
 
-def test_a_second_call_computes_nothing_whatever_the_order_or_subset():
+def test_a_second_call_computes_nothing_whatever_the_order_or_subset() -> None:
     index = index_of(images(30))
     first = rows_of(index, opened(), Compute(), threads=2)
     assert (first.n_computed, first.refused, len(first.digests)) == (30, {}, 30)
@@ -103,7 +101,7 @@ def test_a_second_call_computes_nothing_whatever_the_order_or_subset():
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 12), max_size=25), st.lists(st.integers(0, 12), max_size=25), st.integers(1, 3))
-def test_what_is_cached_changes_no_row(folder, before, wanted, threads):
+def test_what_is_cached_changes_no_row(folder: Path, before: list[int], wanted: list[int], threads: int) -> None:
     contents = {i: png(i) for i in range(13)}
     cache = RowCache(f"{before} {wanted} {threads}", width=WIDTH)
     for numbers in (before, wanted):
@@ -116,24 +114,12 @@ def test_what_is_cached_changes_no_row(folder, before, wanted, threads):
     assert rows.n_computed == len(set(wanted) - set(before))  # equal contents are computed once
 
 
-class Reading(Memory):
-    """Files that count how often each is read."""
-
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        super().__init__(contents)
-        self.n_reads: Counter[str] = Counter()
-
-    def read(self, name: str) -> bytes:
-        self.n_reads[name] += 1
-        return super().read(name)
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_several_kinds_read_and_decode_each_file_once_and_give_what_each_gives_alone(
-    folder, threads, monkeypatch: pytest.MonkeyPatch
-):
+    folder: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents = images(30) | {"again.png": images(1)["00000.png"], "text.jpg": b"no picture"}
-    files = Reading(contents)
+    files = MemoryFiles(contents)
     index = replace(index_of(contents), files=files)
     decoded: list[bytes] = []
 
@@ -143,15 +129,18 @@ def test_several_kinds_read_and_decode_each_file_once_and_give_what_each_gives_a
 
     monkeypatch.setattr("crackscope.data.cache.decode_image", decode)
     half = index.select(index.patches[:15])
-    first, second = (RowKind(RowCache(key, width=WIDTH), Compute()) for key in ("first", "second"))
+    computes = (Compute(), Compute())
+    first, second = (
+        RowKind(RowCache(key, width=WIDTH), one) for key, one in zip(("first", "second"), computes, strict=True)
+    )
     rows_of_kind(half, first, threads=threads)
-    files.n_reads.clear()
+    files.read_names.clear()
     decoded.clear()
     together = compute_rows(index, [first, second], threads=threads)
-    assert set(files.n_reads.values()) == {1}
+    assert set(Counter(files.read_names).values()) == {1}
     assert len(decoded) <= len(set(contents.values())) + threads  # two threads may meet one content
     assert [rows.n_computed for rows in together] == [15, 30]
-    assert first.compute.n_images == second.compute.n_images == 30
+    assert [compute.n_images for compute in computes] == [30, 30]
     for kind, rows in zip((first, second), together, strict=True):
         alone = rows_of(index, RowCache("alone", width=WIDTH), Compute())
         assert rows.digests == alone.digests
@@ -159,12 +148,12 @@ def test_several_kinds_read_and_decode_each_file_once_and_give_what_each_gives_a
         np.testing.assert_array_equal(kind.filled(rows).values, alone.values)
 
 
-def test_what_one_kind_refuses_another_may_take():
+def test_what_one_kind_refuses_another_may_take() -> None:
     class Choosy(Compute):
-        def __call__(self, given: list[np.ndarray]) -> np.ndarray:
-            if any(image.max() < 3 for image in given):
+        def __call__(self, images: Sequence[UInt8Array]) -> np.ndarray:
+            if any(image.max() < 3 for image in images):
                 raise ImageError("too dark")
-            return super().__call__(given)
+            return super().__call__(images)
 
     index = index_of({f"{i}.png": png(i) for i in range(6)})
     choosy, all_rows = compute_rows(
@@ -177,18 +166,18 @@ def test_what_one_kind_refuses_another_may_take():
     assert all(all_rows.digests)
 
 
-def test_an_empty_index_has_no_rows():
+def test_an_empty_index_has_no_rows() -> None:
     rows = rows_of(index_of({}), opened(), Compute())
     assert (rows.values.shape, rows.digests, rows.refused, rows.n_computed) == ((0, WIDTH), (), {}, 0)
 
 
-def test_progress_ends_at_the_total():
+def test_progress_ends_at_the_total() -> None:
     told: list[tuple[int, int]] = []
     rows_of(index_of(images(20)), opened(), Compute(), progress=lambda done, total: told.append((done, total)))
     assert told == [(8, 20), (16, 20), (20, 20)]
 
 
-def test_refused_files_are_told_and_everything_else_is_done(tmp_path):
+def test_refused_files_are_told_and_everything_else_is_done(tmp_path: Path) -> None:
     contents = images(6)
     contents |= {"text.jpg": b"no picture\nat all", "empty.png": b"", "cut.png": contents["00001.png"][:40]}
     index = index_of(contents)
@@ -205,8 +194,8 @@ def test_refused_files_are_told_and_everything_else_is_done(tmp_path):
         np.testing.assert_array_equal(rows.values[10], rows.values[2])
 
 
-def test_a_file_that_cannot_be_opened_has_the_systems_reason(tmp_path):
-    class Locked(Memory):
+def test_a_file_that_cannot_be_opened_has_the_systems_reason(tmp_path: Path) -> None:
+    class Locked(MemoryFiles):
         def read(self, name: str) -> bytes:
             if name == "00001.png":
                 raise PermissionError(13, "Permission denied", name)
@@ -222,7 +211,9 @@ def test_a_file_that_cannot_be_opened_has_the_systems_reason(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_interrupted_run_keeps_what_was_computed(monkeypatch, error):
+def test_an_interrupted_run_keeps_what_was_computed(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
     monkeypatch.setattr(cache_module, "_ROWS_A_SHARD", 16)
     index = index_of(images(64))
     with pytest.raises(error):
@@ -246,7 +237,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["flipped bit", "zeros", "foreign", "truncated", "header", "empty"])
-def test_a_damaged_shard_is_computed_again(folder, how):
+def test_a_damaged_shard_is_computed_again(folder: Path, how: str) -> None:
     index = index_of(images(10))
     first = rows_of(index, opened(), Compute())
     (shard,) = shards(folder)
@@ -257,7 +248,7 @@ def test_a_damaged_shard_is_computed_again(folder, how):
     assert rows_of(index, opened(), Compute()).n_computed == 0
 
 
-def test_a_shard_that_vanishes_after_opening_is_told(folder):
+def test_a_shard_that_vanishes_after_opening_is_told(folder: Path) -> None:
     index = index_of(images(10))
     rows_of(index, opened(), Compute())
     cache = opened()
@@ -266,7 +257,7 @@ def test_a_shard_that_vanishes_after_opening_is_told(folder):
         rows_of(index, cache, Compute())
 
 
-def test_two_caches_may_add_at_once(folder):
+def test_two_caches_may_add_at_once(folder: Path) -> None:
     one, other = opened(), opened()
     first = rows_of(index_of(images(10)), one, Compute())
     second = rows_of(index_of(images(10, start=5)), other, Compute())
@@ -286,7 +277,7 @@ for i in range(int(sys.argv[1]), int(sys.argv[1]) + 40):
 """
 
 
-def test_two_processes_may_add_at_once(folder):
+def test_two_processes_may_add_at_once(folder: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", _ADD, start], env=dict(os.environ)) for start in ("0", "20")]
     assert [process.wait(60) for process in running] == [0, 0]
     digests = [i.to_bytes(32, "big") for i in range(60)]
@@ -294,7 +285,7 @@ def test_two_processes_may_add_at_once(folder):
     assert not list(folder.rglob("*.part"))
 
 
-def test_many_shards_need_no_open_files():
+def test_many_shards_need_no_open_files() -> None:
     resource = pytest.importorskip("resource")
     cache = opened()
     for i in range(200):
@@ -308,7 +299,7 @@ def test_many_shards_need_no_open_files():
     np.testing.assert_array_equal(rows[:, 0], np.arange(200))
 
 
-def test_a_full_disk_costs_the_cache_and_not_the_run(folder, monkeypatch):
+def test_a_full_disk_costs_the_cache_and_not_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> int:
         path.touch()
         raise OSError(28, "No space left on device")
@@ -322,12 +313,14 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(folder, monkeypatch):
     assert not list(folder.rglob("*.part"))
 
 
-def test_a_shard_that_another_process_holds_open_counts_as_written(folder, monkeypatch):
+def test_a_shard_that_another_process_holds_open_counts_as_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Windows refuses to replace it; it has the same rows, for its name is that of its content."""
     rows = np.ones((1, 2), np.float32)
     RowCache("k", width=2, folder=folder).add([b"d" * 32], rows)
 
-    def refuse(*_):
+    def refuse(*_: Any) -> None:
         raise PermissionError(13, "The process cannot access the file")
 
     monkeypatch.setattr(Path, "replace", refuse)
@@ -338,13 +331,13 @@ def test_a_shard_that_another_process_holds_open_counts_as_written(folder, monke
         again.add([b"e" * 32], rows)
 
 
-def test_a_cache_that_cannot_be_a_folder_costs_nothing_else(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_a_folder_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "file"))
     assert rows_of(index_of(images(3)), opened(), Compute()).n_computed == 3
 
 
-def test_other_keys_widths_and_types_have_other_folders():
+def test_other_keys_widths_and_types_have_other_folders() -> None:
     caches = [
         RowCache(key, width=width, dtype=dtype) for key, width, dtype in itertools.product("ab", (1, 2), ("<f2", "<f4"))
     ]
@@ -352,24 +345,39 @@ def test_other_keys_widths_and_types_have_other_folders():
     assert content_digest(b"") not in caches[0]
 
 
-def test_a_digest_may_end_in_zeros():
+def test_a_digest_may_end_in_zeros() -> None:
     digest = b"\x01" + bytes(31)
     opened().add([digest], np.ones((1, WIDTH), np.float32))
     assert digest in opened()
     assert opened().read([digest, b""]).tolist() == [[1] * WIDTH, [0] * WIDTH]
 
 
-def test_where_caches_live(monkeypatch, tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+def test_where_caches_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("CRACKSCOPE_CACHE")
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Unix)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "crackscope"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert cache_folder() == Path.home() / ".cache" / "crackscope"
+    assert cache_folder() == tmp_path / "me" / ".cache" / "crackscope"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", MacOS)
+    assert cache_folder() == tmp_path / "me" / "Library" / "Caches" / "crackscope"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platformdirs.windows.Windows)
+    monkeypatch.setattr(platformdirs.windows, "get_win_folder", {"CSIDL_LOCAL_APPDATA": str(tmp_path)}.__getitem__)
+    assert cache_folder() == tmp_path / "crackscope" / "Cache"
 
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Path, "home", homeless)
-    assert cache_folder().is_absolute()
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+@pytest.mark.parametrize("place", ["~/.cache/crackscope", None])
+def test_a_user_without_a_home_has_a_cache_too(monkeypatch: pytest.MonkeyPatch, place: str | None) -> None:
+    def unknown(uid: int) -> object:
+        raise KeyError(uid)
+
+    for name in ("CRACKSCOPE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    if place:  # as some versions of platformdirs answer
+        monkeypatch.setattr("crackscope.data.cache.user_cache_path", lambda *_, **__: Path(place))
+    assert cache_folder() == Path(tempfile.gettempdir()) / "crackscope"

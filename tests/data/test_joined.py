@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,24 +14,13 @@ from crackscope.data.splits import is_group
 from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import DataError
 from crackscope.model.provenance import count_seen, describe_training_data
-
-
-class Memory:
-    """Files that say their own name."""
-
-    def __init__(self, names: Mapping[str, bytes]) -> None:
-        self._contents = dict(names)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._contents))
-
-    def read(self, name: str) -> bytes:
-        return self._contents[name]
+from shared.memory_files import MemoryFiles
 
 
 def index_of(name: str, patches: list[Patch]) -> PatchIndex:
-    return PatchIndex(name, tuple(patches), Memory({p.path: f"{name}:{p.path}".encode() for p in patches}), ("x.jpg",))
+    return PatchIndex(
+        name, tuple(patches), MemoryFiles({p.path: f"{name}:{p.path}".encode() for p in patches}), ("x.jpg",)
+    )
 
 
 paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)

@@ -18,12 +18,12 @@ from crackscope.errors import SplitError
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     draw_dataset(tmp_path / "walls", n_photos=14, patches_per_photo=4, side_px=64)
     return tmp_path / "walls"
 
@@ -31,22 +31,22 @@ def folder(tmp_path) -> Path:
 def with_parts(index: PatchIndex, assigned: Split, tmp_path: Path) -> PatchIndex:
     """By way of the file, as commands do."""
     write_split(assigned, tmp_path / "split.csv", overwrite=True)
-    return apply_split(index, read_split(tmp_path / "split.csv"))
+    return apply_split(index, split=read_split(tmp_path / "split.csv"))
 
 
 def of_part(index: PatchIndex, part: str) -> Patch:
-    return next(patch for patch in index.patches if patch.part == part)
+    return index.part(part).patches[0]
 
 
 @pytest.mark.parametrize("by", ["photo", "similarity"])
-def test_a_split_that_keeps_together_is_clean(folder, tmp_path, by):
+def test_a_split_that_keeps_together_is_clean(folder: Path, tmp_path: Path, by: str) -> None:
     index = read_patches(folder)
     leaks = check_split(with_parts(index, split(index, by=by), tmp_path))
     assert (len(leaks), leaks) == (0, Leaks())
     assert leaks.summary() == "No leaks."
 
 
-def test_photos_on_two_sides_are_found_and_told(folder, tmp_path):
+def test_photos_on_two_sides_are_found_and_told(folder: Path, tmp_path: Path) -> None:
     index = read_patches(folder)
     assigned = split(index, by="random", seed=1)
     leaks = check_split(with_parts(index, assigned, tmp_path))
@@ -59,7 +59,7 @@ def test_photos_on_two_sides_are_found_and_told(folder, tmp_path):
     assert leaks.summary().startswith(f"{len(leaks)} photos, 0 exact and 0 near duplicates on two sides. Photo photo-")
 
 
-def test_the_sentence_about_a_photo(folder):
+def test_the_sentence_about_a_photo(folder: Path) -> None:
     index = read_patches(folder)
     one, two, three, *_ = index.patches
     labelled = index.select(
@@ -82,12 +82,12 @@ def test_the_sentence_about_a_photo(folder):
     )
 
 
-def test_duplicates_on_two_sides_are_found_and_told(folder, tmp_path):
+def test_duplicates_on_two_sides_are_found_and_told(folder: Path, tmp_path: Path) -> None:
     index = read_patches(folder)
-    parts = apply_split(index, split(index))
+    parts = apply_split(index, split=split(index))
     train, val, test = (of_part(parts, part) for part in ("train", "val", "test"))
     (folder / "copy.jpg").write_bytes((folder / val.path).read_bytes())
-    pixels = cv2.imread(str(folder / train.path))
+    pixels = np.asarray(cv2.imread(str(folder / train.path)))
     cv2.imwrite(str(folder / "flipped.png"), cv2.resize(np.ascontiguousarray(pixels[:, ::-1]), (96, 96)))
     (folder / "same side.jpg").write_bytes((folder / test.path).read_bytes())
     index = index.select(
@@ -106,7 +106,7 @@ def test_duplicates_on_two_sides_are_found_and_told(folder, tmp_path):
     assert leaks.summary() == f"0 photos, 1 exact and 1 near duplicates on two sides. {leaks.exact[0]}"
 
 
-def test_leaks_are_told_with_the_places_of_their_patches(folder):
+def test_leaks_are_told_with_the_places_of_their_patches(folder: Path) -> None:
     index = read_patches(folder)
     one, two, three, *_ = index.patches
     parts = [replace(one, photo="7003", part="train"), replace(two, photo="7003", part="train")]
@@ -123,7 +123,7 @@ def of_parts(*parts: str | None) -> PatchIndex:
     return PatchIndex("walls", patches, files=None)  # type: ignore[arg-type]
 
 
-def test_copies_leak_by_way_of_one_that_is_in_no_part():
+def test_copies_leak_by_way_of_one_that_is_in_no_part() -> None:
     """Pairs connect what belongs together, and are not all pairs of it."""
     star = np.array([[0, 1], [0, 2]])
     (exact,) = leaks_in(of_parts(None, "train", "test"), (b"a",) * 3, star)
@@ -136,7 +136,7 @@ def test_copies_leak_by_way_of_one_that_is_in_no_part():
     assert (only.kind, only.places) == ("near", (0, 3))
 
 
-def test_what_copies_connect_leaks_once_between_any_two_parts():
+def test_what_copies_connect_leaks_once_between_any_two_parts() -> None:
     index = of_parts("train", "train", "val", "test", "test", "train")
     pairs = np.array([[0, 1], [0, 2], [0, 3], [1, 4]])  # 1 and 4 are one file, the others near it
     found = leaks_in(index, (b"a", b"b", b"c", b"d", b"b", b"e"), pairs)
@@ -149,7 +149,7 @@ def test_what_copies_connect_leaks_once_between_any_two_parts():
     assert leaks_in(index, (b"a",) * 6, np.empty((0, 2), np.int64)) == []
 
 
-def test_many_copies_of_one_thing_are_told_at_once():
+def test_many_copies_of_one_thing_are_told_at_once() -> None:
     n = 40_000
     index = of_parts(*(("train", "val", "test")[i % 3] for i in range(n)))
     pairs = np.stack([np.zeros(14_000, np.int64), np.arange(1, 14_001)], 1)
@@ -159,7 +159,7 @@ def test_many_copies_of_one_thing_are_told_at_once():
     assert [leak.kind for leak in found] == ["exact"] * 3
 
 
-def test_photos_that_only_the_data_knows_are_found_behind_groups(folder, tmp_path):
+def test_photos_that_only_the_data_knows_are_found_behind_groups(folder: Path, tmp_path: Path) -> None:
     index = read_patches(folder)
     assigned = split(index, by="random")
     groups = [Patch(p.path, p.label, f"group-{i:03d}", p.part) for i, p in enumerate(assigned.patches)]
@@ -167,14 +167,14 @@ def test_photos_that_only_the_data_knows_are_found_behind_groups(folder, tmp_pat
     assert len(check_split(parts).photos) > 3
 
 
-def test_photos_that_only_the_split_knows_are_found(folder, tmp_path):
+def test_photos_that_only_the_split_knows_are_found(folder: Path, tmp_path: Path) -> None:
     index = read_patches(folder)
     photoless = index.select([Patch(patch.path, patch.label) for patch in index.patches])
     parts = with_parts(photoless, split(index, by="random"), tmp_path)
     assert len(check_split(parts).photos) > 3
 
 
-def test_what_has_no_part_is_on_no_side(folder):
+def test_what_has_no_part_is_on_no_side(folder: Path) -> None:
     index = read_patches(folder)
     one, *others = split(index).patches
     (folder / "copy.jpg").write_bytes((folder / one.path).read_bytes())

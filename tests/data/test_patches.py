@@ -9,14 +9,16 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch
-from crackscope.errors import DataError
+from crackscope.errors import DataError, SplitError
 from crackscope.files.images import decode_image
+from shared.memory_files import MemoryFiles
 
 JPEG = cv2.imencode(".jpg", draw_patch(1, side_px=32).pixels)[1].tobytes()
 
@@ -273,6 +275,38 @@ def test_selecting(tmp_path: Path) -> None:
     assert len(content_digest(b"")) == 32
 
 
+def test_parts_and_labels_of_an_index() -> None:
+    patches = [Patch("a.jpg", "crack", part="val"), Patch("b.jpg", "uncracked"), Patch("c.jpg", "crack", part="train")]
+    index = PatchIndex("walls", tuple(patches), MemoryFiles({}))
+    assert index.part("train").paths == ["c.jpg"]
+    assert index.part("train", "val").paths == ["a.jpg", "c.jpg"]
+    assert index.part("test").paths == []
+    assert index.labels.tolist() == [1, 0, 1]
+    assert index.labels.dtype == np.int64
+    assert index.part("test").labels.shape == (0,)
+    with pytest.raises(SplitError, match=r"part 'trian' is none of train, val, test\. Did you mean 'train'\?"):
+        index.part("trian")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_digests_read_each_file_once_and_decode_none(threads: int) -> None:
+    contents = {f"{i:02d}.jpg": f"no image {i}".encode() for i in range(20)}
+    files = MemoryFiles(contents)
+    names = ["gone.jpg", *contents]
+    index = PatchIndex("walls", tuple(Patch(name, "crack") for name in names), files)
+    seen: list[tuple[int, int]] = []
+    found = index.digests(threads=threads, progress=lambda done, total: seen.append((done, total)))
+    assert found == (b"", *map(content_digest, contents.values()))
+    assert sorted(files.read_names) == sorted(names)
+    assert seen == [(8, 21), (16, 21), (21, 21)]
+    assert index.select([]).digests() == ()
+
+
+def test_an_index_is_data_as_it_is(tmp_path: Path) -> None:
+    index = read_patches(make(tmp_path, ["crack/1.jpg", "uncracked/1.jpg"]))
+    assert read_patches(index) is index
+
+
 @pytest.mark.parametrize(("folder", "name"), [("v1.2 walls", "v1.2 walls"), (".hidden", ".hidden"), ("a", "a")])
 def test_the_name_of_the_data(tmp_path: Path, folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make(tmp_path / folder, ["crack/1.jpg"])
@@ -373,7 +407,7 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
             "row 2: part 'tran' is none of train, val, test. Did you mean 'train'?",
         ),
         ("path,label\n\n\n ,crack\n", "row 4: the path is empty. Name the image, or delete the row."),
-        ("path,label\n,\n", "row 2: the path is empty"),
+        ("path,label\n,\n", "no rows"),
         (
             "path,label\na.jpg,crack\nb.jpg,crack\n./a.jpg,crack\n",
             "row 4: 'a.jpg' is listed twice, first in row 2. Keep",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crackscope.arrays import UInt8Array
 from crackscope.data import similarity
 from crackscope.data.cache import Rows
 from crackscope.data.patches import Patch, PatchIndex, content_digest
@@ -26,24 +28,14 @@ from crackscope.data.similarity import (
     look_alike_groups,
 )
 from crackscope.drawing.walls import draw_patch, draw_photo
+from shared.memory_files import MemoryFiles
+from shared.pictures import jpeg, png
 
 N_WALLS = 16
-UInt8Array = np.ndarray
-
-
-class Memory:
-    """Files that lie in memory, as `crackscope.files.archives.Files`."""
-
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self.contents = contents
-        self.names = tuple(sorted(contents))
-
-    def read(self, name: str) -> bytes:
-        return self.contents[name]
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
 
 
@@ -52,17 +44,11 @@ def walls() -> tuple[UInt8Array, ...]:
     return tuple(draw_patch(seed, crack=seed % 2 == 0).pixels for seed in range(N_WALLS))
 
 
-def jpeg(pixels: UInt8Array, quality: int = 95) -> bytes:
-    return cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def png(pixels: UInt8Array) -> bytes:
-    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
-
-
 def rows_for(contents: Iterable[bytes]) -> Rows:
     files = {f"{i:04d}": content for i, content in enumerate(contents)}
-    return fingerprints(PatchIndex("walls", tuple(Patch(path, "crack") for path in files), Memory(files)), threads=2)
+    return fingerprints(
+        PatchIndex("walls", tuple(Patch(path, "crack") for path in files), MemoryFiles(files)), threads=2
+    )
 
 
 def rearranged(rows: Rows, order: Iterable[int]) -> Rows:
@@ -72,14 +58,16 @@ def rearranged(rows: Rows, order: Iterable[int]) -> Rows:
 
 def resized(pixels: UInt8Array, factor: float) -> UInt8Array:
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=way)
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=way).astype(np.uint8, copy=False)
 
 
-DISGUISES = {
+def png_resized(pixels: UInt8Array, factor: float) -> bytes:
+    return png(resized(pixels, factor))
+
+
+DISGUISES: dict[str, Callable[[UInt8Array], bytes]] = {
     **{f"jpeg {quality}": functools.partial(jpeg, quality=quality) for quality in (50, 75, 95)},
-    **{
-        f"resized {factor}": lambda pixels, factor=factor: png(resized(pixels, factor)) for factor in (0.5, 0.7, 1.4, 2)
-    },
+    **{f"resized {factor}": functools.partial(png_resized, factor=factor) for factor in (0.5, 0.7, 1.4, 2)},
     "flipped left to right": lambda pixels: png(pixels[:, ::-1]),
     "flipped upside down": lambda pixels: png(pixels[::-1]),
     "turned by a half": lambda pixels: png(pixels[::-1, ::-1]),
@@ -89,32 +77,32 @@ DISGUISES = {
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_the_same_pixels_are_found_and_nothing_else(disguise):
+def test_the_same_pixels_are_found_and_nothing_else(disguise: str) -> None:
     copies = [DISGUISES[disguise](pixels) for pixels in walls()]
     pairs = duplicate_pairs(rows_for([*(png(pixels) for pixels in walls()), *copies]))
     assert pairs.tolist() == [[i, i + N_WALLS] for i in range(N_WALLS)]
 
 
-def test_equal_files_are_told_once_each_with_the_first():
+def test_equal_files_are_told_once_each_with_the_first() -> None:
     a, b = png(walls()[0]), png(walls()[1])
     pairs = duplicate_pairs(rows_for([b, a, a, b, a]))
     assert pairs.tolist() == [[0, 3], [1, 2], [1, 4]]
     assert pairs.dtype == np.int64
 
 
-def test_a_quarter_turn_is_another_picture():
+def test_a_quarter_turn_is_another_picture() -> None:
     pixels = walls()[0]
     assert len(duplicate_pairs(rows_for([png(pixels), png(np.rot90(pixels))]))) == 0
 
 
-def test_crops_of_one_photo_are_no_duplicates():
+def test_crops_of_one_photo_are_no_duplicates() -> None:
     photo = draw_photo(3, photo_hw=(512, 512)).pixels
     places = itertools.product(range(0, 449, 64), repeat=2)  # each crop is shifted by half a side
     crops = [png(photo[y : y + 128, x : x + 128]) for y, x in places]
     assert len(duplicate_pairs(rows_for(crops))) == 0
 
 
-def test_blank_pictures_are_not_all_pairs():
+def test_blank_pictures_are_not_all_pairs() -> None:
     rng = np.random.default_rng(0)
     levels = [np.full((64, 64, 3), level, np.uint8) for level in range(60)]
     noisy = [np.clip(rng.normal(120, 2, (227, 227, 3)), 0, 255).astype(np.uint8) for _ in range(20)]
@@ -123,7 +111,7 @@ def test_blank_pictures_are_not_all_pairs():
     assert duplicate_pairs(rows_for([png(levels[0])] * 4)).tolist() == [[0, 1], [0, 2], [0, 3]]
 
 
-def test_refused_patches_are_in_no_pair():
+def test_refused_patches_are_in_no_pair() -> None:
     good = png(walls()[0])
     rows = rows_for([b"", good, b"", b"text", good])
     assert sorted(rows.refused) == [0, 2, 3]
@@ -135,14 +123,14 @@ def test_refused_patches_are_in_no_pair():
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_few_patches(n):
+def test_few_patches(n: int) -> None:
     rows = rows_for(png(pixels) for pixels in walls()[:n])
     assert duplicate_pairs(rows).shape == (0, 2)
     assert look_alike_groups(rows).tolist() == list(range(n))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (1000, 20)])
-def test_any_size_has_a_fingerprint(shape):
+def test_any_size_has_a_fingerprint(shape: tuple[int, int]) -> None:
     rows = rows_for([png(np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8))])
     assert not rows.refused
     assert np.isfinite(rows.values).all()
@@ -159,7 +147,7 @@ def mixed_rows() -> Rows:
 
 @settings(max_examples=15, deadline=None)
 @given(st.permutations(range(35)), st.integers(1, 3))
-def test_order_and_threads_change_nothing_of_what_belongs_together(order, threads):
+def test_order_and_threads_change_nothing_of_what_belongs_together(order: list[int], threads: int) -> None:
     rows = mixed_rows()
     expected = connected(35, duplicate_pairs(rows))
     found = connected(35, duplicate_pairs(rearranged(rows, order), threads=threads))
@@ -179,7 +167,7 @@ def noisy_thumbnails(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_sieve_loses_no_pair(monkeypatch, threads):
+def test_the_sieve_loses_no_pair(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setattr(similarity, "_TILE", 64)
     thumbnails = noisy_thumbnails(300)
     all_pairs = np.array(list(itertools.combinations(range(300), 2)))
@@ -197,7 +185,7 @@ def synthetic_rows(n: int, seed: int = 0) -> Rows:
     return Rows(values, tuple(content_digest(bytes([i % 256, i // 256])) for i in range(n)))
 
 
-def test_groups_depend_on_the_seed_alone(monkeypatch):
+def test_groups_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = synthetic_rows(700)
     first = look_alike_groups(rows, seed=1, threads=1)
     assert len(set(first.tolist())) == 12
@@ -209,14 +197,14 @@ def test_groups_depend_on_the_seed_alone(monkeypatch):
     assert firsts == sorted(firsts)  # numbered as they appear
 
 
-def test_groups_gather_what_looks_alike():
+def test_groups_gather_what_looks_alike() -> None:
     rows = synthetic_rows(600)
     kind = np.round(np.asarray(rows.values[:, 1024:], float).mean(1) / 3)
     groups = look_alike_groups(rows)
     assert all(len(set(kind[groups == group])) == 1 for group in set(groups.tolist()))
 
 
-def test_duplicates_and_patches_that_belong_together_share_a_group():
+def test_duplicates_and_patches_that_belong_together_share_a_group() -> None:
     rows = synthetic_rows(300)
     twice = rearranged(rows, [*range(300), *range(50)])
     groups = look_alike_groups(twice)
@@ -228,7 +216,7 @@ def test_duplicates_and_patches_that_belong_together_share_a_group():
     np.testing.assert_array_equal(at_hand, groups)
 
 
-def test_equal_looks_are_one_group_without_a_warning():
+def test_equal_looks_are_one_group_without_a_warning() -> None:
     values = np.zeros((40, 1035), np.float16)
     values[:, :1024] = np.random.default_rng(0).uniform(0, 255, (40, 1024))
     groups = look_alike_groups(Rows(values, tuple(content_digest(bytes([i])) for i in range(40))))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from crackscope.drawing.drawn_lines import DrawnCrack, crack_coverage
 from crackscope.drawing.walls import Drawing, draw_dataset, draw_patch, draw_photo
 from crackscope.errors import DataError, OutputError
+from shared.pictures import read_pixels
 
 seeds = st.integers(0, 10_000)
 few = settings(max_examples=15, deadline=None)
@@ -34,7 +36,7 @@ def distance_and_half_width(crack: DrawnCrack, hw: tuple[int, int]) -> tuple[np.
 def ring(mask: np.ndarray) -> np.ndarray:
     """Pixels 3 to 6 px outside the mask."""
     near, far = (cv2.dilate(mask.astype(np.uint8), np.ones((n, n), np.uint8)) for n in (5, 13))
-    return (far > 0) & (near == 0)
+    return np.asarray((far > 0) & (near == 0))
 
 
 # Drawings ---------------------------------------------------------------------------------------------------
@@ -51,9 +53,10 @@ def test_same_seed_same_bytes_and_another_seed_another_drawing(crack: bool) -> N
 
 def test_drawing_does_not_touch_global_randomness() -> None:
     np.random.seed(3)
-    before = np.random.get_state()[1].tobytes()
+    before: Any = np.random.get_state()
     draw_photo(1, photo_hw=(60, 80))
-    assert np.random.get_state()[1].tobytes() == before
+    after: Any = np.random.get_state()
+    assert after[1].tobytes() == before[1].tobytes()
 
 
 def test_shapes_and_types() -> None:
@@ -159,8 +162,7 @@ def test_table_agrees_with_the_folders_and_every_file_is_readable(labels_csv: Pa
     assert len(rows) == len(on_disk)
     for row in rows:
         assert row["path"].startswith(f"{row['label']}/{row['photo']}-")
-        pixels = cv2.imdecode(np.frombuffer((folder / row["path"]).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        assert pixels.shape == (64, 64, 3)
+        assert read_pixels(folder / row["path"]).shape == (64, 64, 3)
 
 
 def test_both_labels_on_several_photos_and_in_balance(labels_csv: Path) -> None:
@@ -212,7 +214,7 @@ def test_dataset_is_not_mixed_with_an_older_one(labels_csv: Path) -> None:
         (lambda folder: draw_dataset(folder, side_px=3), "side_px is 3; it must be at least 16."),
     ],
 )
-def test_bad_arguments_are_refused_with_value_and_remedy(call, message: str, tmp_path: Path) -> None:
+def test_bad_arguments_are_refused_with_value_and_remedy(call: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         call(tmp_path)
     assert str(caught.value) == message

@@ -21,6 +21,7 @@ import crackscope.files.downloads as chapter
 from crackscope.cli.download import download as command
 from crackscope.errors import DataError, DownloadError, OutputError
 from crackscope.files.downloads import DATASETS, DownloadResult, download
+from crackscope.files.streaming import Progress
 
 
 @dataclass
@@ -124,16 +125,20 @@ def test_the_registry_names_a_source_licence_and_counts() -> None:
 
 
 def test_a_whole_download(host: Host, out: Path) -> None:
-    stages: list[tuple[str, int, int | None]] = []
+    steps: list[tuple[str, int, int]] = []
+
+    def note(stage: str) -> Progress:
+        return lambda done, total: steps.append((stage, done, total))
+
     digest = hashlib.sha256(ARCHIVE).hexdigest()
-    result = download("metu", out, url=host.url, sha256=digest.upper(), progress=lambda *stage: stages.append(stage))
+    result = download("metu", out, url=host.url, sha256=digest.upper(), progress=note)
     assert_whole(result, out)
     assert result.sha256 == digest
     assert result.archive == out.with_name("metu.zip")
     assert json.loads(out.with_name("metu.zip.json").read_text())["url"] == host.url
-    assert {stage for stage, _, _ in stages} == {"download", "check", "unpack"}
-    assert ("download", len(ARCHIVE), len(ARCHIVE)) in stages
-    assert stages[-1] == ("unpack", 5, 5)
+    assert {stage for stage, _, _ in steps} == {"download", "check", "unpack"}
+    assert ("download", len(ARCHIVE), len(ARCHIVE)) in steps
+    assert steps[-1] == ("unpack", 5, 5)
 
 
 def test_a_dropped_connection_goes_on_where_it_was(host: Host, out: Path) -> None:
@@ -144,13 +149,13 @@ def test_a_dropped_connection_goes_on_where_it_was(host: Host, out: Path) -> Non
 
 
 def test_the_same_command_goes_on_after_an_interrupt(host: Host, out: Path) -> None:
-    def press_ctrl_c(stage: str, done: int, total: int | None) -> None:
+    def press_ctrl_c(done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     host.drop_after = [90_000]
     with pytest.raises(KeyboardInterrupt):
-        download("metu", out, url=host.url, progress=press_ctrl_c)
+        download("metu", out, url=host.url, progress=lambda stage: press_ctrl_c)
     n_kept = out.with_name("metu.zip.part").stat().st_size
     assert n_kept == 90_000
     assert_whole(download("metu", out, url=host.url), out)
@@ -190,11 +195,12 @@ def test_a_refused_range_starts_over(host: Host, out: Path) -> None:
     host.drop_after = [70_000]
     host.statuses = []
 
-    def refuse_next(stage: str, done: int, total: int | None) -> None:
-        if stage == "wait" and not host.statuses and len(host.ranges_asked) == 1:
+    def refuse_next(text: str) -> None:
+        assert text == "Connection dropped; trying again in 0 s."
+        if not host.statuses and len(host.ranges_asked) == 1:
             host.statuses.append(416)
 
-    assert_whole(download("metu", out, url=host.url, progress=refuse_next), out)
+    assert_whole(download("metu", out, url=host.url, say=refuse_next), out)
     assert host.ranges_asked == [None, "bytes=70000-", None]
 
 
@@ -331,9 +337,12 @@ def test_a_wrong_checksum_leaves_a_file_got_by_hand(tmp_path: Path, out: Path) -
 
 
 def test_an_interrupted_unpacking_leaves_no_folder_and_downloads_nothing_again(host: Host, out: Path) -> None:
-    def press_ctrl_c(stage: str, done: int, total: int | None) -> None:
-        if stage == "unpack" and done == 3:
-            raise KeyboardInterrupt
+    def press_ctrl_c(stage: str) -> Progress:
+        def press(done: int, total: int) -> None:
+            if stage == "unpack" and done == 3:
+                raise KeyboardInterrupt
+
+        return press
 
     with pytest.raises(KeyboardInterrupt):
         download("metu", out, url=host.url, progress=press_ctrl_c)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ def furthest(found: np.ndarray, wanted: np.ndarray) -> int:
     return int(np.abs(found.astype(int) - wanted.astype(int)).max())
 
 
-def refusal(content: bytes, **choices: float) -> str:
+def refusal(content: bytes, **choices: Any) -> str:
     with pytest.raises(ImageError) as caught:
         decode_image(content, **choices)
     reason = str(caught.value)
@@ -122,7 +123,7 @@ def test_every_format_gives_the_pixels_that_were_written(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in JPEGS if name != "cmyk"])
 def test_a_jpeg_decodes_as_opencv_does(name: str) -> None:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    assert furthest(decode(JPEGS[name]), cv2.imdecode(np.frombuffer(JPEGS[name], np.uint8), flags)) <= 2
+    assert furthest(decode(JPEGS[name]), np.asarray(cv2.imdecode(np.frombuffer(JPEGS[name], np.uint8), flags))) <= 2
 
 
 def test_a_cmyk_jpeg_is_inverted_as_adobe_writes_it() -> None:
@@ -221,7 +222,7 @@ def test_the_name_of_a_file_is_not_believed(tmp_path: Path) -> None:
 
 def oriented(orientation: int) -> np.ndarray:
     """What a viewer shows: each case spelled out with numpy, as Exif 2.32 draws it."""
-    return {
+    shown: dict[int, np.ndarray] = {
         1: RGB,
         2: RGB[:, ::-1],
         3: RGB[::-1, ::-1],
@@ -230,7 +231,8 @@ def oriented(orientation: int) -> np.ndarray:
         6: np.rot90(RGB, -1),
         7: RGB[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(RGB),
-    }[orientation]
+    }
+    return shown[orientation]
 
 
 def exif_with(**tags: object) -> pillow.Exif:
@@ -324,7 +326,7 @@ def test_the_time_of_other_formats() -> None:
 def located(latitude: object, north: object, longitude: object, east: object) -> Image:
     exif = pillow.Exif()
     values = {"GPSLatitude": latitude, "GPSLatitudeRef": north, "GPSLongitude": longitude, "GPSLongitudeRef": east}
-    gps = {ExifTags.GPS[name]: value for name, value in values.items() if value is not None}
+    gps: dict[int, Any] = {ExifTags.GPS[name]: value for name, value in values.items() if value is not None}
     exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
     return decode_image(encode(IMAGE, "JPEG", exif=exif))
 

@@ -6,21 +6,28 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crackscope.errors import OutputError
-from crackscope.files.output import explain, new_file, new_folder, require_free, resumable_folder, write_text
+from crackscope.files.output import (
+    explain,
+    json_text,
+    new_file,
+    new_folder,
+    require_free,
+    resumable_folder,
+    write_folder,
+    write_text,
+)
+from shared.folders import names_in
 
 OURS = {"old", "new", "one", "two", "half", "deep", "photo"}
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def fill(folder: Path, **files: str) -> Path:
@@ -50,7 +57,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
         assert part.name.startswith(".")
         part.write_text("x")
     assert out.read_text() == "x"
-    assert names(out.parent) == ["out.csv"]
+    assert names_in(out.parent) == ["out.csv"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Killed, SystemExit])
@@ -60,7 +67,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, error: type[BaseException]
     if existing:
         file.write_text("old")
         fill(folder, old="old")
-    before = names(tmp_path)
+    before = names_in(tmp_path)
 
     def write_half(part: Path) -> None:
         part.write_text("half") if part.is_file() else fill(part / "deep", half="half")
@@ -70,9 +77,9 @@ def test_nothing_half_written_is_left(tmp_path: Path, error: type[BaseException]
         write_half(part)
     with pytest.raises(error), new_folder(folder, ours=OURS, overwrite=existing) as part:
         write_half(part)
-    assert names(tmp_path) == before
+    assert names_in(tmp_path) == before
     if existing:
-        assert (file.read_text(), names(folder)) == ("old", ["old"])
+        assert (file.read_text(), names_in(folder)) == ("old", ["old"])
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
@@ -85,7 +92,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
         require_free(file, overwrite=False)
     require_free(file, overwrite=True)
     require_free(tmp_path / "none", overwrite=False)
-    assert names(tmp_path) == ["out.csv", "run"]
+    assert names_in(tmp_path) == ["out.csv", "run"]
 
 
 def test_overwriting(tmp_path: Path) -> None:
@@ -93,9 +100,9 @@ def test_overwriting(tmp_path: Path) -> None:
     write_text(file, "old")
     write_text(file, "new", overwrite=True)
     with new_folder(folder, ours=OURS, overwrite=True) as part:
-        assert names(folder) == ["old"]
+        assert names_in(folder) == ["old"]
         fill(part, new="new")
-    assert (file.read_text(), names(folder), names(tmp_path)) == ("new", ["new"], ["out.csv", "run"])
+    assert (file.read_text(), names_in(folder), names_in(tmp_path)) == ("new", ["new"], ["out.csv", "run"])
 
 
 def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
@@ -112,7 +119,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
     for out in (file / "below", file / "deep" / "below"):
         with pytest.raises(OutputError, match="a file lies where a folder is needed"), new_file(out):
             pytest.fail("the block must not run")
-    assert (file.read_text(), names(folder)) == ("old", ["old"])
+    assert (file.read_text(), names_in(folder)) == ("old", ["old"])
 
 
 @posix
@@ -132,8 +139,8 @@ def test_a_link_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
     with new_folder(tmp_path / "run", ours=OURS, overwrite=True) as part:
         fill(part, new="new")
     write_text(tmp_path / "out.csv", "new", overwrite=True)
-    assert (names(real), (real / "old").read_text()) == (["old"], "old")
-    assert (names(tmp_path / "run"), (tmp_path / "out.csv").read_text()) == (["new"], "new")
+    assert (names_in(real), (real / "old").read_text()) == (["old"], "old")
+    assert (names_in(tmp_path / "run"), (tmp_path / "out.csv").read_text()) == (["new"], "new")
     (tmp_path / "broken").symlink_to("nowhere")
     with pytest.raises(OutputError, match=r"exists|is not"), new_file(tmp_path / "broken"):
         pytest.fail("the block must not run")
@@ -158,6 +165,31 @@ def test_text_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:
 # Folders are exchanged safely
 
 
+def test_a_folder_of_files_appears_whole_and_a_taken_one_costs_no_work(tmp_path: Path) -> None:
+    def files(n: int) -> Iterator[tuple[str, str | bytes]]:
+        yield "one", "é"
+        yield "two", b"\xff"
+        if n > 2:
+            raise Killed
+
+    assert write_folder(str(tmp_path / "out"), files(2), ours=OURS) == tmp_path / "out"
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names_in(tmp_path / "out")} == {
+        "one": "é".encode(),
+        "two": b"\xff",
+    }
+    with pytest.raises(OutputError, match="exists"):
+        write_folder(tmp_path / "out", files(3), ours=OURS)
+    with pytest.raises(Killed):
+        write_folder(tmp_path / "other", files(3), ours=OURS)
+    assert names_in(tmp_path) == ["out"]
+
+
+def test_json_of_ours_ends_with_a_line_and_holds_no_nan() -> None:
+    assert json_text({"a": 1}) == '{\n  "a": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(float("nan"))
+
+
 def test_the_current_folder_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "project" / "data", photo="precious")
     monkeypatch.chdir(tmp_path / "project")
@@ -166,7 +198,7 @@ def test_the_current_folder_is_not_overwritten(tmp_path: Path, monkeypatch: pyte
             pytest.fail("the block must not run")
     with new_folder(Path("data"), ours=OURS, overwrite=True):
         pass
-    assert names(tmp_path / "project") == ["data"]
+    assert names_in(tmp_path / "project") == ["data"]
 
 
 @pytest.mark.parametrize("error", [raising(errno.EACCES), KeyboardInterrupt()])
@@ -185,7 +217,7 @@ def test_a_failed_exchange_puts_the_old_folder_back(
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises((OutputError, KeyboardInterrupt)), new_folder(folder, ours=OURS, overwrite=True) as part:
         fill(part, new="new")
-    assert (names(tmp_path), names(folder)) == (["run"], ["old"])
+    assert (names_in(tmp_path), names_in(folder)) == (["run"], ["old"])
 
 
 def test_at_every_step_of_an_exchange_old_or_new_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +225,7 @@ def test_at_every_step_of_an_exchange_old_or_new_is_whole(tmp_path: Path, monkey
     folder, replace, seen = fill(tmp_path / "run", one="old", two="old"), Path.replace, []
 
     def watch() -> None:
-        seen.append([path for path in tmp_path.iterdir() if names(path) == ["one", "two"]])
+        seen.append([path for path in tmp_path.iterdir() if names_in(path) == ["one", "two"]])
 
     def watched(path: Path, target: Path) -> Path:
         watch()
@@ -207,7 +239,7 @@ def test_at_every_step_of_an_exchange_old_or_new_is_whole(tmp_path: Path, monkey
     assert len(seen) == 4
     assert all(len(whole) == 2 for whole in seen)
     assert (folder / "one").read_text() == "new"
-    assert names(tmp_path) == ["run"]
+    assert names_in(tmp_path) == ["run"]
 
 
 # Disks
@@ -231,7 +263,7 @@ def test_a_disk_that_refuses_is_one_line(tmp_path: Path, code: int, said: str) -
         assert said in str(caught.value)
         assert str(caught.value).startswith(f"{out}: ")
         assert "\n" not in str(caught.value)
-    assert names(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +294,7 @@ def test_a_long_name_that_the_disk_takes_is_fine(tmp_path: Path, name: str) -> N
     assert (tmp_path / name).read_text() == "x"
     with new_folder(tmp_path / "in" / name, ours=OURS):
         pass
-    assert names(tmp_path / "in") == [name]
+    assert names_in(tmp_path / "in") == [name]
 
 
 def test_an_error_about_another_file_names_that_one(tmp_path: Path) -> None:
@@ -270,7 +302,7 @@ def test_an_error_about_another_file_names_that_one(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught, new_file(tmp_path / "out" / "out.csv"):
         source.read_bytes()
     assert str(caught.value).startswith(f"{source}: No such file or directory, while {tmp_path}")
-    assert names(tmp_path / "out") == []
+    assert names_in(tmp_path / "out") == []
 
 
 def test_an_error_of_ours_passes_unchanged(tmp_path: Path) -> None:
@@ -278,7 +310,7 @@ def test_an_error_of_ours_passes_unchanged(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught, new_folder(tmp_path / "run", ours=OURS), new_file(tmp_path / "out.csv"):
         raise error
     assert caught.value is error
-    assert names(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_explaining_with_a_name_alone() -> None:
@@ -292,7 +324,7 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
         one.write_text("1")
         two.write_text("2")
     assert (tmp_path / "out.csv").read_text() == "1"
-    assert names(tmp_path) == ["out.csv"]
+    assert names_in(tmp_path) == ["out.csv"]
 
 
 def test_a_folder_that_holds_anything_else_is_never_replaced(tmp_path: Path) -> None:
@@ -302,7 +334,7 @@ def test_a_folder_that_holds_anything_else_is_never_replaced(tmp_path: Path) -> 
         new_folder(folder, ours={"old"}, overwrite=True),
     ):
         pass
-    assert names(folder) == ["old", "thesis"]
+    assert names_in(folder) == ["old", "thesis"]
 
 
 # Folders that are taken up again
@@ -319,12 +351,12 @@ def test_what_an_interrupted_run_has_written_is_there_for_the_next(tmp_path: Pat
     with pytest.raises(error), resumable_folder(out, ours=OURS) as part:
         fill_and_raise(part, error, one="1")
     assert not out.exists()
-    assert [name.startswith(".") for name in names(out.parent)] == [True]  # hidden from a listing of images
+    assert [name.startswith(".") for name in names_in(out.parent)] == [True]  # hidden from a listing of images
     with resumable_folder(out, ours=OURS) as part:
-        assert names(part) == ["one"]
+        assert names_in(part) == ["one"]
         fill(part, two="2")
         assert not out.exists()
-    assert (names(out), names(out.parent)) == (["one", "two"], ["run"])
+    assert (names_in(out), names_in(out.parent)) == (["one", "two"], ["run"])
 
 
 def test_runs_beside_each_other_are_taken_up_apart(tmp_path: Path) -> None:
@@ -334,7 +366,7 @@ def test_runs_beside_each_other_are_taken_up_apart(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with resumable_folder(tmp_path / name, ours=OURS):
             pass
-        assert names(tmp_path / name) == [name]
+        assert names_in(tmp_path / name) == [name]
 
 
 def test_a_folder_to_be_taken_up_is_refused_where_a_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,10 +391,10 @@ def test_an_old_folder_stands_until_the_one_that_is_taken_up_is_whole(tmp_path: 
     out = fill(tmp_path / "run", old="old")
     with pytest.raises(Killed), resumable_folder(out, ours=OURS, overwrite=True) as part:
         fill_and_raise(part, Killed, one="1")
-    assert names(out) == ["old"]
+    assert names_in(out) == ["old"]
     with resumable_folder(out, ours=OURS, overwrite=True) as part:
         fill(part, two="2")
-    assert (names(out), names(tmp_path)) == (["one", "two"], ["run"])
+    assert (names_in(out), names_in(tmp_path)) == (["one", "two"], ["run"])
 
 
 @pytest.mark.parametrize(("overwrite", "reason"), [(False, "exists"), (True, "holds 'thesis'")])
@@ -371,13 +403,13 @@ def test_what_comes_to_lie_there_meanwhile_is_not_replaced(tmp_path: Path, overw
     meanwhile = {"old": "of another run"} | ({"thesis": "precious"} if overwrite else {})
     with pytest.raises(OutputError, match=reason), resumable_folder(out, ours=OURS, overwrite=overwrite) as part:
         assert fill(part, one="1") != fill(out, **meanwhile)
-    assert names(out) == sorted(meanwhile)
+    assert names_in(out) == sorted(meanwhile)
     for path in out.iterdir():
         path.unlink()
     out.rmdir()
     with resumable_folder(out, ours=OURS):
         pass
-    assert names(out) == ["one"]
+    assert names_in(out) == ["one"]
 
 
 @posix
@@ -386,7 +418,7 @@ def test_a_link_is_replaced_by_what_is_taken_up(tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to(real)
     with resumable_folder(tmp_path / "run", ours=OURS, overwrite=True) as part:
         fill(part, new="new")
-    assert (names(real), names(tmp_path / "run"), names(tmp_path)) == (["old"], ["new"], ["real", "run"])
+    assert (names_in(real), names_in(tmp_path / "run"), names_in(tmp_path)) == (["old"], ["new"], ["real", "run"])
 
 
 @pytest.mark.parametrize(
@@ -398,7 +430,7 @@ def test_a_disk_that_refuses_costs_nothing_that_was_written(tmp_path: Path, code
         fill_and_raise(part, raising(code), one="1")
     assert "\n" not in str(caught.value)
     with resumable_folder(out, ours=OURS) as part:
-        assert names(part) == ["one"]
+        assert names_in(part) == ["one"]
 
 
 def test_a_relative_folder_lies_in_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,4 +439,4 @@ def test_a_relative_folder_lies_in_the_current_one(tmp_path: Path, monkeypatch: 
         fill_and_raise(part, Killed, one="1")
     with resumable_folder(tmp_path / "run", ours=OURS):
         pass
-    assert names(tmp_path / "run") == ["one"]
+    assert names_in(tmp_path / "run") == ["one"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import shutil
 import stat
 import struct
 import sys
@@ -18,7 +17,9 @@ import pytest
 
 from crackscope.errors import DataError
 from crackscope.files import unpacking
-from crackscope.files.unpacking import Progress, unpack
+from crackscope.files.streaming import Progress
+from crackscope.files.unpacking import unpack
+from shared.tools import require_tool
 
 FILES = {
     **{f"Positive/{n:05}.jpg": random.Random(n).randbytes(40_000) for n in range(1, 4)},
@@ -74,7 +75,7 @@ def rar_of(files: dict[str, bytes]) -> bytes:
 ARCHIVE = zip_of(FILES)
 
 
-def say_nothing(stage: str, done: int, total: int | None) -> None:
+def say_nothing(done: int, total: int) -> None:
     pass
 
 
@@ -114,17 +115,22 @@ def test_archives_by_hand(tmp_path: Path, out: Path, content: bytes) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["Negative", "Positive"]
 
 
-needs_bsdtar = pytest.mark.skipif(shutil.which("bsdtar") is None, reason="needs bsdtar")
+@pytest.fixture
+def _bsdtar() -> None:
+    require_tool("bsdtar")
+
+
+needs_bsdtar = pytest.mark.usefixtures("_bsdtar")
 
 
 @needs_bsdtar
 def test_a_stored_rar_through_the_real_bsdtar(tmp_path: Path, out: Path) -> None:
     archive = tmp_path / "got.rar"
     archive.write_bytes(rar_of({f"Concrete Crack Images/{name}": data for name, data in FILES.items()}))
-    stages: list[tuple[str, int, int | None]] = []
-    assert unpacked(archive, out, lambda *stage: stages.append(stage)) == COUNTS
+    steps: list[tuple[int, int]] = []
+    assert unpacked(archive, out, lambda *step: steps.append(step)) == COUNTS
     assert_whole(out)
-    assert [done for stage, done, _ in stages if stage == "unpack"][-1] >= 5
+    assert steps[-1][0] >= 5
 
 
 @needs_bsdtar
@@ -201,9 +207,9 @@ def test_a_rar_through_a_mocked_program(tmp_path: Path, out: Path, fake_path: Pa
     install(fake_path / program, text)
     archive = tmp_path / "got.rar"
     archive.write_bytes(b"Rar!\x1a\x07\x01\x00")
-    stages: list[tuple[str, int, int | None]] = []
-    assert unpacked(archive, out, lambda *stage: stages.append(stage)) == COUNTS
-    assert stages[-1] == ("unpack", 5, 5)
+    steps: list[tuple[int, int]] = []
+    assert unpacked(archive, out, lambda *step: steps.append(step)) == COUNTS
+    assert steps[-1] == (5, 5)
 
 
 @posix
@@ -267,9 +273,8 @@ def test_links_in_a_zip_are_refused(tmp_path: Path, out: Path) -> None:
 
 @needs_bsdtar
 def test_an_interrupted_unpacking_by_the_real_bsdtar_leaves_no_folder(tmp_path: Path, out: Path) -> None:
-    def press_ctrl_c(stage: str, done: int, total: int | None) -> None:
-        if stage == "unpack":
-            raise KeyboardInterrupt
+    def press_ctrl_c(done: int, total: int) -> None:
+        raise KeyboardInterrupt
 
     archive = tmp_path / "got.rar"
     archive.write_bytes(rar_of(FILES))

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -26,6 +27,7 @@ from crackscope.errors import BundleError, CrackscopeError, DataError, OutputErr
 from crackscope.measuring.comparison import SHOWN, Comparison, compare
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, metrics_document
 from crackscope.measuring.paired import Answers, compare_pair, mcnemar
+from crackscope.measuring.wording import number_text
 from crackscope.model.bundle import read_bundle
 from crackscope.reports import evaluation_report
 from crackscope.reports.comparison_report import FILES, comparison_document, comparison_text, write_comparison
@@ -404,8 +406,8 @@ def test_predictions_that_are_gone(pair: tuple[Path, Path]) -> None:
         ("run.json", "[" * 100_000, "damaged"),
         ("evaluation/metrics.json", '{"accuracy": 1}', "accuracy"),
         ("evaluation/metrics.json", "", "not a JSON object, or cut off"),
-        ("evaluation/predictions.csv", "", "its columns are not path"),
-        ("evaluation/predictions.csv", "path,label\n", "its columns are not path"),
+        ("evaluation/predictions.csv", "", "no column 'path' among none"),
+        ("evaluation/predictions.csv", "path,label\n", "no column 'photo' among path, label"),
         ("evaluation/predictions.csv", "path,label,photo,crack_probability,predicted\n", "no rows"),
     ],
 )
@@ -417,12 +419,12 @@ def test_damaged_files(pair: tuple[Path, Path], name: str, content: str, found: 
 @pytest.mark.parametrize(
     ("row", "found"),
     [
-        ("D/x.jpg,crack,p,0.9", "row 50: 4 columns in place of 5"),
+        ("D/x.jpg,crack,p,0.9", "row 50: 4 values for 5 columns"),
         ("D/x.jpg,crak,p,0.9,crack", "row 50: label 'crak' is neither uncracked nor crack"),
         ("D/x.jpg,crack,p,0.9,", "row 50: label '' is neither"),
         ("D/000.jpg,crack,p,0.9,crack", "row 50: D/000.jpg stands there twice"),
-        ('"D/x.jpg,crack,p,0.9,crack', "not a CSV in UTF-8"),
-        ("D/x.jpg,crack,\xff,0.9,crack", "not a CSV in UTF-8"),
+        ('"D/x.jpg,crack,p,0.9,crack', "row 50: not a CSV (unexpected end of data)"),
+        ("D/x.jpg,crack,\xff,0.9,crack", "not UTF-8 text (byte "),
         ("D/x.jpg,crack,p,0.9,crack", "on 48 patches, predictions.csv of"),
     ],
 )
@@ -490,6 +492,16 @@ def test_the_files(pair: tuple[Path, Path], tmp_path: Path) -> None:
         write_comparison(comparison, out)
     write_comparison(comparison, out, overwrite=True)
     assert {place.name: place.read_bytes() for place in out.iterdir()} == before
+
+
+def test_a_notebook_shows_the_runs_and_marks_leaky_ones(pair: tuple[Path, Path]) -> None:
+    found = quickly(*pair)
+    text = found._repr_html_()
+    assert text.count("<tr>") == 3
+    assert "<td>reference</td>" in text
+    assert f"<tr><th>{found.runs[1].name}</th><td>{number_text(found.runs[1].metrics['accuracy'].value)}" in text
+    leaky = replace(found, runs=(replace(found.runs[0], name="<a>", leaky=True), found.runs[1]))
+    assert "<th>&lt;a&gt; (leaky)</th>" in leaky._repr_html_()
 
 
 def test_many_runs_with_long_and_odd_names(tmp_path: Path, bundle_file: Path) -> None:

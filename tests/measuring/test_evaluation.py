@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from crackscope.measuring.evaluation import (
     worst_mistakes,
 )
 from crackscope.measuring.metrics import METRICS
+from crackscope.measuring.wording import HEADLINES
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 PROBABILITIES = np.array([0.1, 0.45, 0.9, 0.02, 0.55, 0.97])
@@ -42,7 +44,7 @@ def evaluation(**changes: object) -> Evaluation:
     return evaluate_predictions(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_counts_and_answers():
+def test_counts_and_answers() -> None:
     result = evaluation()
     assert (result.n_patches, result.n_photos, result.n_crack) == (6, 3, 3)
     assert result.predictions.tolist() == [0, 0, 1, 0, 1, 1]
@@ -53,13 +55,23 @@ def test_counts_and_answers():
     assert not result.leaky
 
 
-def test_the_threshold_says_crack_and_an_empty_band_is_never_unsure():
+def test_a_notebook_shows_figures_beside_the_baseline_and_marks_leaky_ones() -> None:
+    text = evaluation(dataset="<walls>")._repr_html_()
+    assert "<caption>model.onnx on &lt;walls&gt; · split.csv · test · 6 patches from 3 photos</caption>" in text
+    assert "<th>Always “crack”</th>" in text
+    found = evaluation().metrics["recall_crack"]
+    assert f"<tr><th>Recall of crack</th><td>{found.value:.3f}</td><td>" in text
+    assert "leaky" not in text
+    assert evaluation(n_seen=1)._repr_html_().count("(leaky)") == 1 + len(HEADLINES)
+
+
+def test_the_threshold_says_crack_and_an_empty_band_is_never_unsure() -> None:
     result = evaluation(probabilities=np.full(6, 0.5), unsure_band=(0.5, 0.5))
     assert result.predictions.tolist() == [1] * 6
     assert not result.unsure.any()
 
 
-def test_document_holds_figures_and_what_belongs_beside_them():
+def test_document_holds_figures_and_what_belongs_beside_them() -> None:
     document = metrics_document(evaluation(n_leaks=2, refused=[("D/x.jpg", "empty file")]))
     assert tuple(document)[: len(METRICS)] == METRICS
     assert document["accuracy"]["value"] == pytest.approx(4 / 6)  # type: ignore[index]
@@ -76,7 +88,7 @@ def test_document_holds_figures_and_what_belongs_beside_them():
     assert document["resampled"] == "photos"
 
 
-def test_document_is_strict_json_even_where_figures_are_not_defined():
+def test_document_is_strict_json_even_where_figures_are_not_defined() -> None:
     result = evaluation(labels=np.zeros(6, dtype=np.int64), unsure_band=(0.0, 1.1))
     document = json.loads(json.dumps(metrics_document(result), allow_nan=False))
     assert document["auroc"] == {"value": None, "low": None, "high": None}
@@ -84,20 +96,20 @@ def test_document_is_strict_json_even_where_figures_are_not_defined():
     assert math.isnan(result.accuracy_decided)
 
 
-def test_without_photos_patches_are_resampled():
+def test_without_photos_patches_are_resampled() -> None:
     result = evaluation(photos=None)
     assert (result.photo_kind, result.n_photos) == ("patches", None)
     assert metrics_document(result)["n_photos"] is None
 
 
-def test_worst_mistakes_come_most_confident_first():
+def test_worst_mistakes_come_most_confident_first() -> None:
     assert worst_mistakes(evaluation()).tolist() == [3, 2]
     assert worst_mistakes(evaluation(), limit=1).tolist() == [3]
     tied = evaluation(probabilities=np.array([0.1, 0.9, 0.9, 0.9, 0.9, 0.9]), paths=list("fedcba"))
     assert worst_mistakes(tied).tolist() == [2, 1]  # by path
 
 
-def test_least_certain_come_nearest_to_the_threshold_first():
+def test_least_certain_come_nearest_to_the_threshold_first() -> None:
     assert least_certain(evaluation(threshold=0.46), limit=2).tolist() == [1, 4]
 
 
@@ -122,12 +134,12 @@ def test_least_certain_come_nearest_to_the_threshold_first():
         ({"photo_kind": "walls"}, "photo_kind 'walls' is none of photos, similarity groups, patches"),
     ],
 )
-def test_refuses_what_does_not_fit(changes, part):
+def test_refuses_what_does_not_fit(changes: dict[str, Any], part: str) -> None:
     with pytest.raises(DataError, match=part):
         evaluation(**changes)
 
 
-def test_needs_neither_a_runtime_nor_plots():
+def test_needs_neither_a_runtime_nor_plots() -> None:
     foreign = ("onnxruntime", "torch", "matplotlib")
     code = f"import sys, crackscope.measuring.evaluation; print([m for m in {foreign} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

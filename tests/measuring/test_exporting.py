@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 import crackscope
 from crackscope.data.splits import split, write_split
@@ -17,6 +14,7 @@ from crackscope.measuring import exporting
 from crackscope.measuring.exporting import export
 from crackscope.model.bundle import Bundle, read_bundle
 from crackscope.model.quantisation import quantise
+from shared.command import Run
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +22,11 @@ def exact(bundle_file: Path) -> Bundle:
     return read_bundle(bundle_file)
 
 
-@pytest.fixture(scope="module")
-def split_file(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("split") / "split.csv"
-    write_split(split(crackscope.read_patches(drawn), val=0.25, test=0.25), path)
-    return path
-
-
 def test_export_writes_a_model_that_states_itself(
     drawn: Path, split_file: Path, bundle_file: Path, exact: Bundle, tmp_path: Path
 ) -> None:
     out = tmp_path / "folder" / "int8.onnx"
-    done = export(drawn, out, model=bundle_file, split=split_file, calibration_patches=20, allow_loss=True)
+    done = export(drawn, bundle_file, out=out, split=split_file, calibration_patches=20, allow_loss=True)
     written = read_bundle(out)
     card = written.card
     assert card.precision == "int8"
@@ -57,8 +48,9 @@ def test_export_writes_a_model_that_states_itself(
     document = json.loads(json.dumps(done.document()))
     assert document["bytes"]["after"] == out.stat().st_size
     assert document["part"] == "test"
+    assert f"<tr><th>Size, MB</th><td>{done.n_bytes[0] / 1e6:.2f}</td>" in done._repr_html_()
     second = export(
-        drawn, tmp_path / "again.onnx", model=exact, split=split_file, calibration_patches=20, allow_loss=True
+        drawn, exact, out=tmp_path / "again.onnx", split=split_file, calibration_patches=20, allow_loss=True
     )
     assert second.out.read_bytes() == out.read_bytes()
 
@@ -68,72 +60,51 @@ def test_a_model_that_loses_is_not_written(
 ) -> None:
     monkeypatch.setattr(exporting, "MAX_LOSS", -1.0)
     with pytest.raises(BundleError, match=r"in int8 it loses .* points of accuracy on part val .* nothing was written"):
-        export(drawn, tmp_path / "a.onnx", model=exact, split=split_file, part="val", calibration_patches=4)
+        export(drawn, exact, out=tmp_path / "a.onnx", split=split_file, part="val", calibration_patches=4)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_is_refused(drawn: Path, split_file: Path, exact: Bundle, tmp_path: Path) -> None:
     out = tmp_path / "a.onnx"
     with pytest.raises(BundleError, match="int8 already"):
-        export(drawn, out, model=quantise(exact, [crackscope.draw_patch(0, side_px=96).pixels]), split=split_file)
+        export(drawn, quantise(exact, [crackscope.draw_patch(0, side_px=96).pixels]), out=out, split=split_file)
     with pytest.raises(BundleError, match=r"precision 'int88' is none of int8\. Did you mean 'int8'"):
-        export(drawn, out, model=exact, split=split_file, precision="int88")
+        export(drawn, exact, out=out, split=split_file, precision="int88")
     with pytest.raises(SplitError, match="part 'train' cannot be judged"):
-        export(drawn, out, model=exact, split=split_file, part="train")
+        export(drawn, exact, out=out, split=split_file, part="train")
     with pytest.raises(SplitError, match="is in no part"):
-        export(drawn, out, model=exact)
+        export(drawn, exact, out=out)
     rows = split_file.read_text().replace(",val\n", ",train\n")
     (tmp_path / "no-val.csv").write_text(rows)
     with pytest.raises(SplitError, match="no readable patch in part val"):
-        export(drawn, out, model=exact, split=tmp_path / "no-val.csv")
+        export(drawn, exact, out=out, split=tmp_path / "no-val.csv")
     (tmp_path / "taken.onnx").write_bytes(b"")
     with pytest.raises(OutputError, match="exists"):
-        export(drawn, tmp_path / "taken.onnx", model=exact, split=split_file)
+        export(drawn, exact, out=tmp_path / "taken.onnx", split=split_file)
     assert not out.exists()
 
 
 # The command
 
 
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    from crackscope import cli
-    from crackscope.cli.export import export as run_export
-
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(run_export)
-    app.callback()(lambda: None)
-    monkeypatch.setattr(cli, "app", app)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capfd.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 def test_the_command_states_before_and_after(
-    command: Any, drawn: Path, split_file: Path, bundle_file: Path, tmp_path: Path
+    run: Run, drawn: Path, split_file: Path, bundle_file: Path, tmp_path: Path
 ) -> None:
     given = ["export", drawn, "--model", bundle_file, "--split", split_file, "--calibration-patches", 8]
     out = tmp_path / "int8.onnx"
-    code, text, errors = command(*given, "--out", out, "--allow-loss", "--precision", "int8")
+    code, text, errors = run(*given, "--out", out, "--allow-loss", "--precision", "int8")
     assert (code, errors) == (0, "")
     for line in ("accuracy ", "size, MB ", "a patch, ms ", "temperature ", "labels changed", "times as fast"):
         assert line in text
-    code, text, errors = command(*given, "--out", out)
+    code, text, errors = run(*given, "--out", out)
     assert (code, text) == (1, "")
     assert errors.count("\n") == 1
-    code, text, _ = command(*given, "--out", out, "--allow-loss", "--overwrite", "--json", "--part", "val")
+    code, text, _ = run(*given, "--out", out, "--allow-loss", "--overwrite", "--json", "--part", "val")
     document = json.loads(text)
     assert (code, document["status"], document["precision"], document["part"]) == (0, "done", "int8", "val")
     assert {"before", "after", "loss"} == set(document["accuracy"])
     for wrong in (["--precision", "fp32"], ["--precision", "int4"], ["--part", "train"]):
-        assert command(*given, "--out", tmp_path / "b.onnx", *wrong)[0] == 2
+        assert run(*given, "--out", tmp_path / "b.onnx", *wrong)[0] == 2
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -146,7 +117,7 @@ def test_the_default_bundle_loses_nothing_and_gains_speed(real_data: Path, name:
     data = real_data / f"{name}_sample.tar"
     write_split(split(crackscope.read_patches(data), by=by), tmp_path / "split.csv")
     done = export(
-        data, tmp_path / "int8.onnx", split=tmp_path / "split.csv", calibration_patches=60
+        data, out=tmp_path / "int8.onnx", split=tmp_path / "split.csv", calibration_patches=60
     )  # a loss would raise
     assert done.n_changed <= 0.015 * done.before.n_patches
     card = len(crackscope.read_bundle().card.to_json())  # its marks of what was seen are no smaller in int8

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,14 +51,14 @@ def test_the_best_epoch_is_the_first_of_the_least_loss_on_val() -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda text: "", "columns are nothing"),
-        (lambda text: text.replace("number,", "epoch,"), "columns are epoch, phase"),
+        (lambda text: "", "no column 'number' among none. Give a run's history.csv"),
+        (lambda text: text.replace("number,", "epoch,"), "no column 'number' among epoch, phase, train_loss"),
         (lambda text: text.replace("frozen", "thawed"), "row 2: phase 'thawed' is none of frozen, finetuning"),
         (lambda text: text.replace("0.25", "a quarter"), "row 3: not a number .*a quarter"),
         (lambda text: text + "3,frozen", "row 4: 2 values for 8 columns"),
     ],
 )
-def test_a_wrong_history_is_an_error_with_its_row(tmp_path: Path, edit, message: str) -> None:
+def test_a_wrong_history_is_an_error_with_its_row(tmp_path: Path, edit: Callable[..., Any], message: str) -> None:
     path = tmp_path / "history.csv"
     write_history(make_epochs(2), path)
     path.write_text(edit(path.read_text()))

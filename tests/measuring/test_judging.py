@@ -12,6 +12,7 @@ from crackscope.data.cache import Rows
 from crackscope.data.patches import read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import apply_split, split, write_split
+from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import SplitError
 from crackscope.measuring.judging import part_to_judge
 from crackscope.model.provenance import count_seen, describe_training_data
@@ -20,7 +21,7 @@ from crackscope.model.provenance import count_seen, describe_training_data
 @pytest.fixture
 def run(drawn: Path, backbone_file: Path, tmp_path: Path) -> Path:
     write_split(split(read_patches(drawn), val=0.25, test=0.25), tmp_path / "split.csv")
-    crackscope.train(drawn, tmp_path / "run", split=tmp_path / "split.csv", backbone=backbone_file, patch_px=64)
+    crackscope.train(drawn, out=tmp_path / "run", split=tmp_path / "split.csv", backbone=backbone_file, patch_px=64)
     return tmp_path / "run"
 
 
@@ -30,7 +31,7 @@ def test_a_clean_test_part_is_clean_from_a_path_or_an_index(drawn: Path, run: Pa
     assert not by_path.leaky
     assert (by_path.part, by_path.split, by_path.photo_kind) == ("test", "split.csv", "photos")
     assert by_path.model_sha256 == model.sha256
-    index = apply_split(read_patches(drawn), crackscope.read_split(run / "split.csv"))
+    index = apply_split(read_patches(drawn), split=crackscope.read_split(run / "split.csv"))
     by_index = crackscope.evaluate(index, model)
     assert by_index.paths == by_path.paths
     assert (by_index.probabilities == by_path.probabilities).all()
@@ -42,6 +43,16 @@ def test_trained_patches_are_counted_exactly_wherever_they_lie(drawn: Path, run:
     n_train = sum(patch.part == "train" for patch in crackscope.read_split(run / "split.csv").patches)
     everything = crackscope.evaluate(index, model, n_resamples=10)
     assert (everything.part, everything.n_seen, everything.leaky) == (None, n_train, True)
+
+
+def test_a_name_that_no_disk_takes_is_a_patch_that_cannot_be_read(tmp_path: Path, bundle_file: Path) -> None:
+    table = draw_dataset(tmp_path / "walls", n_photos=4, patches_per_photo=4, side_px=96)
+    names = ("a\0b.png", "n" * 300 + ".png", "crack/gone.png")
+    with table.open("a", encoding="utf-8") as file:
+        file.writelines(f"{name},crack,wall\n" for name in names)
+    found = crackscope.evaluate(table, bundle_file, n_resamples=5)
+    assert [path for path, _ in found.refused] == list(names)
+    assert all(why.startswith("cannot be read: ") for _, why in found.refused)
 
 
 def test_a_leaking_split_is_refused_or_counted(drawn: Path, run: Path, tmp_path: Path) -> None:
@@ -60,7 +71,7 @@ def test_the_part_to_judge(drawn: Path, run: Path) -> None:
     index = read_patches(drawn)
     assert part_to_judge(index, None) is None
     assert part_to_judge(index, run / "split.csv") == "test"
-    parts = apply_split(index, crackscope.read_split(run / "split.csv"))
+    parts = apply_split(index, split=crackscope.read_split(run / "split.csv"))
     assert part_to_judge(parts, None) == "test"
     assert part_to_judge(parts.select([p for p in parts.patches if p.part != "test"]), None) is None
 

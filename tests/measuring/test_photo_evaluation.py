@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import crackscope
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.data.patches import Patch
-from crackscope.errors import DataError, SplitError
+from crackscope.errors import BundleError, DataError, SplitError
+from crackscope.geometry.scale import Scale
 from crackscope.measuring.photo_calibration import (
     FALSE_ALARMS,
     MISSED,
@@ -26,7 +28,7 @@ from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, 
 from crackscope.model.card import Calibration
 from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
 from crackscope.scanning.crack_map import CrackMap
-from crackscope.scanning.scanner import Scanner
+from crackscope.scanning.loaded_model import Model, load
 
 CALIBRATION = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
 CELL_PX = 10
@@ -55,19 +57,19 @@ def made_photo(
 
 
 @pytest.fixture
-def scanner(bundle_file: Path) -> Scanner:
-    return Scanner(bundle_file, threads=1)
+def model(bundle_file: Path) -> Model:
+    return load(bundle_file, threads=1)
 
 
-def recall_of(scanned: list[ScannedPhoto], scanner: Scanner) -> tuple[float, float]:
-    figures = measure_photos(scanned, scanner, dataset="x", n_resamples=50).figures
+def recall_of(scanned: list[ScannedPhoto], model: Model) -> tuple[float, float]:
+    figures = measure_photos(scanned, model, dataset="x", n_resamples=50).figures
     return figures.recall_at_one_false_region.value, figures.threshold
 
 
-def test_tiles_are_judged_by_the_mean_logit_of_their_cells(scanner: Scanner) -> None:
+def test_tiles_are_judged_by_the_mean_logit_of_their_cells(model: Model) -> None:
     rng = np.random.default_rng(0)
     photos = [made_photo(rng.normal(0, 2, (8, 8)), rng.integers(0, 2, (4, 4)), name=str(i)) for i in range(5)]
-    found = measure_photos(photos, scanner, dataset="x", n_resamples=50)
+    found = measure_photos(photos, model, dataset="x", n_resamples=50)
     labels = np.concatenate([one.photo.labels for one in photos])
     logits = np.concatenate([one.map.logits.reshape(4, 2, 4, 2).mean((1, 3)).ravel() for one in photos])
     assert found.tiles.metrics["auroc"].value == pytest.approx(roc_auc_score(labels, logits))
@@ -75,63 +77,65 @@ def test_tiles_are_judged_by_the_mean_logit_of_their_cells(scanner: Scanner) -> 
     assert (found.tiles.n_photos, found.tiles.n_patches, found.figures.n_photos) == (5, 80, 5)
 
 
-def test_a_perfect_map_finds_all_and_points_right(scanner: Scanner) -> None:
+def test_a_perfect_map_finds_all_and_points_right(model: Model) -> None:
     labels = np.eye(6, dtype=int)
     photos = [made_photo(np.where(labels == 1, 5.0, -5.0), labels, name=str(i)) for i in range(3)]
-    figures = measure_photos(photos, scanner, dataset="x", n_resamples=50).figures
+    figures = measure_photos(photos, model, dataset="x", n_resamples=50).figures
     assert figures.recall_at_one_false_region.value == 1
     assert figures.pointing_accuracy.value == 1
     assert (figures.n_photos, figures.n_cracked) == (3, 3)
 
 
-def test_recall_is_taken_where_there_is_one_false_region_a_photo(scanner: Scanner) -> None:
+def test_recall_is_taken_where_there_is_one_false_region_a_photo(model: Model) -> None:
     # Three false regions at p .9, .8, .7, cracks at .95, .85, .75, .6, far apart: one false region allows .81 or more.
     labels, logits = np.zeros((1, 15), int), np.full((1, 15), -9.0)
     for i, p in enumerate((0.9, 0.8, 0.7)):
         logits[0, 2 * i] = np.log(p / (1 - p))
     for i, p in enumerate((0.95, 0.85, 0.75, 0.6)):
         labels[0, 8 + 2 * i - 1 * (i > 0)], logits[0, 8 + 2 * i - 1 * (i > 0)] = 1, np.log(p / (1 - p))
-    recall, threshold = recall_of([made_photo(logits, labels)], scanner)
+    recall, threshold = recall_of([made_photo(logits, labels)], model)
     assert recall == 0.5
     assert 0.8 < threshold <= 0.85
 
 
-def test_a_region_is_false_only_if_it_touches_no_crack_and_nothing_unlabelled(scanner: Scanner) -> None:
+def test_a_region_is_false_only_if_it_touches_no_crack_and_nothing_unlabelled(model: Model) -> None:
     labels = np.array([[0, 0, 0, 0, 0, 0, 0, 0, 0, 1]])
     logits = np.array([[3.0, -9, 3, -9, 3, -9, -9, -9, -9, 1.0]])
-    assert recall_of([made_photo(logits, labels)], scanner)[0] == 0  # three false ones, all above the crack
+    assert recall_of([made_photo(logits, labels)], model)[0] == 0  # three false ones, all above the crack
     labels[0, :3] = -1
-    assert recall_of([made_photo(logits, labels)], scanner) == (1.0, pytest.approx(1e-4, abs=1e-3))
+    recall, threshold = recall_of([made_photo(logits, labels)], model)
+    assert recall == 1
+    assert threshold == pytest.approx(1e-4, abs=1e-3)
 
 
-def test_false_regions_are_an_average_over_photos(scanner: Scanner) -> None:
+def test_false_regions_are_an_average_over_photos(model: Model) -> None:
     clean = made_photo(np.full((1, 5), -9.0), np.zeros((1, 5), int), name="clean")
     labels = np.array([[0, 0, 0, 0, 1]])
     two = made_photo(np.array([[3.0, -9, 3, -9, 1]]), labels, name="two")
-    assert recall_of([two], scanner)[0] == 0
-    assert recall_of([two, clean], scanner)[0] == 1
+    assert recall_of([two], model)[0] == 0
+    assert recall_of([two, clean], model)[0] == 1
 
 
-def test_pointing_asks_for_the_most_probable_place_of_photos_with_a_crack(scanner: Scanner) -> None:
+def test_pointing_asks_for_the_most_probable_place_of_photos_with_a_crack(model: Model) -> None:
     labels = np.array([[0, 1, 0, 0]])
     right, wrong = (made_photo(np.array([row]), labels, name=str(row)) for row in ([0, 3.0, 1, 0], [0, 1.0, 3, 0]))
     clean = made_photo(np.array([[5.0, 0, 0, 0]]), np.zeros((1, 4), int), name="clean")
-    found = measure_photos([right, wrong, clean], scanner, dataset="x", n_resamples=200).figures
+    found = measure_photos([right, wrong, clean], model, dataset="x", n_resamples=200).figures
     assert found.pointing_accuracy.value == 0.5
     assert (found.pointing_accuracy.low, found.pointing_accuracy.high) == (0, 1)
     assert (found.n_photos, found.n_cracked) == (3, 2)
 
 
-def test_without_any_crack_there_is_nothing_to_point_at(scanner: Scanner) -> None:
+def test_without_any_crack_there_is_nothing_to_point_at(model: Model) -> None:
     clean = made_photo(np.zeros((2, 2)), np.zeros((2, 2), int))
-    document = measure_photos([clean], scanner, dataset="x", n_resamples=20).figures.document()
+    document = measure_photos([clean], model, dataset="x", n_resamples=20).figures.document()
     assert document["pointing_accuracy"] == {"value": None, "low": None, "high": None}
     json.dumps(document, allow_nan=False)
 
 
-def test_no_photo_at_all_is_an_error_with_the_reason(scanner: Scanner) -> None:
+def test_no_photo_at_all_is_an_error_with_the_reason(model: Model) -> None:
     with pytest.raises(DataError, match="none of 1 photos could be scanned; a: too dark"):
-        measure_photos([], scanner, dataset="x", refused=[("a", "too dark")])
+        measure_photos([], model, dataset="x", refused=[("a", "too dark")])
 
 
 # Calibration for photos
@@ -224,10 +228,10 @@ def test_photos_of_tiles_are_judged_from_files(
     data, grid = photos_and_grid
     found = crackscope.evaluate_photos(data, bundle_file, tiles=grid, n_resamples=50, threads=1)
     assert (found.tiles.n_patches, found.tiles.n_photos, found.tiles.leaky) == (24, 4, False)
-    scanner = Scanner(bundle_file, threads=1)
     photo = photos_by_grid(data, grid)[0]
     pixels, _ = photo.load()
-    own = scanner.scan(pixels)
+    own = load(bundle_file, threads=1).scan(pixels).map
+    assert own is not None
     expected = [own.probability_in(box) for box in photo.boxes_xyxy(pixels.shape[:2])]
     np.testing.assert_allclose(found.tiles.probabilities[:6], expected)
     read = tile_reader(found)
@@ -235,12 +239,13 @@ def test_photos_of_tiles_are_judged_from_files(
     np.testing.assert_array_equal(
         read(photo.tiles[0]), pixels[round(box[1]) : round(box[3]), round(box[0]) : round(box[2])]
     )
-    write_evaluation(found.tiles, tmp_path / "out", read_image=read, photos=found)
+    write_evaluation(found, tmp_path / "out")
     assert sorted(place.name for place in (tmp_path / "out").iterdir()) == sorted(PHOTO_FILES)
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert document["recall_at_one_false_region"]["value"] == found.figures.recall_at_one_false_region.value
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Pointing accuracy" in page
+    assert "<tr><th>Pointing accuracy</th><td>" in found._repr_html_()
     assert "This model has no calibration for photos" in page
     assert not found.calibrated
 
@@ -273,7 +278,7 @@ def test_photos_that_the_model_was_trained_on_are_marked(
     crackscope.write_split(
         crackscope.split(crackscope.read_patches(data), by="photo", val=0.25, test=0.25), tmp_path / "split.csv"
     )
-    crackscope.train(data, tmp_path / "run", split=tmp_path / "split.csv", backbone=backbone_file, patch_px=64)
+    crackscope.train(data, out=tmp_path / "run", split=tmp_path / "split.csv", backbone=backbone_file, patch_px=64)
     model = tmp_path / "run" / "model.onnx"
     everything = crackscope.evaluate_photos(data, model, tiles=grid, n_resamples=20)
     clean = crackscope.evaluate_photos(data, model, tiles=grid, split=tmp_path / "split.csv", n_resamples=20)
@@ -286,7 +291,7 @@ def test_a_photo_that_cannot_be_read_is_refused_and_the_others_judged(
 ) -> None:
     data, grid = photos_and_grid
     next((data / "D").glob("*/7002-1.jpg")).write_bytes(b"")
-    scanned, refused = scan_labelled(photos_by_grid(data, grid), Scanner(bundle_file, threads=1))
+    scanned, refused = scan_labelled(photos_by_grid(data, grid), load(bundle_file, threads=1))
     assert [one.photo.name for one in scanned] == ["D-7001", "D-7003", "D-7004"]
     ((name, reason),) = refused
     assert name == "D-7002"
@@ -317,27 +322,31 @@ def test_photos_or_masks_that_are_broken_are_refused_with_a_reason_and_the_other
 
 def test_tiles_or_masks_but_not_both(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:
     data, grid = photos_and_grid
-    for options in ({}, {"tiles": grid, "masks": data}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"tiles": grid, "masks": data})
+    for options in choices:
         with pytest.raises(DataError, match="give one of them"):
             crackscope.evaluate_photos(data, bundle_file, **options)
 
 
 def test_masks_know_no_split(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:
     data, _ = photos_and_grid
-    for options in ({"part": "test"}, {"split": "split.csv"}):
+    choices: tuple[dict[str, Any], ...] = ({"part": "test"}, {"split": "split.csv"})
+    for options in choices:
         with pytest.raises(DataError, match="photos with masks have no split"):
             crackscope.evaluate_photos(data, bundle_file, masks=data, **options)
 
 
-def test_a_labelled_photo_as_small_as_a_patch_is_scanned_as_a_photo(scanner: Scanner) -> None:
+def test_a_labelled_photo_as_small_as_a_patch_is_scanned_as_a_photo(model: Model) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     boxes = np.array([(0, 0, 0.5, 1), (0.5, 0, 1, 1)])
     photo = LabelledPhoto(
         "a", boxes, np.array([0, 1]), ("a#0,0", "a#0,1"), (Patch("a", "crack"),), lambda: (pixels, [b"x" * 32])
     )
-    ((found,), refused) = scan_labelled([photo], scanner)
+    ((found,), refused) = scan_labelled([photo], model)
     assert not refused
-    assert (found.map.unit, found.map.scale) == ("photo", 2.0)
+    assert (found.map.unit, found.map.network_scale) == ("photo", 2.0)
     assert found.map.footprint_cells < max(found.map.logits.shape)
-    ((half,), _) = scan_labelled([photo], scanner, scale=0.5)
-    assert half.map.scale == 0.5
+    ((half,), _) = scan_labelled([photo], model, network_scale=0.5)
+    assert half.map.network_scale == 0.5
+    with pytest.raises(BundleError, match="does not know at how many mm per pixel it was trained"):
+        scan_labelled([photo], model, scale=Scale(0.5))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crackscope
-from crackscope.cli import main
-from crackscope.cli.robustness import _pixels
+from crackscope.cli.robustness import _read_sample
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from crackscope.errors import DataError, OutputError
+from crackscope.errors import DataError, ImageError, OutputError
 from crackscope.reports.robustness_report import FILES, write_robustness
+from shared.command import run
+from shared.pictures import read_pixels
 
 N_CONDITIONS = 1 + len(CORRUPTIONS) * len(STRENGTHS)
 
@@ -154,7 +153,7 @@ def test_the_figures_are_those_of_the_corrupted_patches(drawn: Path, bundle_file
     )
     model = crackscope.load(bundle_file, threads=1)
     found = crackscope.measure_robustness(few, model, n_resamples=0)
-    labels = np.array([patch.label == "crack" for patch in few.patches])
+    labels = few.labels == 1
     for one in (found.clean, found.of("contrast")[4], found.of("motion_blur")[0]):
         views = [few.read_pixels(path) for path in few.paths]
         if one.strength:
@@ -191,7 +190,7 @@ def test_one_label_alone_says_nothing(drawn: Path, bundle_file: Path) -> None:
 def test_the_folder_holds_figures_chart_and_samples(
     found: crackscope.Robustness, patch: np.ndarray, tmp_path: Path
 ) -> None:
-    write_robustness(found, tmp_path / "out", sample=patch)
+    write_robustness(found, tmp_path / "out", read_image=lambda _: patch)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
     document = json.loads((tmp_path / "out" / "robustness.json").read_text())
     assert document == json.loads(json.dumps(found.document()))
@@ -200,9 +199,16 @@ def test_the_folder_holds_figures_chart_and_samples(
     assert len(rows) == N_CONDITIONS
     assert float(rows[7]["recall_crack"]) == pytest.approx(found.conditions[7].figures["recall_crack"].value, abs=1e-5)
     for name in ("robustness.png", "corruptions.png"):
-        assert cv2.imread(str(tmp_path / "out" / name)).std() > 10
+        assert read_pixels(tmp_path / "out" / name).std() > 10
     with pytest.raises(OutputError, match="exists"):
         write_robustness(found, tmp_path / "out")
+
+
+def test_a_notebook_shows_every_corruption(found: crackscope.Robustness) -> None:
+    text = found._repr_html_()
+    for name in CORRUPTIONS:
+        assert f"<tr><th>{name.replace('_', ' ')}</th>" in text
+    assert text.count(" / ") == 1 + N_CONDITIONS
 
 
 def test_one_label_that_cannot_be_read_is_told(drawn: Path, bundle_file: Path) -> None:
@@ -211,13 +217,6 @@ def test_one_label_that_cannot_be_read_is_told(drawn: Path, bundle_file: Path) -
     gone = index.select([replace(crack, path="crack/gone.jpg"), other])
     with pytest.raises(DataError, match="robustness, on what can be read, needs both labels; found 0 crack"):
         crackscope.measure_robustness(gone, bundle_file, n_resamples=0, threads=1)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *command: Any) -> int:
-    monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, command)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code or 0)
 
 
 def test_the_command_tells_a_table_and_a_document(
@@ -279,6 +278,7 @@ def test_an_unreadable_crack_that_is_not_judged_costs_no_figures(
     command = ("robustness", tmp_path / "data", "--model", bundle_file, "--out", tmp_path / "out", "--json")
     assert run(monkeypatch, *command) == 0
     assert json.loads(capsys.readouterr().out)["n_patches"] == 2
-    assert cv2.imread(str(tmp_path / "out" / "corruptions.png")).std() > 10
-    assert _pixels(crackscope.read_patches(tmp_path / "data"), "0.jpg") is None
+    assert read_pixels(tmp_path / "out" / "corruptions.png").std() > 10
+    with pytest.raises(ImageError):
+        _read_sample(crackscope.read_patches(tmp_path / "data"), "0.jpg")
     assert "0.jpg: the file is empty; corruptions.png shows no patch." in capsys.readouterr().err

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import html.parser
 import itertools
 import json
 import math
 import shutil
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +17,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import Browser
 
 import crackscope
-from crackscope.cli import main
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.splits import Split
 from crackscope.drawing.walls import draw_dataset
@@ -29,8 +27,15 @@ from crackscope.errors import CrackscopeError, DataError, OutputError, RecipeErr
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.transfer import FIGURES, Transfer, TransferTest
 from crackscope.measuring.transfer_sets import draw, n_to_draw, read_photo_list, read_sets
+from crackscope.reports.transfer_report import REPORT_FILES, write_transfer
 from crackscope.training import transfer_run
 from crackscope.training.transfer_run import FILES, LEAST_PER_LABEL, measure_transfer
+from shared.command import run
+from shared.folders import contents_of
+from shared.markup import ReadPage
+from shared.pages import violations
+from shared.pictures import read_pixels
+from shared.stopping import Stopped
 
 NAMES = ("north", "south", "east")
 OPTIONS: dict[str, Any] = {"seeds": (0, 1), "per_label": 16, "n_resamples": 20, "threads": 1}
@@ -48,11 +53,7 @@ def walls(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def done(walls: list[Path], backbone_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Transfer, Path]:
     out = tmp_path_factory.mktemp("transfer") / "out"
-    return measure_transfer(walls, out, backbone=backbone_file, **OPTIONS), out
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return measure_transfer(walls, out=out, backbone=backbone_file, **OPTIONS), out
 
 
 def without_times(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -130,7 +131,7 @@ def test_a_list_names_photos_as_patches_have_them(tmp_path: Path, text: str, pho
         (b"", "no column 'photo' among none"),
         (b"photo\n", "no photo is listed"),
         (b"surface,photo\nD,\n", "row 2: the photo is empty"),
-        (b"photo\n\xff\n", "not a CSV in UTF-8"),
+        (b"photo\n\xff\n", "not UTF-8 text (byte 6)"),
     ],
 )
 def test_a_wrong_list_is_an_error_that_says_what_is_wrong(tmp_path: Path, content: bytes, part: str) -> None:
@@ -278,7 +279,7 @@ def test_neither_order_of_the_sets_nor_threads_change_a_figure(
     walls: list[Path], backbone_file: Path, done: tuple[Transfer, Path], tmp_path: Path
 ) -> None:
     turned = [walls[2], walls[0], walls[1]]
-    other = measure_transfer(turned, tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "threads": 2})
+    other = measure_transfer(turned, out=tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "threads": 2})
     assert other.targets == ("east", "north", "south")
     for source, target in itertools.product(done[0].sources, NAMES):
         for one, same in zip(done[0].of(source, target), other.of(source, target), strict=True):
@@ -287,7 +288,7 @@ def test_neither_order_of_the_sets_nor_threads_change_a_figure(
 
 
 def test_two_sets_have_no_training_on_all_but_one(walls: list[Path], backbone_file: Path, tmp_path: Path) -> None:
-    found = measure_transfer(walls[:2], tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "seeds": [3]})
+    found = measure_transfer(walls[:2], out=tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "seeds": [3]})
     assert found.sources == found.targets == ("north", "south")
 
 
@@ -299,7 +300,7 @@ def test_sets_whose_photos_are_not_known_are_split_into_groups(
         index = read_patches(place)
         places.append(index.select([replace(patch, photo=None) for patch in index.patches]))
     options = {**OPTIONS, "seeds": [0], "per_label": 12}
-    found = measure_transfer(places, tmp_path / "out", backbone=backbone_file, **options)
+    found = measure_transfer(places, out=tmp_path / "out", backbone=backbone_file, **options)
     assert {one.photo_kind for one in found.tests} == {"similarity groups"}
     card = crackscope.load(tmp_path / "out" / "models" / "north-0.onnx").card
     assert card.split is not None
@@ -313,7 +314,7 @@ def test_what_two_sets_share_is_marked(walls: list[Path], backbone_file: Path, t
     renamed = [replace(patch, photo=f"photo-{99 - int((patch.photo or '')[-2:])}") for patch in index.patches]
     twin = replace(index, name="twin", patches=tuple(renamed))
     found = measure_transfer(
-        [walls[0], walls[1], twin], tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "per_label": 30}
+        [walls[0], walls[1], twin], out=tmp_path / "out", backbone=backbone_file, **{**OPTIONS, "per_label": 30}
     )
     assert any(one.leaky and one.n_leaks for one in found.of("north", "twin"))
     assert not any(one.leaky for one in found.of("north", "south"))
@@ -328,11 +329,11 @@ def test_what_one_set_validates_on_another_does_not_learn_from(
 ) -> None:
     """A part of one set's photos again, as its own collection: in a training on both they lie on either side."""
     index = read_patches(walls[0])
-    names = sorted({patch.photo for patch in index.patches})[:7]
+    names = sorted({str(patch.photo) for patch in index.patches})[:7]
     own = [patch for patch in index.patches if patch.photo in names]
     twin = replace(index, name="twin", patches=tuple(replace(one, photo=f"twin-{one.photo}") for one in own))
     options = {**OPTIONS, "per_label": 30, "seeds": (0, 1, 2)}
-    found = measure_transfer([walls[0], walls[1], twin], tmp_path / "out", backbone=backbone_file, **options)
+    found = measure_transfer([walls[0], walls[1], twin], out=tmp_path / "out", backbone=backbone_file, **options)
     both, alone = ([one for one in found.tests if one.source == name] for name in ("all but south", "north"))
     assert min(one.n_val for one in both) < alone[0].n_val
 
@@ -366,7 +367,7 @@ def test_the_least_number_of_patches_is_enough_for_all_sets_but_one(
 ) -> None:
     options = {**OPTIONS, "per_label": LEAST_PER_LABEL, "seeds": (0,)}
     west = draw_dataset(tmp_path / "west", n_photos=10, patches_per_photo=6, side_px=48, seed=3).parent
-    found = measure_transfer([*walls, west], tmp_path / "out", backbone=backbone_file, **options)
+    found = measure_transfer([*walls, west], out=tmp_path / "out", backbone=backbone_file, **options)
     assert {one.n_val for one in found.tests if one.source == "all but east"} == {6}
 
 
@@ -388,31 +389,12 @@ def test_the_folder_holds_every_file_and_nothing_is_left_beside_it(done: tuple[T
         rows = list(csv.DictReader(file))
     assert len(rows) == len(found.tests)
     assert float(rows[5]["auroc"]) == pytest.approx(found.tests[5].figures["auroc"].value, abs=1e-5)
-    assert cv2.imread(str(out / "transfer.png")).std() > 10
-
-
-class _Page(html.parser.HTMLParser):
-    """What is open at the end, and what a browser would fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.fetched: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.fetched += [value for name, value in attrs if name in ("src", "href") and value]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+    assert read_pixels(out / "transfer.png").std() > 10
 
 
 def test_the_page_is_whole_and_fetches_nothing(done: tuple[Transfer, Path]) -> None:
     text = (done[1] / "report.html").read_text(encoding="utf-8")
-    page = _Page()
-    page.feed(text)
-    assert page.open == []
+    page = ReadPage(text)
     assert all(address.startswith("data:image/png") for address in page.fetched)
     for source in done[0].sources:
         assert source in text
@@ -422,17 +404,13 @@ def test_the_page_is_whole_and_fetches_nothing(done: tuple[Transfer, Path]) -> N
 # Stopped and taken up
 
 
-class Stop(Exception):
-    pass
-
-
 def stopping_at(n: int) -> Any:
     """Told of the n-th training, it stops the run."""
     count = itertools.count(1)
 
     def say(line: str) -> None:
         if line.startswith("training") and next(count) == n:
-            raise Stop
+            raise Stopped
 
     return say
 
@@ -440,23 +418,24 @@ def stopping_at(n: int) -> Any:
 def test_a_run_that_was_stopped_goes_on_and_ends_alike(
     walls: list[Path], backbone_file: Path, done: tuple[Transfer, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, lines = tmp_path / "out", []
-    with pytest.raises(Stop):
-        measure_transfer(walls, out, backbone=backbone_file, say=stopping_at(4), **OPTIONS)
+    out = tmp_path / "out"
+    lines: list[str] = []
+    with pytest.raises(Stopped):
+        measure_transfer(walls, out=out, backbone=backbone_file, say=stopping_at(4), **OPTIONS)
     assert not out.exists()
 
     def killed(*_: Any, **__: Any) -> None:
-        raise Stop
+        raise Stopped
 
     with monkeypatch.context() as patched:
         patched.setattr(transfer_run, "judge", killed)  # between training and figures
-        with pytest.raises(Stop):
-            measure_transfer(walls, out, backbone=backbone_file, **OPTIONS)
-    found = measure_transfer(walls, out, backbone=backbone_file, say=lines.append, **OPTIONS)
+        with pytest.raises(Stopped):
+            measure_transfer(walls, out=out, backbone=backbone_file, **OPTIONS)
+    found = measure_transfer(walls, out=out, backbone=backbone_file, say=lines.append, **OPTIONS)
     assert "3 of 12 trainings are there already" in lines
     assert sum(line.startswith("training") for line in lines) == 9
     assert found.document() == done[0].document()
-    assert without_times(contents(out)) == without_times(contents(done[1]))
+    assert without_times(contents_of(out)) == without_times(contents_of(done[1]))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -471,7 +450,7 @@ def test_what_is_damaged_is_trained_again_and_other_seeds_are_tidied_away(
     (part / "figures" / ".south-0-0123456789ab.part.json").write_text("{")
     lines: list[str] = []
     options = {**OPTIONS, "seeds": [0]}
-    found = measure_transfer(walls, tmp_path / "out", backbone=backbone_file, say=lines.append, **options)
+    found = measure_transfer(walls, out=tmp_path / "out", backbone=backbone_file, say=lines.append, **options)
     assert [line.split(": ")[1].split(";")[0] for line in lines if line.startswith("training")] == [
         f"{name}, seed 0" for name in NAMES
     ]
@@ -491,9 +470,11 @@ def test_what_another_run_left_is_neither_used_nor_thrown_away_unasked(
     places = walls[1:] if changed == "data" else walls
     backbone = bundle_file if changed == "backbone" else backbone_file
     with pytest.raises(OutputError, match=r"12 trainings of other data or settings.*or say --overwrite"):
-        measure_transfer(places, tmp_path / "out", backbone=backbone, **options)
+        measure_transfer(places, out=tmp_path / "out", backbone=backbone, **options)
     lines: list[str] = []
-    found = measure_transfer(places, tmp_path / "out", backbone=backbone, say=lines.append, overwrite=True, **options)
+    found = measure_transfer(
+        places, out=tmp_path / "out", backbone=backbone, say=lines.append, overwrite=True, **options
+    )
     assert not any("already" in line for line in lines)
     assert sorted(path.stem for path in (tmp_path / "out" / "models").iterdir()) == sorted(
         f"{source.replace(' ', '-')}-0" for source in found.sources
@@ -507,7 +488,7 @@ def test_wrong_wishes_fail_before_any_work(walls: list[Path], backbone_file: Pat
     def fails(error: type[CrackscopeError], match: str, **wish: Any) -> None:
         lines: list[str] = []
         with pytest.raises(error, match=match):
-            measure_transfer(walls, tmp_path / "out", **{"backbone": backbone_file, "say": lines.append, **wish})
+            measure_transfer(walls, out=tmp_path / "out", **{"backbone": backbone_file, "say": lines.append, **wish})
         assert not any(line.startswith("training") for line in lines)
         assert list(tmp_path.iterdir()) == []
 
@@ -521,23 +502,23 @@ def test_wrong_wishes_fail_before_any_work(walls: list[Path], backbone_file: Pat
     taken = tmp_path / "out"
     taken.mkdir()
     with pytest.raises(OutputError, match="exists"):
-        measure_transfer(walls, taken, backbone=backbone_file)
+        measure_transfer(walls, out=taken, backbone=backbone_file)
     (taken / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'notes\.txt'"):
-        measure_transfer(walls, taken, backbone=backbone_file, overwrite=True)
+        measure_transfer(walls, out=taken, backbone=backbone_file, overwrite=True)
 
 
 def test_a_list_of_photos_that_are_in_no_set_is_told(walls: list[Path], backbone_file: Path, tmp_path: Path) -> None:
     photo = next(patch.photo for patch in read_patches(walls[0]).patches)
     (tmp_path / "list.csv").write_text("photo\nD-7001\n")
     with pytest.raises(DataError, match=r"1 of its 1 photos, such as D-7001, are in no set"):
-        measure_transfer(walls, tmp_path / "out", backbone=backbone_file, without=tmp_path / "list.csv")
+        measure_transfer(walls, out=tmp_path / "out", backbone=backbone_file, without=tmp_path / "list.csv")
     (tmp_path / "list.csv").write_text(f"photo\nD-7001\n{photo}\n")
     lines: list[str] = []
-    with pytest.raises(Stop):
+    with pytest.raises(Stopped):
         measure_transfer(
             walls,
-            tmp_path / "out",
+            out=tmp_path / "out",
             backbone=backbone_file,
             without=tmp_path / "list.csv",
             say=lambda line: lines.append(line) or stopping_at(1)(line),  # type: ignore[func-returns-value]
@@ -545,14 +526,28 @@ def test_a_list_of_photos_that_are_in_no_set_is_told(walls: list[Path], backbone
     assert any("1 of its 2 photos" in line for line in lines)
 
 
+def test_the_report_alone_can_be_written_elsewhere(done: tuple[Transfer, Path], tmp_path: Path) -> None:
+    found, out = done
+    assert sorted(path.name for path in write_transfer(found, tmp_path / "report").iterdir()) == list(REPORT_FILES)
+    for name in ("transfer.csv", "transfer.json", "transfer.png"):
+        assert (tmp_path / "report" / name).read_bytes() == (out / name).read_bytes(), name
+    assert "models/" in (out / "report.html").read_text(encoding="utf-8")
+    assert "models/" not in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match="'figures', which was not written by this command"):
+        write_transfer(found, out, overwrite=True)
+
+
+def test_a_notebook_shows_the_matrix(done: tuple[Transfer, Path]) -> None:
+    found, _ = done
+    text = found._repr_html_()
+    assert "<caption>head, mean of 2 seeds: AUROC / F1 of crack</caption>" in text
+    assert "<th>Tested on north</th>" in text
+    assert f"<td>{found.cell_text('south', 'north')}</td>" in text
+    seen = replace(found, tests=tuple(replace(one, n_seen=1) for one in found.tests))
+    assert "<td>leaky " in seen._repr_html_()
+
+
 # The command
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *command: Any) -> int:
-    monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, command)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code or 0)
 
 
 def test_the_command_tells_a_table_and_a_document(
@@ -609,12 +604,16 @@ def test_an_index_is_data_too(walls: list[Path]) -> None:
 
 @pytest.mark.slow
 def test_a_recipe_that_trains_by_epochs_goes_on_too(walls: list[Path], mobilenet_folder: Path, tmp_path: Path) -> None:
-    wish = {"recipe": "mobilenetv2-frozen", "changes": ("frozen.epochs=2", "patch_px=64"), "backbone": mobilenet_folder}
+    wish: dict[str, Any] = {
+        "recipe": "mobilenetv2-frozen",
+        "changes": ("frozen.epochs=2", "patch_px=64"),
+        "backbone": mobilenet_folder,
+    }
     wish |= {**OPTIONS, "seeds": [0]}
-    whole = measure_transfer(walls, tmp_path / "whole", **wish)
-    with pytest.raises(Stop):
-        measure_transfer(walls, tmp_path / "out", say=stopping_at(3), **wish)
-    found = measure_transfer(walls, tmp_path / "out", **wish)
+    whole = measure_transfer(walls, out=tmp_path / "whole", **wish)
+    with pytest.raises(Stopped):
+        measure_transfer(walls, out=tmp_path / "out", say=stopping_at(3), **wish)
+    found = measure_transfer(walls, out=tmp_path / "out", **wish)
     assert found.document() == whole.document()
     assert found.changes == ("frozen.epochs=2", "patch_px=64")
     assert crackscope.load(tmp_path / "out" / "models" / "all-but-east-0.onnx").card.patch_px == 64
@@ -626,19 +625,8 @@ def test_a_recipe_that_trains_by_epochs_goes_on_too(walls: list[Path], mobilenet
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_and_the_width_of_the_page(done: tuple[Transfer, Path], width: int, scheme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    place = next((found for name in names if (found := shutil.which(name))), None)
-    if place is None:
-        pytest.fail(f"None of {', '.join(names)} is on the PATH, and the page is tested in one. Install chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-        page.goto((done[1] / "report.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response
-        assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
-        browser.close()
+def test_axe_and_the_width_of_the_page(browser: Browser, done: tuple[Transfer, Path], width: int, scheme: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.goto((done[1] / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crackscope
-from conftest import tiny_card
 from crackscope.data.patches import read_patches
 from crackscope.drawing.corruptions import corrupt
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.errors import BundleError
-from crackscope.files.inputs import list_images
 from crackscope.measuring.judging import judge
+from crackscope.measuring.run_document import RunGate
 from crackscope.model.bundle import (
     Bundle,
     Head,
@@ -50,19 +50,29 @@ from crackscope.model.sessions import open_session
 from crackscope.model.windows import receptive_field
 from crackscope.reports.evaluation_report import write_evaluation
 from crackscope.reports.robustness_report import write_robustness
-from crackscope.reports.scan_run import rank, scan_to_folder
-from crackscope.scanning.prediction import Classifier, load
-from crackscope.scanning.rows import predict
-from crackscope.scanning.scanner import Scanner, scanner_of
+from crackscope.reports.scan_folder import rank, write_scan
+from crackscope.reports.scan_report import ScannedRow
+from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.loaded_model import Model, load, predict
+from crackscope.scanning.prediction import Prediction
+from crackscope.scanning.results import PhotoResult
 from crackscope.training.gates import gate_of, spread_patches
+from shared.models import tiny_card
+from shared.pictures import noise, save
 
 
 def drawn_pixels(seed: int, side_px: int = 96) -> Any:
     return np.asarray(draw_patch(seed, side_px=side_px, crack=bool(seed % 2)).pixels)
 
 
-def noise(hw: tuple[int, int] = (96, 96), seed: int = 0) -> Any:
-    return np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
+def said_of(model: Model, patches: Iterable[Any]) -> list[Prediction]:
+    return [model.classify(one) for one in patches]
+
+
+def mapped(model: Model, photo: Any) -> CrackMap:
+    found = model.scan(photo).map
+    assert found is not None
+    return found
 
 
 def features_of(bundle: Bundle, patches: list[Any]) -> Any:
@@ -145,7 +155,7 @@ def test_a_gate_is_one_more_output_and_nothing_else_changes(plain: Bundle, gated
 def test_the_graph_measures_what_the_plane_says(gated: Bundle, patches: list[Any]) -> None:
     plane = plane_of(graph_of(gated))
     assert plane is not None
-    batch = np.stack([*patches, noise()])
+    batch = np.stack([*patches, noise((96, 96))])
     features, novelty = open_session(gated.content).run(["features", "novelty"], {"pixels": batch})
     np.testing.assert_allclose(novelty, plane.novelty(features), rtol=1e-3, atol=1e-5)
     assert plane.novelty(features[:-1]).mean() == pytest.approx(1, rel=1e-3)
@@ -345,11 +355,12 @@ def test_a_photo_is_rejected_where_most_of_it_is_blurred_or_nearly_all_foreign()
 
 
 def test_a_patch_is_judged_alike_by_predict_and_by_scan(gated_file: Path, patches: list[Any]) -> None:
-    model, scanner = load(gated_file), Scanner(gated_file)
-    views = [*patches[:6], noise(), *(np.asarray(corrupt(pixels, "defocus", 5)) for pixels in patches[:6])]
+    model = load(gated_file)
+    views = [*patches[:6], noise((96, 96)), *(np.asarray(corrupt(pixels, "defocus", 5)) for pixels in patches[:6])]
     views += [pixels[:50, :60] for pixels in views]
-    said = model.classify_batch(views)
-    assert [one.reason for one in said] == [scanner.scan(pixels).reason for pixels in views]
+    said = said_of(model, views)
+    assert [one.reason for one in said] == [model.scan(pixels).reason for pixels in views]
+    assert [one.reason for one in said] == [mapped(model, pixels).reason for pixels in views]
     assert {one.reason for one in said} >= {None}
 
 
@@ -363,10 +374,11 @@ def test_a_gate_moves_no_probability_whatever_the_order(
 ) -> None:
     views = [patches[i] for i in order]
     without, model = load(bundle_file, threads=threads), load(gated_file, threads=threads)
-    said = model.classify_batch(views)
-    assert [one.crack_probability for one in said] == [one.crack_probability for one in without.classify_batch(views)]
+    said = said_of(model, views)
+    assert [one.crack_probability for one in said] == [one.crack_probability for one in said_of(without, views)]
     assert np.array_equal(model.probabilities(views), without.probabilities(views))
-    assert said == [model.classify(pixels) for pixels in views]
+    told = [(row.label, row.crack_probability, row.threshold, row.reason) for row in model.predict(views)]
+    assert [(one.label, one.crack_probability, one.threshold, one.reason) for one in said] == told
 
 
 def test_rejected_is_a_label_with_a_reason_and_its_probability(
@@ -384,17 +396,10 @@ def test_rejected_is_a_label_with_a_reason_and_its_probability(
 
 
 def test_without_a_gate_nothing_is_rejected(bundle_file: Path) -> None:
-    said = load(bundle_file).classify(noise())
+    said = load(bundle_file).classify(noise((96, 96)))
     assert said.label != "rejected"
     assert said.reason is None
-    assert Scanner(bundle_file).scan(noise((200, 400))).reason is None
-
-
-def save(place: Path, pixels: Any) -> Path:
-    import cv2
-
-    cv2.imwrite(str(place), pixels[:, :, ::-1])
-    return place
+    assert load(bundle_file).scan(noise((200, 400))).reason is None
 
 
 def test_rejected_files_are_rows_and_the_command_ends_well(
@@ -426,13 +431,11 @@ def test_rejected_files_are_rows_and_the_command_ends_well(
 
 
 def test_a_rejected_photo_keeps_its_map_and_comes_last(gated: Bundle, tmp_path: Path) -> None:
-    scanner = Scanner(rejecting(gated, tmp_path, min_clarity=0.0, max_novelty=1e-9))
+    model = load(rejecting(gated, tmp_path, min_clarity=0.0, max_novelty=1e-9))
     save(tmp_path / "a.png", noise((200, 400)))
     (tmp_path / "b.png").write_bytes(b"")
-    summary = scan_to_folder(
-        list_images([str(tmp_path / name) for name in ("a.png", "b.png")]), scanner, tmp_path / "out"
-    )
-    assert summary.verdicts == {"rejected": 1}
+    summary = write_scan([tmp_path / name for name in ("a.png", "b.png")], model, out=tmp_path / "out")
+    assert summary.answers == {"rejected": 1}
     with (tmp_path / "out" / "photos.csv").open(newline="") as file:
         first, last = csv.DictReader(file)
     assert (first["verdict"], first["reason"], first["error"]) == ("rejected", NOT_CONCRETE, "")
@@ -445,7 +448,7 @@ def test_a_rejected_photo_keeps_its_map_and_comes_last(gated: Bundle, tmp_path: 
 
 def test_the_overlay_says_that_the_photo_is_rejected(gated_file: Path) -> None:
     pixels = noise((200, 400))
-    found = Scanner(gated_file).scan(pixels)
+    found = mapped(load(gated_file), pixels)
     rejected = replace(found, reason=BLURRED)
     changed = rejected.overlay(pixels) != replace(found, reason=None).overlay(pixels)
     assert changed[-30:, :100].any()
@@ -454,7 +457,7 @@ def test_the_overlay_says_that_the_photo_is_rejected(gated_file: Path) -> None:
 
 def test_the_rejected_rank_after_all_others_and_before_what_cannot_be_read() -> None:
     rows = [
-        {"path": path, "crack_probability": p, "share_cracked": 0.0, "reason": reason, "error": error}
+        ScannedRow(PhotoResult(path, "m", crack_probability=p, share_cracked=0.0, reason=reason, error=error))
         for path, p, reason, error in (
             ("unread", None, None, "empty"),
             ("foreign", 0.9, NOT_CONCRETE, None),
@@ -462,7 +465,7 @@ def test_the_rejected_rank_after_all_others_and_before_what_cannot_be_read() -> 
             ("soft", 0.95, BLURRED, None),
         )
     ]
-    assert [row["path"] for row in rank(rows)] == ["sure", "soft", "foreign", "unread"]
+    assert [row.result.path for row in rank(rows)] == ["sure", "soft", "foreign", "unread"]
 
 
 # Figures
@@ -472,20 +475,20 @@ def test_figures_count_the_rejected_and_say_how_many(
     drawn: Path, bundle_file: Path, gated: Bundle, tmp_path: Path
 ) -> None:
     index = read_patches(drawn)
-    strict = Classifier(read_bundle(rejecting(gated, tmp_path, min_clarity=0.0, max_novelty=1.0)), threads=1)
+    strict = Model(read_bundle(rejecting(gated, tmp_path, min_clarity=0.0, max_novelty=1.0)), threads=1)
     options: dict[str, Any] = {"part": None, "split": None, "n_leaks": 0, "n_resamples": 20}
-    found, without = judge(index, strict, **options), judge(index, Classifier(read_bundle(bundle_file)), **options)
+    found, without = judge(index, strict, **options), judge(index, Model(read_bundle(bundle_file)), **options)
     assert found.metrics == without.metrics
     document = crackscope.measuring.evaluation.metrics_document(found)["rejected"]
     assert isinstance(document, dict)
-    said = strict.classify_batch([index.read_pixels(path) for path in index.paths])
+    said = said_of(strict, (index.read_pixels(path) for path in index.paths))
     assert document["n"] == document["not_concrete"] == sum(one.reason is not None for one in said)
     assert 0 < document["n"] < len(index)
     cracked = [one for one, patch in zip(said, index.patches, strict=True) if patch.label == "crack"]
     assert document["share_crack"] == np.mean([one.reason is not None for one in cracked])
     assert crackscope.measuring.evaluation.metrics_document(without)["rejected"] is None
     for one, folder in ((found, "with"), (without, "without")):
-        write_evaluation(one, tmp_path / folder, read_image=index.read_pixels)
+        write_evaluation(one, tmp_path / folder)
         assert ("It rejects" in (tmp_path / folder / "report.html").read_text()) == (folder == "with")
 
 
@@ -515,20 +518,22 @@ def test_training_fits_a_gate_where_there_are_patches_enough(
     for module in ("crackscope.model.gate", "crackscope.training.gates"):
         monkeypatch.setattr(f"{module}.LEAST_CRACKED", 4)
     assigned = crackscope.split(read_patches(drawn), by="photo", val=0.3, test=0.2)
-    runs = [crackscope.train(drawn, tmp_path / name, split=assigned, backbone=bundle_file) for name in ("one", "two")]
+    runs = [
+        crackscope.train(drawn, out=tmp_path / name, split=assigned, backbone=bundle_file) for name in ("one", "two")
+    ]
     assert (runs[0].model).read_bytes() == (runs[1].model).read_bytes()
     card = read_bundle(runs[0].model).card
     assert card.gate is not None
     assert card.gate.rank <= 4
-    assert runs[0].document["gate"] == {"fitted": True, "reason": None}
+    assert runs[0].document.gate == RunGate(fitted=True)
 
 
 def test_a_training_with_few_patches_says_why_it_has_no_gate(drawn: Path, bundle_file: Path, tmp_path: Path) -> None:
     assigned = crackscope.split(read_patches(drawn), by="photo", val=0.3, test=0.2)
-    run = crackscope.train(drawn, tmp_path / "run", split=assigned, backbone=bundle_file)
+    run = crackscope.train(drawn, out=tmp_path / "run", split=assigned, backbone=bundle_file)
     assert read_bundle(run.model).card.gate is None
-    assert not run.document["gate"]["fitted"]
-    assert "a gate takes 200" in run.document["gate"]["reason"]
+    assert not run.document.gate.fitted
+    assert "a gate takes 200" in str(run.document.gate.reason)
 
 
 def test_patches_that_cannot_be_read_are_left_out(
@@ -580,40 +585,38 @@ def card_free(bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def default() -> Classifier:
+def default() -> Model:
     if not default_bundle().is_file():
         pytest.skip("the default bundle is not installed")
     return load(threads=1)
 
 
-def test_the_default_bundle_rejects_what_shows_no_concrete(default: Classifier) -> None:
+def test_the_default_bundle_rejects_what_shows_no_concrete(default: Model) -> None:
     foreign = [noise((256, 256), seed=i) for i in range(4)]
     foreign += [np.full((256, 256, 3), colour, np.uint8) for colour in ((250, 20, 20), (10, 120, 240), (255, 255, 255))]
-    said = default.classify_batch(foreign)
+    said = said_of(default, foreign)
     assert {one.label for one in said} == {"rejected"}
     assert {one.reason for one in said} == {NOT_CONCRETE}
 
 
 @pytest.mark.slow
-def test_the_default_bundle_rejects_few_real_cracks_and_most_of_the_blurred(
-    default: Classifier, real_data: Path
-) -> None:
+def test_the_default_bundle_rejects_few_real_cracks_and_most_of_the_blurred(default: Model, real_data: Path) -> None:
     for name in ("metu_sample.tar", "sdnet2018_sample.tar"):
         index = read_patches(real_data / name)
         cracked = [index.read_pixels(patch.path) for patch in index.patches if patch.label == "crack"][::4]
-        assert np.mean([one.reason is not None for one in default.classify_batch(cracked)]) <= 0.01
+        assert np.mean([one.reason is not None for one in said_of(default, cracked)]) <= 0.01
         moved = [np.asarray(corrupt(pixels, "motion_blur", 4)) for pixels in cracked[:100]]
-        assert np.mean([one.reason == BLURRED for one in default.classify_batch(moved)]) > 0.85
+        assert np.mean([one.reason == BLURRED for one in said_of(default, moved)]) > 0.85
 
 
 def test_a_strip_of_concrete_is_not_judged_for_novelty() -> None:
     """Of crops that are lower than a training patch nobody knows what novelty is usual."""
-    scanner = scanner_of(None)
+    model = load()
     photo = draw_photo(0, photo_hw=(400, 1200)).pixels
     for height in (70, 100, 120, 160, 200, 300):
         strip = np.ascontiguousarray(photo[40 : 40 + height])
-        assert scanner.scan(strip, scale=1.0).reason is None
-    card = scanner.card
+        assert model.scan(strip, network_scale=1.0).reason is None
+    card = model.card
     for size_hw, scale in (((400, 1200), 1.0), ((200, 900), 0.7), ((161, 500), 0.625)):
         crops = gate_crops(np.zeros((*size_hw, 3), np.uint8), scale, card)
         assert {crop.shape[:2] for crop in crops} == {(card.patch_px, card.patch_px)}

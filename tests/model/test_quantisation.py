@@ -16,7 +16,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import crackscope
-from conftest import tiny_backbone_card, tiny_card, tiny_trunk
 from crackscope.data.splits import split
 from crackscope.errors import BundleError, DataError
 from crackscope.model import quantisation
@@ -24,9 +23,9 @@ from crackscope.model.bundle import Bundle, Head, compose, make_backbone, read_b
 from crackscope.model.card import Calibration
 from crackscope.model.graphs import OUTPUTS
 from crackscope.model.quantisation import match_temperature, quantise
-from crackscope.model.sessions import open_session
-from crackscope.scanning.prediction import Classifier
-from crackscope.scanning.scanner import Scanner
+from crackscope.model.sessions import Network, open_session
+from crackscope.scanning.loaded_model import Model
+from shared.models import tiny_backbone_card, tiny_card, tiny_trunk
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +161,7 @@ def test_an_int8_bundle_serves_as_a_backbone(rounded: Bundle, drawn: Path, tmp_p
     (tmp_path / "int8.onnx").write_bytes(rounded.content)
     assert read_backbone(tmp_path / "int8.onnx").card.sha256 == rounded.card.backbone.sha256
     parts = split(crackscope.read_patches(drawn), val=0.25, test=0.25)
-    done = crackscope.train(drawn, tmp_path / "run", split=parts, backbone=str(tmp_path / "int8.onnx"))
+    done = crackscope.train(drawn, out=tmp_path / "run", split=parts, backbone=str(tmp_path / "int8.onnx"))
     trained = read_bundle(done.folder / "model.onnx")
     assert trained.card.patch_px == 64
     assert trained.card.precision == "int8"
@@ -172,8 +171,8 @@ def test_an_int8_bundle_serves_as_a_backbone(rounded: Bundle, drawn: Path, tmp_p
 
 def test_an_int8_bundle_scans_with_the_same_receptive_field(rounded: Bundle, exact: Bundle) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
-    coarse = Scanner(rounded, threads=1)
-    assert coarse.field == Scanner(exact, threads=1).field
+    coarse = Network(rounded, threads=1)
+    assert coarse.field == Network(exact, threads=1).field
     whole = coarse.logit_map(pixels)
     for window_px in (32, 96, 256):
         np.testing.assert_allclose(coarse.logit_map(pixels, window_px=window_px), whole, atol=1e-3)
@@ -197,7 +196,7 @@ def test_the_temperature_follows_stretched_logits(backbone_file: Path, patches: 
     assert "matched on 24 patches of part val" in matched.card.patch.fitted_on
     assert matched.card.photo is not None
     assert matched.card.photo.temperature == pytest.approx(1.5, rel=1e-3)
-    old, new = (Classifier(one).probabilities(patches) for one in (bundles[0], matched))
+    old, new = (Model(one).probabilities(patches) for one in (bundles[0], matched))
     np.testing.assert_allclose(old, new, atol=1e-3)
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import crackscope
-from conftest import tiny_trunk
 from crackscope.errors import BundleError
 from crackscope.model import windows
 from crackscope.model.bundle import read_backbone
 from crackscope.model.graphs import MULTIPLE_PX
 from crackscope.model.windows import ReceptiveField, cut_windows, receptive_field, tidy_cut
+from shared.models import tiny_trunk
 
 LOUD = 1e6
 """Added to a pixel. Weights are positive, so it is heard through every average and every maximum."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,11 @@ from crackscope.measuring.history import Epoch
 from crackscope.reports import batch_sheet as batch_module
 from crackscope.reports.augmented_views import draw_augmented_views, write_augmented_views
 from crackscope.reports.batch_sheet import draw_test_batch, write_test_batch
+from crackscope.reports.contact_sheet import contact_sheet
 from crackscope.reports.history_plot import draw_history
 from crackscope.reports.look import png_bytes
 from crackscope.training.augmentation import Augmentation, view_of
+from shared.pictures import read_pixels
 
 ALERT = np.array([213, 94, 0], np.uint8)
 
@@ -53,7 +56,7 @@ def make_epochs(n: int, *, n_frozen: int = 0, worst: float = 0.1, best: float = 
 def test_a_history_of_any_length_can_be_drawn_and_repeats_itself(epochs: list[Epoch]) -> None:
     pictures = [png_bytes(draw_history(epochs, title="walls $ and 桥")) for _ in range(2)]
     assert pictures[0] == pictures[1]
-    pixels = cv2.imdecode(np.frombuffer(pictures[0], np.uint8), cv2.IMREAD_COLOR)
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(pictures[0], np.uint8), cv2.IMREAD_COLOR))
     assert pixels.shape == (1080, 792, 3)
 
 
@@ -92,11 +95,12 @@ def test_phases_and_the_best_epoch_are_marked() -> None:
     above, below = draw_history(epochs, title="walls").axes
     for axes, quantity in ((above, "val_loss"), (below, "val_accuracy")):
         lines = {line.get_label(): line for line in axes.get_lines()}
-        (boundary,) = [line for line in axes.get_lines() if list(line.get_xdata()) == [4.5, 4.5]]
+        (boundary,) = [line for line in axes.get_lines() if np.array_equal(np.asarray(line.get_xdata()), [4.5, 4.5])]
         assert boundary.get_linestyle() == ":"
         best = min(epochs, key=lambda epoch: epoch.val_loss)
         ring = lines["best epoch: least loss on val"]
-        assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (best.number, getattr(best, quantity))
+        found = (np.asarray(ring.get_xdata())[0], np.asarray(ring.get_ydata())[0])
+        assert found == (best.number, getattr(best, quantity))
         assert lines["train"].get_linestyle() != lines["val"].get_linestyle()
     assert above.get_title(loc="left") == "frozen ┊ fine-tuning"
 
@@ -108,7 +112,7 @@ def index(drawn: Path) -> PatchIndex:
 
 def judged(index: PatchIndex, *, n_wrong: int = 20, n_leaks: int = 0) -> Evaluation:
     """A model that is wrong about the first patches and right about all others."""
-    labels = np.array([patch.label == "crack" for patch in index.patches], np.int64)
+    labels = index.labels
     probabilities = np.where(labels == 1, 0.97, 0.04)
     probabilities[:n_wrong] = 1 - probabilities[:n_wrong]
     return evaluate_predictions(
@@ -129,9 +133,9 @@ def judged(index: PatchIndex, *, n_wrong: int = 20, n_leaks: int = 0) -> Evaluat
 def captions(index: PatchIndex, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch, **choices: int) -> list[str]:
     """What stands below each patch, and before all of them the title."""
     found: list[str] = []
-    draw = batch_module.contact_sheet
+    draw = contact_sheet
 
-    def note(items, *, title, **others):
+    def note(items: Any, *, title: Any, **others: Any) -> Any:
         found.extend([title, *(caption for _, caption in items)])
         return draw(items, title=title, **others)
 
@@ -178,7 +182,7 @@ def test_wrong_answers_are_framed_and_a_leak_is_told(index: PatchIndex, monkeypa
 def test_a_batch_is_written_whole_and_not_over_another(index: PatchIndex, tmp_path: Path) -> None:
     evaluation = judged(index)
     write_test_batch(index, evaluation, tmp_path / "test_batch.png", n=4)
-    found = cv2.cvtColor(cv2.imread(str(tmp_path / "test_batch.png")), cv2.COLOR_BGR2RGB)
+    found = read_pixels(tmp_path / "test_batch.png")
     assert np.array_equal(found, draw_test_batch(index, evaluation, n=4))
     with pytest.raises(OutputError, match="exists"):
         write_test_batch(index, evaluation, tmp_path / "test_batch.png")
@@ -196,8 +200,7 @@ def test_views_are_a_grid_with_the_original_first(tmp_path: Path) -> None:
         places = [y for y in range(len(sheet) - 160) if np.array_equal(sheet[y : y + 160, 12:172], original)]
         assert len(places) == 1, row
     write_augmented_views(originals, views, tmp_path / "views.png")
-    found = cv2.imread(str(tmp_path / "views.png"))
-    assert np.array_equal(found[..., ::-1], sheet)
+    assert np.array_equal(read_pixels(tmp_path / "views.png"), sheet)
     with pytest.raises(OutputError, match="exists"):
         write_augmented_views(originals, views, tmp_path / "views.png")
 

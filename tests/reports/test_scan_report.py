@@ -4,89 +4,103 @@ from __future__ import annotations
 
 import base64
 import html.parser
+import json
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
 
-from conftest import tiny_card
 from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import ImageError
-from crackscope.model.bundle import Head, compose, read_backbone, write_model
+from crackscope.files.pictures import picture_bytes
+from crackscope.geometry.scale import Scale
+from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration, TrainingData, Verdict
-from crackscope.reports.page import data_uri, environment, picture_bytes
-from crackscope.reports.scan_report import write_scan_report
-from crackscope.reports.scan_run import PHOTO_COLUMNS, rank
-from crackscope.scanning.scanner import Scanner
-
-Row = dict[str, Any]
+from crackscope.reports.page import data_uri, environment
+from crackscope.reports.scan_folder import PHOTO_COLUMNS, rank
+from crackscope.reports.scan_report import ScannedRow, write_scan_report
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.regions import Region
+from crackscope.scanning.results import PhotoResult
+from shared.models import tiny_card
 
 VERDICT = Verdict(
     threshold=0.8, unsure_low=0.6, stretch_px=1024, n_clean=120, false_alarm_rate=0.05, n_cracked=30, missed_rate=0.1
 )
 PHOTO = Calibration(temperature=1.0, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
+REGION = Region(1, (0, 0, 32, 32), 1024, peak_probability=0.9, mean_probability=0.8, peak_xy=(16, 16))
 
 
 @pytest.fixture(scope="module")
-def make_scanner(backbone_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Scanner]:
-    def make(**changes: object) -> Scanner:
+def make_model(backbone_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Model]:
+    def make(**changes: object) -> Model:
         place = tmp_path_factory.mktemp("bundle") / "tiny.onnx"
         head = Head(np.ones((1, 16), np.float32), np.zeros(1, np.float32), temperature=2.0)
         write_model(compose(read_backbone(backbone_file), head, tiny_card(**changes)), place)
-        return Scanner(place, threads=1)
+        return Model(read_bundle(place), threads=1)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def scanner(make_scanner: Callable[..., Scanner]) -> Scanner:
+def model(make_model: Callable[..., Model]) -> Model:
     data = TrainingData(name="walls & <bridges>", n_crack=1, n_uncracked=1)
-    return make_scanner(photo=PHOTO, verdict=VERDICT, training_data=(data,))
+    return make_model(photo=PHOTO, verdict=VERDICT, training_data=(data,))
 
 
-def row_of(path: str, probability: float | None = 0.9, *, hw: tuple[int, int] = (96, 128), **changes: Any) -> Row:
-    row = dict.fromkeys(PHOTO_COLUMNS) | {"path": path, "regions": []}
+def row_of(
+    path: str,
+    probability: float | None = 0.9,
+    *,
+    hw: tuple[int, int] = (96, 128),
+    n_regions: int = 2,
+    map_name: str | None = None,
+    **changes: Any,
+) -> ScannedRow:
     if probability is None:
-        return row | {"error": "the file is empty"} | changes
+        return ScannedRow(PhotoResult(path, "m", **{"error": "the file is empty", **changes}))
     name = zlib.crc32(path.encode(errors="surrogatepass"))
-    return (
-        row
-        | {"verdict": VERDICT.label(probability), "crack_probability": probability, "share_cracked": 0.25}
-        | {"n_regions": 2, "height_px": hw[0], "width_px": hw[1], "scale": 1.0}
-        | {"map": f"maps/{name}.png", "overlay": f"overlays/{name}.jpg"}
-        | changes
-    )
+    found: dict[str, Any] = {
+        **{"verdict": VERDICT.label(probability), "crack_probability": probability, "share_cracked": 0.25},
+        **{"threshold": VERDICT.threshold, "regions": (REGION,) * n_regions, "unit": "photo"},
+        **{"height_px": hw[0], "width_px": hw[1], "network_scale": 1.0},
+        **changes,
+    }
+    return ScannedRow(PhotoResult(path, "m", **found), map_name or f"maps/{name}.png", f"overlays/{name}.jpg")
 
 
-def levels_of(row: Row) -> UInt8Array:
-    """Of the map: every level from 0 to 255 in turn, row by row."""
-    n_rows, n_columns = (-(-round(row[side] * row["scale"]) // 32) for side in ("height_px", "width_px"))
+def levels_of(row: ScannedRow) -> UInt8Array:
+    """Levels of the map: each from 0 to 255 in turn, row by row."""
+    found = row.result
+    assert found.height_px is not None
+    assert found.width_px is not None
+    assert found.network_scale is not None
+    n_rows, n_columns = (-(-round(side * found.network_scale) // 32) for side in (found.height_px, found.width_px))
     return (np.arange(n_rows * n_columns) * 37 % 256).astype(np.uint8).reshape(n_rows, n_columns)
 
 
-def write(folder: Path, scanner: Scanner, rows: list[Row], *, gone: str = "nothing") -> str:
+def write(folder: Path, model: Model, rows: list[ScannedRow], *, gone: str = "nothing") -> str:
     """The text of the page; the photos are grey, but for those in `gone`, which cannot be read any more."""
     (folder / "maps").mkdir(exist_ok=True)
-    sizes = {row["path"]: (row["height_px"], row["width_px"], 3) for row in rows}
     for row in rows:
-        if not row["error"]:
-            (folder / row["map"]).write_bytes(picture_bytes(levels_of(row), ".png"))
+        if row.map:
+            (folder / row.map).write_bytes(picture_bytes(levels_of(row), ".png"))
 
-    def read_photo(path: str) -> UInt8Array:
-        if path == gone:
+    def read_photo(row: ScannedRow) -> UInt8Array:
+        if row.result.path == gone:
             raise ImageError("cannot be read")
-        return np.full(sizes[path], 128, np.uint8)
+        return np.full((row.result.height_px or 0, row.result.width_px or 0, 3), 128, np.uint8)
 
-    write_scan_report(rank(rows), folder, scanner, read_photo=read_photo)
+    write_scan_report(rank(rows), folder, model, read_photo=read_photo)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -121,8 +135,8 @@ class Parsed(html.parser.HTMLParser):
 # What the page says
 
 
-def test_the_page_is_well_formed_and_holds_all_it_needs(scanner: Scanner, tmp_path: Path) -> None:
-    text = write(tmp_path, scanner, [row_of("a.png"), row_of("b.png", 0.7), row_of("c.png", None)])
+def test_the_page_is_well_formed_and_holds_all_it_needs(model: Model, tmp_path: Path) -> None:
+    text = write(tmp_path, model, [row_of("a.png"), row_of("b.png", 0.7), row_of("c.png", None)])
     page = Parsed(text)
     assert page.open == []
     assert len(page.fetched) == 2
@@ -133,9 +147,9 @@ def test_the_page_is_well_formed_and_holds_all_it_needs(scanner: Scanner, tmp_pa
     assert str(tmp_path) not in text
 
 
-def test_photos_are_shown_in_their_order_with_their_maps(scanner: Scanner, tmp_path: Path) -> None:
+def test_photos_are_shown_in_their_order_with_their_maps(model: Model, tmp_path: Path) -> None:
     rows = [row_of("low.png", 0.1), row_of("high.png", 0.95, hw=(300, 410)), row_of("middle.png", 0.7)]
-    page = Parsed(write(tmp_path, scanner, rows))
+    page = Parsed(write(tmp_path, model, rows))
     assert [image["alt"] for image in page.tags["img"]] == ["Photo high.png", "Photo middle.png", "Photo low.png"]
     for canvas, row in zip(page.tags["canvas"], (rows[1], rows[2], rows[0]), strict=True):
         levels = levels_of(row)
@@ -147,8 +161,8 @@ def test_photos_are_shown_in_their_order_with_their_maps(scanner: Scanner, tmp_p
     assert "3. low.png no crack seen" in page.words
 
 
-def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(scanner: Scanner, tmp_path: Path) -> None:
-    page = Parsed(write(tmp_path, scanner, [row_of("large.png", hw=(600, 2560)), row_of("small.png", 0.8)]))
+def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(model: Model, tmp_path: Path) -> None:
+    page = Parsed(write(tmp_path, model, [row_of("large.png", hw=(600, 2560)), row_of("small.png", 0.8)]))
     for image, hw in zip(page.tags["img"], ((300, 1280), (96, 128)), strict=True):
         content = base64.b64decode((image["src"] or "").removeprefix("data:image/jpeg;base64,"))
         shown = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
@@ -156,9 +170,9 @@ def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(scanner: Scanner, tmp_pat
         assert (image["height"], image["width"]) == tuple(map(str, hw))
 
 
-def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(scanner: Scanner, tmp_path: Path) -> None:
-    rows = [row_of(f"{i}.png", 0.9 - i / 3000, map="maps/all.png") for i in range(2003)]
-    page = Parsed(write(tmp_path, scanner, [*rows, *(row_of(f"broken {i}.png", None) for i in range(53))]))
+def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(model: Model, tmp_path: Path) -> None:
+    rows = [row_of(f"{i}.png", 0.9 - i / 3000, map_name="maps/all.png") for i in range(2003)]
+    page = Parsed(write(tmp_path, model, [*rows, *(row_of(f"broken {i}.png", None) for i in range(53))]))
     assert len(page.tags["img"]) == len(page.tags["canvas"]) == 24
     assert len(page.tags["tr"]) == 1 + 2000 + 1 + 50
     assert "The first 2,000; all 2,003 are in photos.csv." in page.words
@@ -167,13 +181,13 @@ def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(scanner: Scanne
     assert "53 files could not be read" in page.words
 
 
-def test_a_photo_that_went_since_is_listed_but_not_shown(scanner: Scanner, tmp_path: Path) -> None:
-    page = Parsed(write(tmp_path, scanner, [row_of("here.png"), row_of("gone.png", 0.8)], gone="gone.png"))
+def test_a_photo_that_went_since_is_listed_but_not_shown(model: Model, tmp_path: Path) -> None:
+    page = Parsed(write(tmp_path, model, [row_of("here.png"), row_of("gone.png", 0.8)], gone="gone.png"))
     assert [image["alt"] for image in page.tags["img"]] == ["Photo here.png"]
     assert page.words.count("gone.png") == 1
 
 
-def test_names_are_text_and_never_markup(scanner: Scanner, tmp_path: Path) -> None:
+def test_names_are_text_and_never_markup(model: Model, tmp_path: Path) -> None:
     names = [
         "<script>alert(1)</script>.png",
         '"><img src=x onerror=alert(1)>.png',
@@ -181,7 +195,7 @@ def test_names_are_text_and_never_markup(scanner: Scanner, tmp_path: Path) -> No
         "w\udcff &amp;.png",
     ]
     rows = [*map(row_of, names), row_of("<b>.png", None, error="<i>damaged</i>")]
-    text = write(tmp_path, scanner, rows)
+    text = write(tmp_path, model, rows)
     page = Parsed(text)
     assert page.open == []
     assert len(page.tags["script"]) == 1
@@ -203,10 +217,10 @@ def test_names_are_text_and_never_markup(scanner: Scanner, tmp_path: Path) -> No
     ],
 )
 def test_the_counts_stand_at_the_top(
-    scanner: Scanner, tmp_path: Path, probabilities: list[float | None], heading: str, lead: str
+    model: Model, tmp_path: Path, probabilities: list[float | None], heading: str, lead: str
 ) -> None:
     rows = [row_of(f"{i}.png", probability) for i, probability in enumerate(probabilities)]
-    page = Parsed(write(tmp_path, scanner, rows))
+    page = Parsed(write(tmp_path, model, rows))
     assert heading in page.words
     assert lead in page.words
     assert ("Not scanned" in page.words) == (None in probabilities)
@@ -215,31 +229,31 @@ def test_the_counts_stand_at_the_top(
 
 
 def test_the_page_says_what_counts_and_how_often_that_errs(
-    scanner: Scanner, make_scanner: Callable[..., Scanner], tmp_path: Path
+    model: Model, make_model: Callable[..., Model], tmp_path: Path
 ) -> None:
-    words = Parsed(write(tmp_path, scanner, [row_of("a.png")])).words
-    assert f"Model {scanner.name} trained on walls & <bridges>" in words
+    words = Parsed(write(tmp_path, model, [row_of("a.png")])).words
+    assert f"Model {model.name} trained on walls & <bridges>" in words
     assert "A place counts from 0.500" in words
     assert "A photo counts from 0.800 greatest probability of any place in it; unsure from 0.600" in words
     assert "5.0 % false alarms, 10.0 % missed" in words.replace("\N{NO-BREAK SPACE}", " ")
     assert "on stretches of 1024 px: 120 without a crack, 30 with" in words
-    words = Parsed(write(tmp_path, make_scanner(), [row_of("a.png")])).words
+    words = Parsed(write(tmp_path, make_model(), [row_of("a.png")])).words
     assert "not measured this model has no calibration for photos" in words
     assert "A photo counts from 0.500" in words
     assert "unsure from" not in words
     assert "unstated data" in words
 
 
-def test_a_caption_says_what_was_found_when_and_where(scanner: Scanner, tmp_path: Path) -> None:
+def test_a_caption_says_what_was_found_when_and_where(model: Model, tmp_path: Path) -> None:
     told = row_of(
         *("a.png", 0.912),
         share_cracked=0.1234,
         n_regions=1,
-        taken_at="2024-05-06T07:08:09+02:00",
+        taken_at=datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2))),
         latitude_deg=47.51,
         longitude_deg=-8.25,
     )
-    page = Parsed(write(tmp_path, scanner, [told, row_of("b.png", 0.2, share_cracked=0.0, n_regions=0)]))
+    page = Parsed(write(tmp_path, model, [told, row_of("b.png", 0.2, share_cracked=0.0, n_regions=0)]))
     words = page.words.replace("\N{NO-BREAK SPACE}", " ")
     assert "Greatest probability 0.912; 12.3 % of the surface in 1 region; 128×96 px" in words
     assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000" in words
@@ -247,12 +261,12 @@ def test_a_caption_says_what_was_found_when_and_where(scanner: Scanner, tmp_path
     assert words.count("taken") == 1
 
 
-def test_the_same_rows_give_the_same_bytes(scanner: Scanner, tmp_path: Path) -> None:
+def test_the_same_rows_give_the_same_bytes(model: Model, tmp_path: Path) -> None:
     rows = [row_of("a.png"), row_of("b.png", 0.3), row_of("c.png", None)]
     texts = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        texts.append(write(tmp_path / name, scanner, rows))
+        texts.append(write(tmp_path / name, model, rows))
     assert texts[0] == texts[1]
 
 
@@ -279,34 +293,48 @@ def test_templates_escape_and_tell_of_a_missing_name() -> None:
         pages.from_string("{{ name }}").render()
 
 
+# A row
+
+
+def test_a_row_survives_the_journal() -> None:
+    told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "scale": Scale(0.2)}
+    for row in (row_of("w\udcff.png"), row_of("b.png", 0.3, n_regions=0, **told), row_of("c.png", None)):
+        kept = json.loads(json.dumps(row.to_dict()))
+        assert ScannedRow.from_dict(kept) == row
+        assert (kept["path"], kept["error"]) == (row.result.path, row.result.error)
+
+
+def test_a_row_has_a_cell_a_column() -> None:
+    told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "scale": Scale(0.2)}
+    row = row_of("a.png", 0.9, map_name="maps/a.png", **told)
+    cells = {name: row.cell(name, 7) for name in PHOTO_COLUMNS}
+    assert cells == {
+        **{"rank": 7, "path": "a.png", "verdict": "crack", "reason": None, "crack_probability": 0.9},
+        **{"share_cracked": 0.25, "n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
+        **{"mm_per_px": 0.2, "map": "maps/a.png", "overlay": row.overlay, "taken_at": "2024-05-06T07:08:09"},
+        **{"latitude_deg": -47.5, "longitude_deg": None, "error": None},
+    }
+    refused = row_of("a.png", None)
+    cells = {name: value for name in PHOTO_COLUMNS if (value := refused.cell(name, 7)) is not None}
+    assert cells == {"rank": 7, "path": "a.png", "error": "the file is empty"}
+
+
 # In a browser
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    place = next((found for name in names if (found := shutil.which(name))), None)
-    if place is None:
-        pytest.fail(f"None of {', '.join(names)} is on the PATH, and the report is tested in one. Install chromium.")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def report(scanner: Scanner, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with everything on it: each verdict, long and foreign names, wide and high photos, refused ones."""
     folder = tmp_path_factory.mktemp("report")
     names = ["n" * 200, "/".join(["a long way down"] * 12), "桥" * 60, "🧱 <b>", "w\udcff", "Brücke Süd"]
     hws = [(300, 410), (410, 300), (60, 900), (40, 40), (96, 128), (900, 60)]
-    told: Row = {"taken_at": "2024-05-06T07:08:09", "latitude_deg": -47.5, "longitude_deg": -108.25}
+    told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "longitude_deg": -108.25}
     rows = [row_of(f"{names[i]}.png", 0.99 - i / 100, hw=hws[i], **told) for i in range(len(names))]
     rows += [row_of(f"usual {i}.png", 0.9 - i / 40) for i in range(30)]
     rows += [row_of(f"{'b' * 150} {i}.png", None, error=f"truncated JPEG: {'w' * 90}") for i in range(60)]
-    write(folder, scanner, rows)
+    write(folder, model, rows)
     return folder / "report.html"
 
 
@@ -545,9 +573,9 @@ def test_on_paper_there_are_no_buttons(opened: Opened, report: Path) -> None:
 @pytest.mark.parametrize("rows", [[], [row_of("a.png", None)], [row_of("a.png", 0.2, n_regions=0, share_cracked=0.0)]])
 @both_schemes
 def test_a_page_with_little_on_it_works_too(
-    opened: Opened, scanner: Scanner, tmp_path: Path, rows: list[Row], scheme: str
+    opened: Opened, model: Model, tmp_path: Path, rows: list[ScannedRow], scheme: str
 ) -> None:
-    write(tmp_path, scanner, rows)
+    write(tmp_path, model, rows)
     page, seen = opened(tmp_path / "report.html", "phone", scheme)
     assert overflowing(page) == []
     assert seen.complaints == []

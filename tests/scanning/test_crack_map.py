@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import itertools
 import math
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -12,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 from scipy import ndimage
 from scipy.special import expit
 
-from crackscope.errors import DataError
+from crackscope.errors import DataError, OutputError
 from crackscope.model.card import Calibration, Pool
 from crackscope.scanning import crack_map
 from crackscope.scanning.crack_map import CrackMap, pool_footprints
@@ -50,7 +55,7 @@ def mapped(
         cell_px=cell_px,
         footprint_cells=footprint_cells,
         calibration=CALIBRATION,
-        scale=32 / cell_px[0],
+        network_scale=32 / cell_px[0],
         pool=pool,
     )
 
@@ -180,8 +185,8 @@ def test_a_place_has_the_probability_of_the_cell_it_lies_in(found: CrackMap, x: 
         for n, cell, place in zip(found.logits.shape, found.cell_px, (y_px, x_px), strict=True)
     )
     near = found.probabilities[max(0, row - 1) : row + 1, max(0, column - 1) : column + 1]
-    on_an_edge = min(abs(y_px / found.cell_px[0] - row), abs(x_px / found.cell_px[1] - column)) < 1e-9
-    said = found.probability_at(x_px, y_px)
+    on_an_edge = min(abs(y_px / found.cell_px[0] - row), abs(x_px / found.cell_px[1] - column)) < 1e-6
+    said = found.probability_at(x_px - 0.5, y_px - 0.5)  # (0, 0) is the middle of the first pixel
     assert said in near if on_an_edge else said == found.probabilities[row, column]
 
 
@@ -189,10 +194,10 @@ def test_the_last_place_before_the_edge_lies_inside() -> None:
     for n_cells, side_px in itertools.product(range(1, 60), (227, 640, 1000, 4032)):
         found = mapped(np.zeros((1, n_cells)), cell_px=(32, side_px / n_cells))
         assert found.photo_hw[1] == side_px
-        assert found.probability_at(math.nextafter(side_px, 0), 0) == found.peak_probability
+        assert found.probability_at(math.nextafter(side_px - 0.5, 0), 0) == found.peak_probability
 
 
-@pytest.mark.parametrize("place", [(-0.1, 3), (64, 3), (3, 32), (3, -1), (math.nan, 3), (3, math.inf)])
+@pytest.mark.parametrize("place", [(-0.6, 3), (63.5, 3), (3, 31.5), (3, -1), (math.nan, 3), (3, math.inf)])
 def test_a_place_outside_is_an_error(place: tuple[float, float]) -> None:
     with pytest.raises(DataError, match="lies outside of a photo of 64×32 px"):
         mapped(np.zeros((1, 2))).probability_at(*place)
@@ -324,7 +329,9 @@ def regions_by_scipy(found: CrackMap, threshold: float) -> list[Region]:
             int((first[i] + last[i]) / 2)
             for first, last, i in zip((lefts, tops), (rights, bottoms), at[::-1], strict=True)
         )
-        regions.append(Region(box, area_px, float(values.max()), float(values.mean(dtype=float)), (peak[0], peak[1])))
+        regions.append(
+            Region(0, box, area_px, float(values.max()), float(values.mean(dtype=float)), (peak[0], peak[1]))
+        )
     return sorted(regions, key=lambda one: (-one.peak_probability, -one.area_px, one.box_xyxy))
 
 
@@ -409,3 +416,65 @@ def test_the_model_s_own_threshold_counts_where_none_is_given() -> None:
 
 def test_every_public_name_is_documented() -> None:
     assert [name for name in crack_map.__all__ if not getattr(crack_map, name).__doc__] == []
+
+
+# Kept in a file
+
+
+@settings(max_examples=40, deadline=None)
+@given(maps())
+def test_a_map_that_was_kept_is_the_same_map(found: CrackMap) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "wall.npz"
+        found.save(place)
+        again = CrackMap.load(place)
+        content = place.read_bytes()
+        again.save(place, overwrite=True)
+        assert place.read_bytes() == content  # the same map gives the same bytes
+    np.testing.assert_array_equal(again.logits, found.logits)
+    assert again.logits.dtype == np.float32
+    for field in dataclasses.fields(CrackMap):
+        if field.name != "logits":
+            assert getattr(again, field.name) == getattr(found, field.name), field.name
+    assert again.regions() == found.regions()
+
+
+def test_a_map_is_not_written_over_another_file(tmp_path: Path) -> None:
+    found = mapped(np.zeros((2, 3)))
+    found.save(tmp_path / "a.npz")
+    with pytest.raises(OutputError, match="exists"):
+        found.save(tmp_path / "a.npz")
+    found.save(tmp_path / "a.npz", overwrite=True)
+    with pytest.raises(OutputError, match=r"a\.png: a map is kept in a file that ends in \.npz; found '\.png'"):
+        found.save(tmp_path / "a.png")
+    assert [place.name for place in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_map_file_that_is_none_is_told_with_its_name(tmp_path: Path) -> None:
+    place = tmp_path / "a.npz"
+    mapped(np.zeros((2, 3))).save(place)
+    whole = place.read_bytes()
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, logits=np.array([object()]), about=np.array("{}"), allow_pickle=True)
+    foreign = {"torn": whole[:-40], "empty": b"", "text": b"no map", "pickled": pickled.read_bytes()}
+    for name, content in foreign.items():
+        (tmp_path / f"{name}.npz").write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name}\.npz: not a map"):
+            CrackMap.load(tmp_path / f"{name}.npz")
+    with pytest.raises(DataError, match=r"gone\.npz: cannot be read"):
+        CrackMap.load(tmp_path / "gone.npz")
+
+
+def test_a_map_of_a_newer_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(crack_map, "MAP_VERSION", 2)
+        mapped(np.zeros((2, 3))).save(tmp_path / "a.npz")
+    with pytest.raises(DataError, match=r"a\.npz: a map of version 2, not 1\. Upgrade crackscope\."):
+        CrackMap.load(tmp_path / "a.npz")
+
+
+def test_a_map_shows_itself_in_a_notebook() -> None:
+    with Image.open(io.BytesIO(mapped(np.linspace(-6, 6, 24).reshape(4, 6))._repr_png_())) as picture:
+        assert picture.format == "PNG"
+        assert picture.width * 4 == picture.height * 6
+        assert len(set(np.asarray(picture).reshape(-1, 3)[:, 2].tolist())) > 2

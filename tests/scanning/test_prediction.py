@@ -4,6 +4,10 @@ import sys
 import tarfile
 import threading
 import zipfile
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,41 +16,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import tiny_card
+from crackscope import Model
+from crackscope.arrays import UInt8Array
 from crackscope.drawing.walls import draw_patch
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
-from crackscope.files.images import Image
-from crackscope.files.inputs import list_images
+from crackscope.files import inputs
+from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image
+from crackscope.files.inputs import ImageFile, list_images
+from crackscope.files.sources import HeldImage, SourceImage
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration
-from crackscope.scanning import prediction
-from crackscope.scanning.prediction import PredictionRow, load, unit_of
-from crackscope.scanning.rows import predict
-from crackscope.scanning.scanner import scan
-
-
-def noise(hw, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
-    return path
+from crackscope.scanning import loaded_model, prediction
+from crackscope.scanning.loaded_model import load, predict, rows_of
+from crackscope.scanning.prediction import PredictionRow, unit_of
+from shared.models import tiny_card
+from shared.pictures import noise, save
 
 
 @pytest.fixture(scope="module")
-def model(bundle_file):
+def model(bundle_file: Path) -> Model:
     return load(bundle_file, threads=2)
 
 
 @pytest.fixture(scope="module")
-def patches():
+def patches() -> list[UInt8Array]:
     sizes = [(96, 96), (64, 64), (100, 81), (128, 96)]
     return [noise(sizes[i % 4], seed=i) for i in range(33)]
 
 
-def test_the_default_model_loads_in_either_precision(bundle_file):
+def test_the_default_model_loads_in_either_precision(bundle_file: Path) -> None:
     rounded = load(precision="int8")
     assert rounded.name.startswith("default-int8@")
     crack, wall = draw_patch(1, crack=True).pixels, draw_patch(1, crack=False).pixels
@@ -57,7 +55,7 @@ def test_the_default_model_loads_in_either_precision(bundle_file):
         load(read_bundle(bundle_file), precision="int8")
 
 
-def by_hand(bundle_file, pixels):
+def by_hand(bundle_file: Path, pixels: UInt8Array) -> float:
     """What anybody with ONNX Runtime and the card's one resize gets."""
     scale = 64 / min(pixels.shape[:2])
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
@@ -67,36 +65,42 @@ def by_hand(bundle_file, pixels):
 
 
 @pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (100, 81), (81, 100), (128, 96), (256, 256)])
-def test_every_way_gives_the_same_probability(model, bundle_file, patches, tmp_path, hw):
+def test_every_way_gives_the_same_probability(
+    model: Model, bundle_file: Path, patches: list[UInt8Array], tmp_path: Path, hw: tuple[int, int]
+) -> None:
     pixels = noise(hw, seed=99)
     save(tmp_path / "p.png", pixels)
     found = [
         model.classify(pixels).crack_probability,
         model.classify(Image(pixels)).crack_probability,
-        model.classify_batch([*patches[:31], pixels])[-1].crack_probability,
+        [model.classify(one) for one in (*patches[:31], pixels)][-1].crack_probability,
+        list(model.predict([*patches[:31], pixels]))[-1].crack_probability,
         float(model.probabilities([pixels])[0]),
+        float(model.probabilities([*patches[:31], pixels])[-1]),
         next(predict(tmp_path / "p.png", model)).crack_probability,
     ]
-    assert found == pytest.approx([by_hand(bundle_file, pixels)] * 5, abs=1e-4)
+    assert found == pytest.approx([by_hand(bundle_file, pixels)] * 7, abs=1e-4)
 
 
 @settings(deadline=None, max_examples=25)
 @given(order=st.permutations(range(12)), threads=st.integers(1, 4))
-def test_order_company_and_threads_change_nothing(bundle_file, patches, order, threads):
+def test_order_company_and_threads_change_nothing(
+    bundle_file: Path, patches: list[UInt8Array], order: list[int], threads: int
+) -> None:
     model = load(bundle_file, threads=threads)
     expected = [model.classify(patches[i]).crack_probability for i in order]
     found = model.probabilities([patches[i] for i in order])
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_batch_of_nothing_is_nothing(model):
-    assert model.classify_batch([]) == []
+def test_a_batch_of_nothing_is_nothing(model: Model) -> None:
+    assert list(model.predict([])) == []
     assert model.probabilities([]).shape == (0,)
-    assert list(model.predict_files([])) == []
+    assert list(rows_of([], model)) == []
 
 
 @pytest.mark.parametrize("view", ["flipped", "bgr", "strided", "turned", "read-only"])
-def test_an_array_may_lie_in_memory_as_it_likes(model, view):
+def test_an_array_may_lie_in_memory_as_it_likes(model: Model, view: str) -> None:
     pixels = noise((96, 128))
     views = {
         "flipped": pixels[::-1],
@@ -113,7 +117,6 @@ def test_an_array_may_lie_in_memory_as_it_likes(model, view):
     ("wrong", "found"),
     [
         (np.zeros((64, 64)), "float64 (64, 64)"),
-        (np.zeros((64, 64), np.uint8), "uint8 (64, 64)"),
         (np.zeros((64, 64, 1), np.uint8), "uint8 (64, 64, 1)"),
         (np.zeros((64, 64, 4), np.uint8), "uint8 (64, 64, 4)"),
         (np.zeros((3, 64, 64), np.uint8), "uint8 (3, 64, 64)"),
@@ -121,15 +124,28 @@ def test_an_array_may_lie_in_memory_as_it_likes(model, view):
         (np.zeros((64, 64, 3), np.float32), "float32 (64, 64, 3)"),
         (np.zeros((64, 64, 3), np.int8), "int8 (64, 64, 3)"),
         (np.zeros((64, 64, 3), bool), "bool (64, 64, 3)"),
-        ("patch.png", "found str"),
-        (None, "found NoneType"),
-        ([[[1, 2, 3]]], "found list"),
+        (np.zeros(64, np.uint8), "uint8 (64,)"),
+        (None, "cannot be taken from NoneType"),
+        ([[[1, 2, 3]]], "cannot be taken from list"),
     ],
 )
-def test_what_is_no_rgb_array_is_named(model, wrong, found):
-    with pytest.raises(DataError) as caught:
-        model.classify(wrong)
-    assert found in str(caught.value)
+def test_what_is_no_rgb_array_is_named(model: Model, wrong: Any, found: str) -> None:
+    for ask in (model.classify, lambda image: model.probabilities([image])):
+        with pytest.raises(DataError) as caught:
+            ask(wrong)
+        assert found in str(caught.value)
+
+
+def test_a_grey_array_is_one_of_three_equal_channels(model: Model) -> None:
+    grey = noise((64, 96))[:, :, 0]
+    assert model.classify(grey) == model.classify(np.stack([grey] * 3, axis=2))
+
+
+def test_a_text_is_the_path_of_a_patch(model: Model, tmp_path: Path) -> None:
+    save(tmp_path / "p.png", noise((96, 96)))
+    assert model.classify(str(tmp_path / "p.png")) == model.classify(noise((96, 96)))
+    with pytest.raises(ImageError, match="cannot be read: No such file"):
+        model.classify(str(tmp_path / "patch.png"))
 
 
 @pytest.mark.parametrize(
@@ -146,13 +162,13 @@ def test_what_is_no_rgb_array_is_named(model, wrong, found):
         ((1, 1), "patch"),
     ],
 )
-def test_the_unit_follows_from_size_and_shape(hw, unit):
+def test_the_unit_follows_from_size_and_shape(hw: tuple[int, int], unit: str) -> None:
     assert unit_of(hw, tiny_card()) == unit
 
 
 @settings(deadline=None)
 @given(height=st.integers(1, 600), width=st.integers(1, 600))
-def test_turning_a_picture_does_not_change_its_unit(height, width):
+def test_turning_a_picture_does_not_change_its_unit(height: int, width: int) -> None:
     assert unit_of((height, width), tiny_card()) == unit_of((width, height), tiny_card())
 
 
@@ -167,9 +183,11 @@ def test_turning_a_picture_does_not_change_its_unit(height, width):
         ((0, 40), "too small"),
     ],
 )
-def test_what_is_no_patch_is_refused_with_its_size(model, hw, message):
+def test_what_is_no_patch_is_refused_with_its_size(model: Model, hw: tuple[int, int], message: str) -> None:
     with pytest.raises(ImageError, match=message):
         model.classify(noise(hw))
+    with pytest.raises(ImageError, match=message):
+        model.probabilities([noise((64, 64)), noise(hw)])
 
 
 @pytest.mark.parametrize(
@@ -187,14 +205,13 @@ def test_what_is_no_patch_is_refused_with_its_size(model, hw, message):
         (0.55, (0.6, 0.7), "crack"),
     ],
 )
-def test_the_label_at_every_border(probability, band, label):
+def test_the_label_at_every_border(probability: float, band: tuple[float, float], label: str) -> None:
     calibration = Calibration(temperature=1, threshold=0.5, unsure_low=band[0], unsure_high=band[1])
     assert calibration.label(probability) == label
 
 
-def test_a_row_says_what_the_model_says(model, tmp_path):
-    patch = draw_patch(0, side_px=96, crack=True)
-    pixels = getattr(patch, "pixels", patch)
+def test_a_row_says_what_the_model_says(model: Model, tmp_path: Path) -> None:
+    pixels = draw_patch(0, side_px=96, crack=True).pixels
     save(tmp_path / "p.png", pixels)
     said = model.classify(pixels)
     assert said.threshold == 0.5
@@ -206,7 +223,7 @@ def test_a_row_says_what_the_model_says(model, tmp_path):
     assert model.name.startswith("tiny@")
 
 
-def test_what_cannot_be_read_is_one_row_each(model, tmp_path):
+def test_what_cannot_be_read_is_one_row_each(model: Model, tmp_path: Path) -> None:
     for i in range(20):
         save(tmp_path / f"{i:02}.png", noise((96, 96), seed=i))
     (tmp_path / "03.png").write_bytes(b"")
@@ -220,62 +237,69 @@ def test_what_cannot_be_read_is_one_row_each(model, tmp_path):
     assert list(refused) == [3, 5, 7, 11]
     assert [row.unit for row in refused.values()] == [None, None, None, "patch"]
     assert all((row.label, row.crack_probability, row.threshold) == (None,) * 3 for row in refused.values())
-    assert "empty" in refused[3].error
-    assert "PDF" in refused[5].error
+    assert "empty" in str(refused[3].error)
+    assert "PDF" in str(refused[5].error)
     assert rows[9].unit == "photo"
-    assert rows[9].crack_probability == scan(noise((300, 400)), model).peak_probability
-    assert "too small" in refused[11].error
+    assert rows[9].crack_probability == model.scan(noise((300, 400))).crack_probability
+    assert "too small" in str(refused[11].error)
     for i in (0, 4, 19):
         assert rows[i].crack_probability == pytest.approx(
             model.classify(noise((96, 96), i)).crack_probability, abs=1e-4
         )
 
 
-def test_paths_may_be_one_or_several(model, tmp_path):
+def test_paths_may_be_one_or_several(model: Model, tmp_path: Path) -> None:
     files = [save(tmp_path / f"{name}.png", noise((64, 64))) for name in "ab"]
     for paths in (tmp_path, str(tmp_path), [str(file) for file in files], tuple(files), f"{tmp_path}/*.png"):
         assert [row.path for row in predict(paths, model)] == [str(file) for file in files]
 
 
-def test_a_wrong_path_is_told_at_once(model, tmp_path):
+def test_a_wrong_path_is_told_at_once(model: Model, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images found"):
         predict(tmp_path, model)
 
 
-def test_a_file_that_vanishes_is_a_row(model, tmp_path):
+def test_a_file_that_vanishes_is_a_row(model: Model, tmp_path: Path) -> None:
     files = [save(tmp_path / f"{name}.png", noise((64, 64))) for name in "abc"]
     images = list_images([tmp_path])
     files[1].unlink()
-    rows = list(model.predict_files(images))
+    rows = list(rows_of(images, model))
     assert [row.error for row in rows] == [None, "cannot be read: No such file or directory", None]
 
 
-def test_a_member_that_vanishes_from_its_archive_is_a_row(model, tmp_path):
+def test_a_member_that_vanishes_from_its_archive_is_a_row(model: Model, tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise((64, 64)))
-    for kind, write in (("tar", tarfile.open), ("zip", zipfile.ZipFile)):
-        with write(tmp_path / f"x.{kind}", "w") as archive:
-            (archive.add if kind == "tar" else archive.write)(tmp_path / "a.png", "a.png")
-        (name, read), *_ = list_images([tmp_path / f"x.{kind}"])
-        read_gone = read.func, ("gone.png",)
-        rows = list(model.predict_files([(name, read), (f"x.{kind}/gone.png", lambda r=read_gone: r[0](*r[1]))]))
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(tmp_path / "a.png", "a.png")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "a.png")
+    for kind in ("tar", "zip"):
+        image, *_ = list_images([tmp_path / f"x.{kind}"])
+        rows = list(rows_of([image, replace(image, path=f"x.{kind}/gone.png", member="gone.png")], model))
         assert rows[0].error is None
-        assert rows[1].error.startswith("cannot be read: ")
+        assert str(rows[1].error).startswith("cannot be read: ")
 
 
 @pytest.mark.parametrize(
     "error", [KeyError("x"), ValueError("embedded null byte"), RuntimeError("no\nluck"), EOFError()]
 )
-def test_whatever_a_reader_raises_is_a_reason_in_one_line(model, error):
-    def read():
+def test_whatever_a_file_raises_is_a_reason_in_one_line(
+    model: Model, error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    (row,) = model.predict_files([("x.png", read)])
-    assert row.error
-    assert "\n" not in row.error
-    assert row.label is None
+    monkeypatch.setattr(inputs, "_read", fail)
+    monkeypatch.setattr(inputs, "_opened", fail)
+    rows = list(rows_of([ImageFile("x.png", "x.png"), ImageFile("x.zip/x.png", "x.zip", "x.png")], model))
+    assert len(rows) == 2
+    for row in rows:
+        assert row.error
+        assert "\n" not in row.error
+        assert row.label is None
 
 
-def test_a_damaged_zip_member_is_a_row(model, tmp_path):
+def test_a_damaged_zip_member_is_a_row(model: Model, tmp_path: Path) -> None:
     save(tmp_path / "a.png", np.zeros((64, 64, 3), np.uint8))
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(tmp_path / "a.png", "a.png")
@@ -283,43 +307,52 @@ def test_a_damaged_zip_member_is_a_row(model, tmp_path):
     content[40:60] = b"\xff" * 20
     (tmp_path / "x.zip").write_bytes(content)
     (row,) = predict(tmp_path / "x.zip", model)
-    assert row.error.startswith("cannot be read: ")
+    assert str(row.error).startswith("cannot be read: ")
 
 
-def test_stopping_early_leaves_no_thread_and_reads_little(model, tmp_path):
+@dataclass(frozen=True)
+class CountedImage:
+    """An image that notes when it is read."""
+
+    path: str
+    content: bytes
+    noted: list[str]
+
+    def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+        self.noted.append(self.path)
+        return decode_image(self.content, path=self.path, max_megapixels=max_megapixels)
+
+
+def test_stopping_early_leaves_no_thread_and_reads_little(model: Model, tmp_path: Path) -> None:
     content = save(tmp_path / "a.png", noise((64, 64))).read_bytes()
-    n_read = []
-
-    def read():
-        n_read.append(1)
-        return content
-
-    before = threading.active_count()
-    rows = model.predict_files((f"{i}.png", read) for i in range(10**6))
+    noted: list[str] = []
+    before = set(threading.enumerate())
+    rows = rows_of((CountedImage(f"{i}.png", content, noted) for i in range(10**6)), model)
     assert next(rows).path == "0.png"
+    assert isinstance(rows, Generator)
     rows.close()
-    assert threading.active_count() == before
-    assert len(n_read) <= 8 * 5
+    assert set(threading.enumerate()) <= before
+    assert len(noted) <= 8 * 5
 
 
-def test_an_interrupt_in_the_stream_comes_through(model):
-    def files():
-        yield "a.png", lambda: b""
+def test_an_interrupt_in_the_stream_comes_through(model: Model) -> None:
+    def images() -> Iterator[SourceImage]:
+        yield HeldImage("a.png", b"")
         raise KeyboardInterrupt
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
-        list(model.predict_files(files()))
-    assert threading.active_count() == before
+        list(rows_of(images(), model))
+    assert set(threading.enumerate()) <= before
 
 
-def test_a_large_image_is_refused_by_the_limit(model, tmp_path):
+def test_a_large_image_is_refused_by_the_limit(model: Model, tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise((96, 96)))
     (row,) = predict(tmp_path / "a.png", model, max_megapixels=0.001)
-    assert "above the limit of 0.001" in row.error
+    assert "above the limit of 0.001" in str(row.error)
 
 
-def test_the_crack_label_is_found_wherever_it_stands(backbone_file, tmp_path):
+def test_the_crack_label_is_found_wherever_it_stands(backbone_file: Path, tmp_path: Path) -> None:
     weight = np.random.default_rng(0).normal(0, 1, (2, 16)).astype(np.float32)
     card = tiny_card(labels=("spalling", "crack"))
     head = Head(weight, np.zeros(2, np.float32), temperature=2.0)
@@ -328,25 +361,29 @@ def test_the_crack_label_is_found_wherever_it_stands(backbone_file, tmp_path):
     pixels = noise((64, 64))
     expected = onnxruntime.InferenceSession(str(tmp_path / "two.onnx")).run(["probability"], {"pixels": pixels[None]})
     assert model.classify(pixels).crack_probability == pytest.approx(expected[0][0, 1], abs=1e-6)
-    assert [row.error for row in model.predict_files([("a.png", lambda: b"")])] == ["the file is empty"]
+    assert [row.error for row in rows_of([HeldImage("a.png", b"")], model)] == ["the file is empty"]
 
 
-def test_a_network_that_gives_no_number_never_says_uncracked(backbone_file, tmp_path):
+def test_a_network_that_gives_no_number_never_says_uncracked(backbone_file: Path, tmp_path: Path) -> None:
     head = Head(np.full((1, 16), 3e38, np.float32), np.zeros(1, np.float32), temperature=2.0)
     half = head.weight.copy()
     half[0, ::2] *= -1
     write_model(
         compose(read_backbone(backbone_file), Head(half, head.bias, temperature=2.0), tiny_card()), tmp_path / "m.onnx"
     )
+    model, images = load(tmp_path / "m.onnx"), [noise((64, 64), seed) for seed in range(8)]
+    for ask in (lambda: [model.classify(one) for one in images], lambda: list(model.predict(images))):
+        with pytest.raises(BundleError, match="not a number"):
+            ask()
     with pytest.raises(BundleError, match="not a number"):
-        load(tmp_path / "m.onnx").classify_batch([noise((64, 64), seed) for seed in range(8)])
+        model.probabilities(images)
 
 
-def test_a_bundle_in_memory_can_be_loaded(bundle_file, model):
+def test_a_bundle_in_memory_can_be_loaded(bundle_file: Path, model: Model) -> None:
     assert load(read_bundle(bundle_file)).name == model.name
 
 
-def test_threads_come_from_the_environment(bundle_file, monkeypatch):
+def test_threads_come_from_the_environment(bundle_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRACKSCOPE_THREADS", "3")
     assert load(bundle_file).threads == 3
     monkeypatch.setenv("CRACKSCOPE_THREADS", "many")
@@ -354,17 +391,18 @@ def test_threads_come_from_the_environment(bundle_file, monkeypatch):
         load(bundle_file)
 
 
-def test_predicting_needs_neither_scipy_nor_scikit_learn_nor_torch(bundle_file):
+def test_predicting_needs_neither_scipy_nor_scikit_learn_nor_torch(bundle_file: Path) -> None:
     heavy = ("scipy", "sklearn", "skimage", "matplotlib", "torch", "transformers")
     script = (
         "import sys, numpy\n"
-        "from crackscope.scanning import prediction, prediction_table\n"
-        f"prediction.load({str(bundle_file)!r}).classify(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "from crackscope.scanning import loaded_model, prediction_table\n"
+        f"loaded_model.load({str(bundle_file)!r}).classify(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         f"print([name for name in {heavy} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_documented():
-    assert [name for name in prediction.__all__ if not getattr(prediction, name).__doc__] == []
+def test_every_public_name_is_documented() -> None:
+    for module in (prediction, loaded_model):
+        assert [name for name in module.__all__ if not getattr(module, name).__doc__] == []

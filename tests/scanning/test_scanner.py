@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
+import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -16,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from conftest import tiny_backbone_card, tiny_card, tiny_trunk
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
 from crackscope.files.images import Image
+from crackscope.geometry.scale import Scale
+from crackscope.model import sessions
 from crackscope.model.bundle import (
     Head,
     compose,
@@ -31,12 +33,14 @@ from crackscope.model.bundle import (
 )
 from crackscope.model.card import Calibration, Card, Verdict
 from crackscope.model.graphs import MULTIPLE_PX
-from crackscope.model.sessions import open_session
 from crackscope.model.windows import ReceptiveField
 from crackscope.scanning import scanner as scanning
 from crackscope.scanning.crack_map import CrackMap, pool_footprints
-from crackscope.scanning.prediction import load
-from crackscope.scanning.scanner import MAX_ENLARGEMENT, SMALL_PX, Scanner, auto_scale, scale_of, scan, scanner_of
+from crackscope.scanning.loaded_model import Model, load, scan
+from crackscope.scanning.results import verdict_of
+from crackscope.scanning.scanner import MAX_ENLARGEMENT, SMALL_PX, auto_scale, network_scale_of, prepare_photo
+from shared.models import tiny_backbone_card, tiny_card, tiny_trunk
+from shared.pictures import noise, save
 
 UInt8Array = np.ndarray[Any, np.dtype[np.uint8]]
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
@@ -45,15 +49,6 @@ PHOTO_CALIBRATION = Calibration(temperature=0.7, shift=-0.4, threshold=0.6, unsu
 VERDICT = Verdict(
     threshold=0.8, unsure_low=0.3, stretch_px=512, n_clean=10, false_alarm_rate=0.1, n_cracked=10, missed_rate=0.2
 )
-
-
-def noise(hw: tuple[int, int], seed: int = 0) -> UInt8Array:
-    return np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
-
-
-def save(path: Path, pixels: UInt8Array) -> Path:
-    path.write_bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
-    return path
 
 
 def with_card(bundle_file: Path, backbone_file: Path, folder: Path, **changes: object) -> Path:
@@ -66,8 +61,8 @@ def with_card(bundle_file: Path, backbone_file: Path, folder: Path, **changes: o
 
 
 @pytest.fixture(scope="module")
-def scanner(bundle_file: Path) -> Scanner:
-    return Scanner(bundle_file, threads=1)
+def model(bundle_file: Path) -> Model:
+    return opened(bundle_file)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +86,19 @@ def wide_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wide(wide_file: Path) -> Scanner:
-    return Scanner(wide_file, threads=1)
+def wide(wide_file: Path) -> Model:
+    return opened(wide_file)
+
+
+def opened(path: Path, *, threads: int = 1, max_pixels: int | None = None) -> Model:
+    return Model(read_bundle(path), threads=threads, max_pixels=max_pixels)
+
+
+def mapped(model: Model, photo: Any, **scales: Any) -> CrackMap:
+    """The map of a photo alone."""
+    found = model.scan(photo, **scales).map
+    assert found is not None
+    return found
 
 
 def at_once(path: Path, pixels: UInt8Array) -> FloatArray:
@@ -108,10 +114,10 @@ def at_once(path: Path, pixels: UInt8Array) -> FloatArray:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 11))
 def test_the_map_is_that_of_the_whole_picture_at_once(
-    wide: Scanner, wide_file: Path, height: int, width: int, cells: int
+    wide: Model, wide_file: Path, height: int, width: int, cells: int
 ) -> None:
     pixels = noise((height, width))
-    found = wide.logit_map(pixels, window_px=32 * cells)
+    found = wide.network.logit_map(pixels, window_px=32 * cells)
     assert found.shape == (-(-height // 32), -(-width // 32))
     assert found.dtype == np.float32
     assert np.abs(found - at_once(wide_file, pixels)).max() <= 1e-5
@@ -120,95 +126,112 @@ def test_the_map_is_that_of_the_whole_picture_at_once(
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 100_000))
 def test_the_size_of_windows_changes_nothing(
-    wide_file: Path, wide: Scanner, height: int, width: int, max_pixels: int
+    wide_file: Path, wide: Model, height: int, width: int, max_pixels: int
 ) -> None:
     pixels = noise((height, width))
-    tidy = Scanner(wide_file, threads=1, max_pixels=max_pixels)
-    assert np.abs(tidy.logit_map(pixels) - wide.logit_map(pixels, window_px=4096)).max() <= 1e-5
+    tidy = opened(wide_file, max_pixels=max_pixels)
+    assert np.abs(tidy.network.logit_map(pixels) - wide.network.logit_map(pixels, window_px=4096)).max() <= 1e-5
 
 
 @pytest.mark.parametrize("window_px", [32, 64, 96, 4096])
 @pytest.mark.parametrize("hw", [(96, 96), (227, 130), (31, 500), (1, 1)])
 def test_the_tiny_bundle_gives_one_map_too(
-    scanner: Scanner, bundle_file: Path, hw: tuple[int, int], window_px: int
+    model: Model, bundle_file: Path, hw: tuple[int, int], window_px: int
 ) -> None:
     pixels = noise(hw)
-    found = scanner.logit_map(pixels, window_px=window_px)
+    found = model.network.logit_map(pixels, window_px=window_px)
     assert np.abs(found - at_once(bundle_file, pixels)).max() <= 1e-5
 
 
 @pytest.mark.parametrize("hw", [(400, 424), (395, 500), (384, 416)])
 def test_far_sides_look_alike_from_windows_that_are_no_multiple_of_the_padding(hw: tuple[int, int]) -> None:
-    scanner, pixels = Scanner(threads=1), noise(hw)
-    assert scanner.field.stride_px < MULTIPLE_PX
-    whole = scanner.logit_map(pixels, window_px=512)
+    model, pixels = load(threads=1), noise(hw)
+    assert model.network.field.stride_px < MULTIPLE_PX
+    whole = model.network.logit_map(pixels, window_px=512)
     for window_px in (48, 112):
-        assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() <= 1e-3
+        assert np.abs(model.network.logit_map(pixels, window_px=window_px) - whole).max() <= 1e-3
 
 
 def test_a_halo_that_is_one_cell_smaller_shows(
-    wide: Scanner, scanner: Scanner, wide_file: Path, bundle_file: Path, monkeypatch: pytest.MonkeyPatch
+    wide: Model, model: Model, wide_file: Path, bundle_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = noise((300, 300))
-    for model, path in ((wide, wide_file), (scanner, bundle_file)):
-        whole, halo_px = at_once(path, pixels), model.field.halo_px
+    for seeing, path in ((wide, wide_file), (model, bundle_file)):
+        whole, halo_px = at_once(path, pixels), seeing.network.field.halo_px
         for smaller in (0, 32):
             with monkeypatch.context() as patch:
                 patch.setattr(ReceptiveField, "halo_px", halo_px - smaller)
-                difference = np.abs(model.logit_map(pixels, window_px=64) - whole).max()
+                difference = np.abs(seeing.network.logit_map(pixels, window_px=64) - whole).max()
             assert difference > 1e-3 if smaller else difference <= 1e-5
 
 
+class WatchedSession:
+    """A session that notes what it is asked, and how many runs are under way at the same time."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.sizes, self.running, self.most, self.lock = inner, [0], 0, 0, threading.Lock()
+
+    def run(self, outputs: list[str], feeds: dict[str, UInt8Array]) -> Any:
+        with self.lock:
+            self.sizes.append(feeds["pixels"].shape[1] * feeds["pixels"].shape[2])
+            self.running += 1
+            self.most = max(self.most, self.running)
+        found = self.inner.run(outputs, feeds)
+        with self.lock:
+            self.running -= 1
+        return found
+
+
+def watched(model: Model, monkeypatch: pytest.MonkeyPatch) -> WatchedSession:
+    session = WatchedSession(model.network._own_session())
+    monkeypatch.setattr(model.network, "_session", session)
+    return session
+
+
 def test_no_window_is_larger_than_it_may_be(wide_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Scanner(wide_file, threads=1, max_pixels=60_000)
-    sizes: list[int] = []
-
-    class Session:
-        def __init__(self, inner: Any) -> None:
-            self.inner = inner
-
-        def run(self, outputs: list[str], feeds: dict[str, UInt8Array]) -> Any:
-            sizes.append(feeds["pixels"].shape[1] * feeds["pixels"].shape[2])
-            return self.inner.run(outputs, feeds)
-
-    monkeypatch.setattr(model, "_session", Session(model._session))
-    model.scan(noise((400, 700)), scale=1.0)
-    assert len(sizes) > 4
-    assert max(sizes) <= 60_000
+    model = opened(wide_file, max_pixels=60_000)
+    session = watched(model, monkeypatch)
+    mapped(model, noise((400, 700)), network_scale=1.0)
+    assert len(session.sizes) > 5
+    assert max(session.sizes) <= 60_000
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_change_nothing(wide_file: Path, wide: Scanner, threads: int) -> None:
+def test_threads_change_nothing(wide_file: Path, wide: Model, threads: int) -> None:
     pixels = noise((200, 330))
-    assert np.abs(Scanner(wide_file, threads=threads).logit_map(pixels) - wide.logit_map(pixels)).max() <= 1e-5
+    assert (
+        np.abs(opened(wide_file, threads=threads).network.logit_map(pixels) - wide.network.logit_map(pixels)).max()
+        <= 1e-5
+    )
 
 
-def test_a_scanner_may_be_asked_from_several_threads(wide_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_may_be_asked_from_several_threads(
+    wide_file: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
     photos = [noise((120 + 40 * i, 300), seed=i) for i in range(6)]
-    model = Scanner(wide_file, threads=1, max_pixels=40_000)
-    expected = [model.scan(photo, scale=1.0).logits for photo in photos]
-    running, most = 0, 0
-    inner = model._session.run
-
-    class Session:
-        def run(self, outputs: list[str], feeds: dict[str, UInt8Array]) -> Any:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            found = inner(outputs, feeds)
-            running -= 1
-            return found
-
-    monkeypatch.setattr(model, "_session", Session())
+    model = opened(wide_file, threads=threads, max_pixels=40_000)
+    expected = [mapped(model, photo, network_scale=1.0).logits for photo in photos]
+    session = watched(model, monkeypatch)
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda photo: model.scan(photo, scale=1.0).logits, photos * 3))
+        found = list(pool.map(lambda photo: mapped(model, photo, network_scale=1.0).logits, photos * 3))
     for logits, same in zip(found, expected * 3, strict=True):
         np.testing.assert_array_equal(logits, same)
-    assert most == 1  # one window at a time, whoever asks
+    assert 1 <= session.most <= threads  # windows at the same time, whoever asks
+
+
+def test_windows_share_what_memory_there_is(wide_file: Path) -> None:
+    one, four = (opened(wide_file, threads=threads) for threads in (1, 4))
+    large, small = (5000, 4000), (1500, 1000)
+    areas = {
+        size_hw: [math.prod(model.network.window_hw(size_hw)) for model in (one, four)] for size_hw in (large, small)
+    }
+    assert areas[large][1] <= sessions.LEAST_WINDOW_PIXELS_OF_LARGE < areas[large][0] <= sessions.WINDOW_PIXELS_OF_LARGE
+    assert areas[small][1] <= sessions.LEAST_WINDOW_PIXELS < areas[small][0] <= sessions.WINDOW_PIXELS
 
 
 @pytest.mark.parametrize("view", ["flipped", "bgr", "strided", "turned", "read-only"])
-def test_an_array_may_lie_in_memory_as_it_likes(scanner: Scanner, view: str) -> None:
+def test_an_array_may_lie_in_memory_as_it_likes(model: Model, view: str) -> None:
     pixels = noise((96, 128))
     views = {
         "flipped": pixels[::-1],
@@ -218,71 +241,71 @@ def test_an_array_may_lie_in_memory_as_it_likes(scanner: Scanner, view: str) -> 
         "read-only": np.frombuffer(pixels.tobytes(), np.uint8).reshape(pixels.shape),
     }
     for scale in (1.0, 1.5, 0.4):
-        expected = scanner.scan(np.ascontiguousarray(views[view]), scale=scale)
-        np.testing.assert_array_equal(scanner.scan(views[view], scale=scale).logits, expected.logits)
+        expected = mapped(model, np.ascontiguousarray(views[view]), network_scale=scale)
+        np.testing.assert_array_equal(mapped(model, views[view], network_scale=scale).logits, expected.logits)
 
 
-def test_a_scan_leaves_the_photo_as_it_was(scanner: Scanner) -> None:
+def test_a_scan_leaves_the_photo_as_it_was(model: Model) -> None:
     pixels = noise((200, 300))
     before = pixels.copy()
     for scale in (1.0, 0.5):
-        scanner.scan(pixels, scale=scale)
+        mapped(model, pixels, network_scale=scale)
     np.testing.assert_array_equal(pixels, before)
 
 
 # What a scan says
 
 
-def test_a_map_knows_where_it_lies(scanner: Scanner) -> None:
-    found = scanner.scan(Image(noise((300, 400)), path="wall.jpg"), scale=0.5)
+def test_a_map_knows_where_it_lies(model: Model) -> None:
+    found = mapped(model, Image(noise((300, 400)), path="wall.jpg"), network_scale=0.5)
     assert found.logits.shape == (5, 7)  # of 150 × 200 px
     assert found.photo_hw == (300, 400)
     assert found.cell_px == (64, 64)
     assert found.footprint_cells == 2  # of patches of 64 px
     assert found.footprint_px == (128, 128)
-    assert (found.scale, found.path) == (0.5, "wall.jpg")
-    assert found.calibration == scanner.card.patch
+    assert (found.network_scale, found.path) == (0.5, "wall.jpg")
+    assert found.calibration == model.card.patch
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(16, 300), st.integers(16, 300), st.floats(0.05, 2))
-def test_cells_cover_the_photo_whatever_its_scale(scanner: Scanner, height: int, width: int, scale: float) -> None:
+def test_cells_cover_the_photo_whatever_its_scale(model: Model, height: int, width: int, scale: float) -> None:
     if round(min(height, width) * scale) < 16:
         with pytest.raises(ImageError, match=r"too small to show anything .*; scan it at a larger scale"):
-            scanner.scan(noise((height, width)), scale=scale)
+            mapped(model, noise((height, width)), network_scale=scale)
         return
-    found = scanner.scan(noise((height, width)), scale=scale)
+    found = mapped(model, noise((height, width)), network_scale=scale)
     for side, cell, n, cells_along in zip(
         found.photo_hw, found.cell_px, found.logits.shape, found.probabilities.shape, strict=True
     ):
         assert n == cells_along
         assert (n - 1) * cell < side <= n * cell * (1 + 1e-12)
-    last = found.probability_at(width - 1e-9, height - 1e-9)
+    last = found.probability_at(width - 0.5 - 1e-9, height - 0.5 - 1e-9)
     assert last == found.probabilities[-1, -1]
 
 
 @pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (128, 128), (250, 250)])
 def test_a_patch_scanned_says_what_the_patch_classified_says(
-    scanner: Scanner, bundle_file: Path, hw: tuple[int, int]
+    model: Model, bundle_file: Path, hw: tuple[int, int]
 ) -> None:
     """Its footprint is the whole of it, and nothing surrounds it."""
     pixels = noise(hw, seed=5)
     expected = load(bundle_file, threads=1).classify(pixels)
-    found = scanner.scan(pixels)
+    found = mapped(model, pixels)
     assert found.logits.shape == (2, 2)
     assert found.peak_probability == pytest.approx(expected.crack_probability, abs=1e-5)
-    assert scanner.label_of(found) == expected.label
+    assert verdict_of(found, model.card) == expected.label
 
 
-def test_probabilities_are_those_of_pooled_footprints(scanner: Scanner) -> None:
-    found = scanner.scan(noise((320, 480)), scale=1.0)
-    pooled = pool_footprints(scanner.logit_map(noise((320, 480))), 2)
+def test_probabilities_are_those_of_pooled_footprints(model: Model) -> None:
+    found = mapped(model, noise((320, 480)), network_scale=1.0)
+    pooled = pool_footprints(model.network.logit_map(noise((320, 480))), 2)
     assert found.probabilities[:-1, :-1] == pytest.approx(1 / (1 + np.exp(-pooled / 2)), abs=1e-6)
     assert found.peak_probability == pytest.approx(float(1 / (1 + np.exp(-pooled.max() / 2))), abs=1e-6)
 
 
-def test_a_photo_smaller_than_a_footprint_is_one_cell(scanner: Scanner) -> None:
-    found = scanner.scan(noise((20, 28)), scale=1.0)
+def test_a_photo_smaller_than_a_footprint_is_one_cell(model: Model) -> None:
+    found = mapped(model, noise((20, 28)), network_scale=1.0)
     assert found.logits.shape == (1, 1)
     assert found.footprint_cells == 2
     assert found.peak_probability == pytest.approx(1 / (1 + np.exp(-found.logits[0, 0] / 2)), abs=1e-6)
@@ -290,14 +313,14 @@ def test_a_photo_smaller_than_a_footprint_is_one_cell(scanner: Scanner) -> None:
 
 
 @pytest.mark.parametrize("hw", [(16, 30_000), (30_000, 16)])
-def test_a_strip_is_scanned_whole(scanner: Scanner, bundle_file: Path, hw: tuple[int, int]) -> None:
+def test_a_strip_is_scanned_whole(model: Model, bundle_file: Path, hw: tuple[int, int]) -> None:
     pixels = noise(hw)
-    found = scanner.scan(pixels)
-    assert found.scale == MAX_ENLARGEMENT
+    found = mapped(model, pixels)
+    assert found.network_scale == MAX_ENLARGEMENT
     assert sorted(found.logits.shape) == [1, 1875]
     assert found.probability_at(hw[1] - 1, hw[0] - 1) == found.probabilities[-1, -1]
-    narrow = Scanner(bundle_file, threads=1, max_pixels=32 * 500)
-    assert np.abs(narrow.scan(pixels).logits - found.logits).max() <= 1e-5
+    narrow = opened(bundle_file, max_pixels=32 * 500)
+    assert np.abs(mapped(narrow, pixels).logits - found.logits).max() <= 1e-5
 
 
 def test_the_crack_label_is_found_wherever_it_stands(backbone_file: Path, tmp_path: Path) -> None:
@@ -308,14 +331,14 @@ def test_the_crack_label_is_found_wherever_it_stands(backbone_file: Path, tmp_pa
     pixels = noise((64, 96))
     session = onnxruntime.InferenceSession(str(tmp_path / "two.onnx"))
     expected = session.run(["logit_map"], {"pixels": pixels[None]})[0][0, 1]
-    assert scan(pixels, tmp_path / "two.onnx", scale=1.0).logits == pytest.approx(expected, abs=1e-5)
+    assert mapped(load(tmp_path / "two.onnx"), pixels, network_scale=1.0).logits == pytest.approx(expected, abs=1e-5)
 
 
 # Labels
 
 
-def map_with_peak(model: Scanner, probability: float) -> CrackMap:
-    one = model.calibration
+def map_with_peak(model: Model, probability: float) -> CrackMap:
+    one = model.card.map_calibration
     logit = one.temperature * np.log(probability / (1 - probability)) - one.shift
     return CrackMap(np.full((2, 2), logit, np.float32), (64, 64), (32, 32), 2, one, 1.0)
 
@@ -345,19 +368,19 @@ def test_a_photo_is_called_as_the_card_says(
     threshold: float,
     labels: list[str],
 ) -> None:
-    model = Scanner(with_card(bundle_file, backbone_file, tmp_path, **changes), threads=1)
-    assert model.threshold == threshold
-    assert model.calibration == changes.get("photo", model.card.patch)
+    model = opened(with_card(bundle_file, backbone_file, tmp_path, **changes))
+    assert model.card.verdict_rule.threshold == threshold
+    assert model.card.map_calibration == changes.get("photo", model.card.patch)
     peaks = (0.2, 0.4, 0.48, 0.52, 0.62, 0.9)
-    assert [model.label_of(map_with_peak(model, peak)) for peak in peaks] == labels
+    assert [verdict_of(map_with_peak(model, peak), model.card) for peak in peaks] == labels
 
 
 def test_a_map_is_calibrated_for_photos_where_the_card_is(
-    scanner: Scanner, bundle_file: Path, backbone_file: Path, tmp_path: Path
+    model: Model, bundle_file: Path, backbone_file: Path, tmp_path: Path
 ) -> None:
-    model = Scanner(with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION), threads=1)
+    model = opened(with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION))
     pixels = noise((130, 130))
-    found, other = model.scan(pixels, scale=0.5), scanner.scan(pixels, scale=0.5)
+    found, other = mapped(model, pixels, network_scale=0.5), mapped(model, pixels, network_scale=0.5)
     np.testing.assert_array_equal(found.logits, other.logits)
     assert found.calibration == PHOTO_CALIBRATION
     pooled = pool_footprints(found.logits, 2).max()
@@ -368,65 +391,42 @@ def test_a_map_is_calibrated_for_photos_where_the_card_is(
 def test_an_image_of_patch_size_keeps_the_calibration_and_label_of_a_patch(
     bundle_file: Path, backbone_file: Path, tmp_path: Path, hw: tuple[int, int]
 ) -> None:
-    model = with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION, verdict=VERDICT)
-    scanner, pixels = Scanner(model, threads=1), noise(hw)
-    found, said = scanner.scan(pixels), load(model, threads=1).classify(pixels)
-    assert (found.unit, found.calibration) == ("patch", scanner.card.patch)
+    place = with_card(bundle_file, backbone_file, tmp_path, photo=PHOTO_CALIBRATION, verdict=VERDICT)
+    model, pixels = opened(place), noise(hw)
+    found, said = mapped(model, pixels), load(model, threads=1).classify(pixels)
+    assert (found.unit, found.calibration) == ("patch", model.card.patch)
     assert found.peak_probability == pytest.approx(said.crack_probability, abs=1e-5)
-    assert scanner.label_of(found) == said.label
-    assert scanner.scan(pixels, scale=1.0).unit == "photo"  # whoever gives a scale says what it is
+    assert verdict_of(found, model.card) == said.label
+    assert mapped(model, pixels, network_scale=1.0).unit == "photo"  # whoever gives a scale says what it is
 
 
 # Whoever asks
 
 
-def test_photo_and_model_may_be_given_in_any_form(bundle_file: Path, scanner: Scanner, tmp_path: Path) -> None:
+def test_photo_and_model_may_be_given_in_any_form(bundle_file: Path, model: Model, tmp_path: Path) -> None:
     pixels = noise((150, 230))
     path = save(tmp_path / "wall.png", pixels)
     bundle = read_bundle(bundle_file)
-    expected = scanner.scan(pixels)
-    for photo, name in ((pixels, ""), (Image(pixels, path="p"), "p"), (path, str(path)), (str(path), str(path))):
-        for model in (scanner, load(bundle, threads=1), bundle, bundle_file, str(bundle_file)):
-            found = scan(photo, model)
-            assert found.logits == pytest.approx(expected.logits, abs=1e-5)
+    expected = mapped(model, pixels)
+    for photo, name in ((pixels, "#0"), (Image(pixels, path="p"), "p"), (path, str(path)), (str(path), str(path))):
+        for asked in (model, load(bundle, threads=1), bundle, bundle_file, str(bundle_file)):
+            (found,) = scan(photo, asked)
+            assert found.map is not None
+            np.testing.assert_array_equal(found.map.logits, expected.logits)
             assert found.path == name
-            assert found.scale == expected.scale
+            assert found.network_scale == expected.network_scale
 
 
 def test_without_a_model_the_default_one_scans() -> None:
-    assert scan(noise((64, 64))).calibration == read_bundle().card.patch
-    assert scan(noise((600, 700))).calibration == read_bundle().card.photo
-    assert scanner_of().name == load(threads=1).name
+    found = [result.map for result in scan([noise((64, 64)), noise((600, 700))])]
+    assert [one.calibration for one in found if one] == [read_bundle().card.patch, read_bundle().card.photo]
 
 
-def test_a_classifier_keeps_one_scanner_and_lets_it_go(bundle_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[int] = []
-
-    def counted(content: bytes, *, threads: int, plan_memory: bool) -> Any:
-        opened.append(threads)
-        return open_session(content, threads=threads, plan_memory=plan_memory)
-
-    monkeypatch.setattr(scanning, "open_session", counted)
-    one, two = load(bundle_file, threads=3), load(bundle_file, threads=1)
-    with ThreadPoolExecutor(4) as pool:
-        scanners = list(pool.map(scanner_of, [one, two] * 4))
-    assert len({id(found) for found in scanners}) == 2
-    assert scanner_of(one) is scanner_of(one) is scanners[0]
-    assert opened.count(3) == opened.count(1) == 1
-    scan(noise((64, 64)), one)
-    assert len(opened) == 2
-    assert (scanners[0].name, scanners[0].sha256) == (one.name, one.sha256)
-    gone = weakref.ref(scanners[0])
-    del one, scanners
-    gc.collect()
-    assert gone() is None
-
-
-def test_a_bundle_is_named_by_its_content(bundle_file: Path, scanner: Scanner) -> None:
+def test_a_bundle_is_named_by_its_content(bundle_file: Path, model: Model) -> None:
     bundle = read_bundle(bundle_file)
-    assert scanner.sha256 == bundle.sha256
-    assert scanner.name == f"tiny@{bundle.sha256[:12]}"
-    assert scanner.card == bundle.card
+    assert model.sha256 == bundle.sha256
+    assert model.name == f"tiny@{bundle.sha256[:12]}"
+    assert model.card == bundle.card
 
 
 # What is refused
@@ -436,38 +436,37 @@ def test_a_bundle_is_named_by_its_content(bundle_file: Path, scanner: Scanner) -
     ("wrong", "found"),
     [
         (np.zeros((64, 64)), "float64 (64, 64)"),
-        (np.zeros((64, 64), np.uint8), "uint8 (64, 64)"),
         (np.zeros((64, 64, 4), np.uint8), "uint8 (64, 64, 4)"),
         (np.zeros((3, 64, 64), np.uint8), "uint8 (3, 64, 64)"),
         (np.zeros((64, 64, 3), np.float32), "float32 (64, 64, 3)"),
         (np.zeros((64, 64, 3), bool), "bool (64, 64, 3)"),
-        (None, "found NoneType"),
+        (None, "cannot be taken from NoneType"),
     ],
 )
-def test_what_is_no_rgb_array_is_named(scanner: Scanner, wrong: Any, found: str) -> None:
+def test_what_is_no_rgb_array_is_named(model: Model, wrong: Any, found: str) -> None:
     with pytest.raises(DataError) as caught:
-        scan(wrong, scanner)
+        scan(wrong, model)
     assert found in str(caught.value)
 
 
 @pytest.mark.parametrize("hw", [(8, 8), (15, 4000), (4000, 15), (0, 0)])
-def test_what_shows_nothing_is_refused_with_its_size(scanner: Scanner, hw: tuple[int, int]) -> None:
+def test_what_shows_nothing_is_refused_with_its_size(model: Model, hw: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match=f"{hw[1]}×{hw[0]} px is too small to show anything"):
-        scanner.scan(np.zeros((*hw, 3), np.uint8))
+        mapped(model, np.zeros((*hw, 3), np.uint8))
 
 
-def test_a_wrong_path_is_told(scanner: Scanner, bundle_file: Path, tmp_path: Path) -> None:
+def test_a_wrong_path_is_told(model: Model, bundle_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read: No such file"):
-        scan(tmp_path / "gone.jpg", scanner)
+        model.scan(tmp_path / "gone.jpg")
     with pytest.raises(ImageError, match="not an image that can be read"):
-        scan(bundle_file, scanner)
+        model.scan(bundle_file)
     with pytest.raises(BundleError, match="cannot be read"):
         scan(noise((64, 64)), tmp_path / "gone.onnx")
 
 
-def test_a_scale_that_would_fill_the_memory_is_refused(scanner: Scanner) -> None:
+def test_a_scale_that_would_fill_the_memory_is_refused(model: Model) -> None:
     with pytest.raises(ImageError, match="64×64 px become 64000×64000, which is too large"):
-        scanner.scan(noise((64, 64)), scale=1000.0)
+        mapped(model, noise((64, 64)), network_scale=1000.0)
 
 
 def test_a_network_that_gives_no_number_never_says_uncracked(backbone_file: Path, tmp_path: Path) -> None:
@@ -476,30 +475,25 @@ def test_a_network_that_gives_no_number_never_says_uncracked(backbone_file: Path
     head = Head(weight, np.zeros(1, np.float32), temperature=2.0)
     write_model(compose(read_backbone(backbone_file), head, tiny_card()), tmp_path / "m.onnx")
     with pytest.raises(BundleError, match=r"tiny@.* gave something that is not a number"):
-        scan(noise((200, 200)), tmp_path / "m.onnx", scale=1.0)
+        list(scan(noise((200, 200)), tmp_path / "m.onnx", network_scale=1.0))
 
 
 def test_a_bundle_that_cannot_run_is_refused(bundle_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel\nfor Conv")
 
-    monkeypatch.setattr(scanning, "open_session", fail)
+    monkeypatch.setattr(sessions, "open_session", fail)
     with pytest.raises(BundleError, match=r"tiny.onnx: ONNX Runtime cannot run it \(no kernel for Conv\)"):
-        Scanner(bundle_file)
+        load(bundle_file)
 
 
 def test_threads_come_from_the_environment(bundle_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(scanning, "open_session", lambda *_, threads, **__: seen.append(threads))
     monkeypatch.setenv("CRACKSCOPE_THREADS", "3")
-    Scanner(bundle_file)
-    scanner_of(bundle_file)
-    assert seen == [3, 3]
-    scanner_of(bundle_file, threads=2)
-    assert seen[-1] == 2
+    assert load(bundle_file).threads == 3
+    assert load(bundle_file, threads=2).threads == 2
     monkeypatch.setenv("CRACKSCOPE_THREADS", "many")
     with pytest.raises(CrackscopeError, match=r"^CRACKSCOPE_THREADS is 'many'"):
-        Scanner(bundle_file)
+        load(bundle_file)
 
 
 # Scale
@@ -533,7 +527,7 @@ def card_of(**changes: object) -> Card:
 )
 def test_the_scale_follows_from_the_size(photo_hw: tuple[int, int], expected: float) -> None:
     assert auto_scale(card_of(), photo_hw) == pytest.approx(expected)
-    assert scale_of(card_of(), photo_hw) == auto_scale(card_of(), photo_hw)
+    assert network_scale_of(card_of(), photo_hw) == auto_scale(card_of(), photo_hw)
     assert auto_scale(card_of(), photo_hw[::-1]) == auto_scale(card_of(), photo_hw)
 
 
@@ -543,14 +537,14 @@ def test_the_default_card_has_the_numbers_of_these_tests() -> None:
 
 
 def test_blur_is_measured_where_nobody_shrunk_the_photo_before(bundle_file: Path) -> None:
-    scanner = Scanner(bundle_file, threads=1)
-    card = scanner.card
+    model = opened(bundle_file)
+    card = model.card
     least = round(SMALL_PX * card.source_px / card.patch_px)
-    camera, shrunk = (np.zeros((side, side, 3), np.uint8) for side in (least, least - 8))
-    assert scanner.prepare(camera).clarity is None
-    assert scanner.prepare(shrunk).clarity == 1
-    assert scanner.prepare(shrunk, scale=1.0).clarity is None
-    assert scanner.prepare(shrunk, scale=1.1).clarity == 1
+    camera, shrunk = (Image(np.zeros((side, side, 3), np.uint8)) for side in (least, least - 8))
+    assert prepare_photo(camera, card).clarity is None
+    assert prepare_photo(shrunk, card).clarity == 1
+    assert prepare_photo(shrunk, card, network_scale=1.0).clarity is None
+    assert prepare_photo(shrunk, card, network_scale=1.1).clarity == 1
 
 
 @given(st.integers(16, 20_000), st.floats(1, 3))
@@ -571,43 +565,46 @@ def test_a_model_of_enlarged_patches_enlarges_photos_as_much() -> None:
 
 def test_a_given_scale_is_taken_as_it_is() -> None:
     for photo_hw in ((100, 100), (3000, 4000)):
-        assert scale_of(card_of(), photo_hw, scale=7.5) == 7.5
-        assert scale_of(card_of(), photo_hw, scale=0.01) == 0.01
+        assert network_scale_of(card_of(), photo_hw, network_scale=7.5) == 7.5
+        assert network_scale_of(card_of(), photo_hw, network_scale=0.01) == 0.01
 
 
 def test_millimetres_bring_a_photo_to_those_of_training() -> None:
     card = card_of(mm_per_px=0.4)
-    assert scale_of(card, (3000, 4000), mm_per_px=0.4) == 1
-    assert scale_of(card, (3000, 4000), mm_per_px=0.1) == pytest.approx(0.25)  # finer than in training: shrunk
-    assert scale_of(card, (100, 100), mm_per_px=1.2) == pytest.approx(3)  # also where its size says otherwise
-    assert scale_of(card, (3000, 4000)) == auto_scale(card, (3000, 4000))
+    assert network_scale_of(card, (3000, 4000), scale=Scale(0.4)) == 1
+    assert network_scale_of(card, (3000, 4000), scale=Scale(0.1)) == pytest.approx(
+        0.25
+    )  # finer than in training: shrunk
+    assert network_scale_of(card, (100, 100), scale=Scale(1.2)) == pytest.approx(
+        3
+    )  # also where its size says otherwise
+    assert network_scale_of(card, (3000, 4000)) == auto_scale(card, (3000, 4000))
 
 
 def test_millimetres_need_a_card_that_knows_its_own() -> None:
-    with pytest.raises(BundleError, match=r"tiny: the model does not know at how many mm per pixel .* Give a scale"):
-        scale_of(card_of(), (3000, 4000), mm_per_px=0.4)
+    with pytest.raises(BundleError, match=r"tiny: the model does not know at how many mm per pixel .* Give --scale"):
+        network_scale_of(card_of(), (3000, 4000), scale=Scale(0.4))
 
 
-def test_only_one_of_scale_and_millimetres_is_taken() -> None:
-    with pytest.raises(DataError, match=r"scale 0.5 and 0.4 mm per pixel were both given"):
-        scale_of(card_of(mm_per_px=0.4), (3000, 4000), scale=0.5, mm_per_px=0.4)
+def test_a_number_decides_how_large_the_network_sees_a_photo_whose_millimetres_are_known() -> None:
+    for card in (card_of(mm_per_px=0.4), card_of()):
+        assert network_scale_of(card, (3000, 4000), network_scale=0.5, scale=Scale(0.4)) == 0.5
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, -1.0, float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("name", ["scale", "mm_per_px"])
-def test_a_scale_that_is_none_is_an_error(scanner: Scanner, name: str, value: float) -> None:
-    card = card_of(mm_per_px=0.4)
-    with pytest.raises(
-        DataError, match=rf"{name.replace('mm_per_px', 'mm per pixel')} is {value:g}; it must lie above"
-    ):
-        scale_of(card, (3000, 4000), **{name: value})
-    with pytest.raises(DataError):
-        scan(noise((64, 64)), scanner, **{name: value})
+def test_a_scale_that_is_none_is_an_error(model: Model, value: float) -> None:
+    for ask in (partial(network_scale_of, card_of(), (3000, 4000)), partial(model.scan, noise((64, 64)))):
+        with pytest.raises(DataError, match=rf"^network_scale is {value!r}; it must be 'auto' or a number above 0"):
+            ask(network_scale=value)
+    with pytest.raises(DataError, match=r"^network_scale is"):
+        scan(noise((64, 64)), model, network_scale=value)
+    with pytest.raises(DataError, match=rf"^mm per pixel is {value:g}; it must lie above 0"):
+        Scale(value)
 
 
-def test_the_scale_is_kept_in_the_map_and_its_cells(scanner: Scanner) -> None:
-    found = scan(noise((130, 260)), scanner, scale=0.7)
-    assert found.scale == 0.7
+def test_the_scale_is_kept_in_the_map_and_its_cells(model: Model) -> None:
+    found = mapped(model, noise((130, 260)), network_scale=0.7)
+    assert found.network_scale == 0.7
     assert found.cell_px == pytest.approx((32 * 130 / 91, 32 * 260 / 182))
 
 
@@ -631,20 +628,20 @@ def drawn_map(drawn_photo: UInt8Array) -> FloatArray:
 def test_the_default_bundle_gives_one_map_whatever_the_windows(
     drawn_photo: UInt8Array, drawn_map: FloatArray, window_px: int
 ) -> None:
-    assert np.abs(Scanner().logit_map(drawn_photo, window_px=window_px) - drawn_map).max() <= 1e-3
+    assert np.abs(load().network.logit_map(drawn_photo, window_px=window_px) - drawn_map).max() <= 1e-3
 
 
 @pytest.mark.slow
 def test_144_px_are_the_smallest_halo_of_the_default_bundle(
     drawn_photo: UInt8Array, drawn_map: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Scanner()
-    assert model.field.halo_px == 144
+    model = load()
+    assert model.network.field.halo_px == 144
     differences = {}
     for halo_px in (112, 128, 144):
         with monkeypatch.context() as patch:
             patch.setattr(ReceptiveField, "halo_px", halo_px)
-            differences[halo_px] = float(np.abs(model.logit_map(drawn_photo, window_px=256) - drawn_map).max())
+            differences[halo_px] = float(np.abs(model.network.logit_map(drawn_photo, window_px=256) - drawn_map).max())
     assert differences[144] < differences[128] < differences[112]
     assert differences[144] <= 1e-4
     assert differences[112] > 1e-3  # what lies at the very edge of a field moves little
@@ -653,17 +650,18 @@ def test_144_px_are_the_smallest_halo_of_the_default_bundle(
 @pytest.mark.slow
 def test_the_default_bundle_finds_a_drawn_crack_and_its_place() -> None:
     drawing = draw_photo(1, photo_hw=(1536, 2048), n_cracks=1)
-    found = scan(drawing.pixels)
+    found = mapped(load(), drawing.pixels)
     ys, xs = np.nonzero(drawing.mask)
     on_crack = [found.probability_at(float(x), float(y)) for y, x in zip(ys[::500], xs[::500], strict=True)]
     assert np.mean(on_crack) > found.probabilities.mean()
 
 
 def test_every_public_name_is_documented() -> None:
-    assert [name for name in scanning.__all__ if not getattr(scanning, name).__doc__] == []
+    named = {name: getattr(scanning, name) for name in scanning.__all__}
+    assert [name for name, one in named.items() if isinstance(one, (type, FunctionType)) and not one.__doc__] == []
 
 
 @pytest.mark.parametrize("window_px", [0, -32, 100])
 def test_a_window_that_does_not_fit_the_stride_is_refused(bundle_file: Path, window_px: int) -> None:
     with pytest.raises(DataError, match="must be a multiple of 32"):
-        Scanner(bundle_file, threads=1).logit_map(np.zeros((64, 64, 3), np.uint8), window_px=window_px)
+        opened(bundle_file).network.logit_map(np.zeros((64, 64, 3), np.uint8), window_px=window_px)

@@ -240,7 +240,7 @@ def test_a_cracked_patch_is_never_seen_from_nearer_by() -> None:
     pixels = np.zeros((side, side, 3), np.uint8)
     pixels[28:32] = 255  # all rows hold as much white, wherever it is seen from but from nearer by
     near = Augmentation(zoom_in=4)
-    shares = {cracked: [] for cracked in (False, True)}
+    shares: dict[bool, list[float]] = {cracked: [] for cracked in (False, True)}
     for cracked in shares:
         for view in VIEWS:
             shares[cracked].append(float(labelled_view_of(pixels, near, view=view, cracked=cracked)[0].mean()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from crackscope.training.head import PENALTIES, train_head
 def parts(drawn: Path) -> tuple[PatchIndex, crackscope.Split]:
     index = read_patches(drawn)
     assigned = split(index, by="photo", val=0.25, test=0.25)
-    return apply_split(index, assigned), assigned
+    return apply_split(index, split=assigned), assigned
 
 
 def test_the_bundle_says_what_the_head_says(
@@ -63,7 +64,7 @@ def test_the_same_patches_give_the_same_bytes_from_any_folder(drawn: Path, backb
     for table in (drawn, copy / "labels.csv"):
         index = read_patches(table)
         assigned = split(index, by="photo", val=0.25, test=0.25)
-        run = train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+        run = train_head(apply_split(index, split=assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
         made.append(run.model.SerializeToString(deterministic=True))
     assert made[0] == made[1]
     assert str(tmp_path).encode() not in made[1]
@@ -76,7 +77,7 @@ def test_an_unreadable_patch_is_told_and_the_rest_is_trained(drawn: Path, backbo
     assigned = split(index, by="photo", val=0.25, test=0.25)
     broken = next(patch for patch in assigned.patches if patch.part == "train")
     (folder / broken.path).write_bytes(b"%PDF-1.7 not a picture")
-    run = train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+    run = train_head(apply_split(index, split=assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
     assert [path for path, _ in run.refused] == [broken.path]
     assert "a PDF" in run.refused[0][1]
 
@@ -90,7 +91,7 @@ def test_a_label_that_cannot_be_read_at_all_is_told(drawn: Path, backbone_file: 
         if patch.part == "train" and patch.label == "crack":
             (folder / patch.path).write_bytes(b"%PDF-1.7 not a picture")
     with pytest.raises(DataError, match=r"part train needs both labels; found 0 crack .* the first because: .* a PDF"):
-        train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+        train_head(apply_split(index, split=assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
 
 
 def test_without_a_cache_no_feature_is_kept(
@@ -98,10 +99,14 @@ def test_without_a_cache_no_feature_is_kept(
 ) -> None:
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
     index = read_patches(drawn)
-    options = {"split": split(index, by="photo", val=0.25, test=0.25), "backbone": backbone_file, "patch_px": 64}
-    kept = crackscope.train(index, tmp_path / "without", cache=False, **options)
+    options: dict[str, Any] = {
+        "split": split(index, by="photo", val=0.25, test=0.25),
+        "backbone": backbone_file,
+        "patch_px": 64,
+    }
+    kept = crackscope.train(index, out=tmp_path / "without", cache=False, **options)
     n_kept = len(list((tmp_path / "cache").rglob("*.npy")))  # thumbnails, by which leaks are found
-    assert crackscope.train(index, tmp_path / "with", **options).model.read_bytes() == kept.model.read_bytes()
+    assert crackscope.train(index, out=tmp_path / "with", **options).model.read_bytes() == kept.model.read_bytes()
     assert len(list((tmp_path / "cache").rglob("*.npy"))) > n_kept
 
 
@@ -112,9 +117,9 @@ def test_the_largest_training_patch_says_what_is_a_patch(drawn: Path, backbone_f
     index = read_patches(folder / "labels.csv")
     assigned = split(index, by="photo", val=0.25, test=0.25)
     large = [patch for patch in assigned.patches if patch.part == "train"][1]
-    pixels = cv2.imread(str(folder / large.path))
+    pixels = np.asarray(cv2.imread(str(folder / large.path)))
     cv2.imwrite(str(folder / large.path), cv2.resize(pixels, (224, 224)))
-    run = train_head(apply_split(index, assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
+    run = train_head(apply_split(index, split=assigned), read_backbone(backbone_file), split=assigned, patch_px=64)
     write_model(run.model, tmp_path / "model.onnx")
     assert read_bundle(tmp_path / "model.onnx").card.source_px == 224
 

@@ -182,7 +182,7 @@ def test_a_recipe_goes_through_json_unharmed_and_cannot_be_changed_in_place() ->
         assert Recipe.model_validate(json.loads(json.dumps(recipe.model_dump(mode="json")))) == recipe
         assert changed(recipe, []) == recipe
         with pytest.raises(Exception, match="frozen"):
-            recipe.batch_size = 3  # type: ignore[misc]
+            recipe.batch_size = 3
 
 
 # Settings given by hand

@@ -1,12 +1,13 @@
-"""May this model be used on this site? The acceptance test, on a small labelled sample of the site's own patches.
+"""The acceptance test: a small labelled sample decides whether a model may be used on a site.
 
-Two requirements are stated before: the recall of crack, at least, and the false alarm rate, at most. The sample
-*shows* that one is met, or failed, where the 95 % interval of the figure (`crackscope.measuring.clustered_shares`) lies
-wholly on one side of it. Both met is ``go``, one failed is ``no-go``; else more photos are needed, and how many is
-computed. A cracked patch that the model's gate rejects is not found, and an uncracked one is no false alarm.
+Two requirements are stated first: the least recall of crack, and the greatest false alarm rate. The sample *shows* that
+a requirement is met, or failed, where the 95 % interval of its figure (`crackscope.measuring.clustered_shares`) lies
+wholly on one side of it. If both are met, the decision is ``go``; if one is failed, it is ``no-go``. Otherwise it is
+``undecided``, and the number of further photos to label is computed. A cracked patch that the model's gate rejects
+counts as missed; an uncracked patch that it rejects is no false alarm.
 
-An end of an interval is wrong in some 2.5 % of sites. So of the sites where ``go`` would be wrong, it is said in some
-2.5 %; and in 5 % at most where one does as is advised, labels more and tests a second time.
+Each end of an interval is wrong for about 2.5 % of sites. So among the sites where ``go`` would be wrong, it is said
+for about 2.5 %. That rises to 5 % at most if one follows the advice, labels more photos and tests a second time.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from pathlib import Path
 
 import numpy as np
 
-from crackscope.acceptance.site_variants import FIGURES, Variant, counts_by_photo, features_of, try_variants
+from crackscope.acceptance.site_variants import FIGURES, SiteVariant, counts_by_photo, features_of, try_variants
 from crackscope.arrays import Float64Array, Int64Array
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.errors import DataError
+from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress
 from crackscope.measuring.clustered_shares import Share, chance_to_show
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.judging import judge
-from crackscope.model.bundle import Bundle
-from crackscope.scanning.prediction import Classifier, load
+from crackscope.measuring.wording import LEAKY, figure_text
+from crackscope.scanning.loaded_model import AnyModel, load
 
 __all__ = ["Acceptance", "accept", "decide", "n_more_to_know"]
 
 
 LIKELY = 0.8
-"""With this probability, as many photos as advised lead to the decision, if the rates stay as measured."""
+"""Probability with which as many photos as advised lead to the decision, if the rates stay as measured."""
 
 _UNITS = {"photos": "photo", "similarity groups": "similarity group", "patches": "patch"}
 _MOST_MORE = {"photo": 500, "similarity group": 500, "patch": 5000}
@@ -41,17 +43,19 @@ _N_TRIED = 24  # numbers of photos that are looked at together
 
 @dataclass(frozen=True, eq=False)
 class Acceptance:
-    """What a sample says of a model on its site.
+    """Outcome of an acceptance test: the decision, and all that it rests on.
 
     Attributes:
-        evaluation: The sample as it was judged: patches, answers, all figures, the baseline.
-        min_recall: Required of the recall of crack.
-        max_false_alarms: Allowed of the false alarm rate.
-        decision: ``go``, ``no-go`` or ``undecided``; about the model as it is, at its own threshold.
-        leads_to: Where undecided, what more photos would lead to if the rates stay as measured.
-        n_more: So many more are needed for that; None where decided, or where no sample of reasonable size would tell.
-        variants: The model ``as_it_is``, with a ``site_threshold``, with an ``adapted_head``; the last two if possible.
-        why_not: Of each that is missing, the reason.
+        evaluation: Answers and figures of the model on the sample, beside those of calling everything crack.
+        min_recall: Least recall of crack that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+        decision: ``go``, ``no-go`` or ``undecided``, for the model as it is, at its own threshold.
+        leads_to: Decision that more photos would probably lead to, ``go`` or ``no-go``; None unless `decision` is
+            ``undecided`` for want of photos.
+        n_more: Number of further photos that would probably decide; None where none are wanted, or more than
+            `most_more` would be.
+        variants: Model ``as_it_is``; where possible also with a ``site_threshold`` and with an ``adapted_head``.
+        why_not: Reason for each variant that could not be tried, by its name.
     """
 
     evaluation: Evaluation
@@ -60,31 +64,46 @@ class Acceptance:
     decision: str
     leads_to: str | None
     n_more: int | None
-    variants: dict[str, Variant]
+    variants: dict[str, SiteVariant]
     why_not: dict[str, str]
 
+    def _repr_html_(self) -> str:
+        mark = f" ({LEAKY})" if self.leaky else ""
+        return html_table(
+            f"{self.evaluation.model} on {self.evaluation.dataset}: {self.decision}{mark}",
+            (
+                "Model",
+                f"Recall of crack, at least {self.min_recall:g}",
+                f"False alarms, at most {self.max_false_alarms:g}",
+            ),
+            [
+                (name.replace("_", " "), figure_text(one.recall.estimate), figure_text(one.false_alarms.estimate))
+                for name, one in self.variants.items()
+            ],
+        )
+
     @property
-    def as_it_is(self) -> Variant:
-        """The model at its own threshold."""
+    def as_it_is(self) -> SiteVariant:
+        """Answers of the model at its own threshold."""
         return self.variants["as_it_is"]
 
     @property
     def leaky(self) -> bool:
-        """Whether the model was trained on some of the sample, so that it says nothing of new photos."""
+        """Whether the model was trained on some of the sample, so that the figures say nothing of new photos."""
         return self.evaluation.leaky
 
     @property
     def unit(self) -> str:
-        """What is sampled: ``photo``, ``similarity group``, or ``patch`` where photos are not known."""
+        """Name of what is sampled: ``photo``, ``similarity group``, or ``patch`` where photos are not known."""
         return _UNITS[self.evaluation.photo_kind]
 
     @property
     def most_more(self) -> int:
-        """More than so many are no sample of reasonable size."""
+        """Greatest number of further photos that is looked at; a larger sample would not be reasonable."""
         return _MOST_MORE[self.unit]
 
     def document(self) -> dict[str, object]:
-        """As it is written in JSON."""
+        """Decision, figures and counts as ``acceptance.json`` holds them, ready for JSON."""
         sample = self.evaluation
         facts = ("dataset", "model", "model_sha256", "n_patches", "n_crack", "n_photos", "n_seen", "leaky")
         shown = ("recall_crack", "false_alarm_rate", *FIGURES)
@@ -110,7 +129,7 @@ class Acceptance:
 
 def accept(
     data: str | Path | PatchIndex,
-    model: Classifier | Bundle | str | Path | None = None,
+    model: AnyModel = None,
     *,
     min_recall: float = 0.9,
     max_false_alarms: float = 0.1,
@@ -121,32 +140,36 @@ def accept(
 ) -> Acceptance:
     """Decide from a labelled sample whether a model may be used on the site that the sample comes from.
 
-    The sample must be taken as the model will be used: photos of this site, not chosen by what they show. Where the
-    photo of some patch is not known, patches count for themselves, and intervals are too narrow if a photo has several.
+    Take the sample as the model will be used: photos of this site, not chosen by what they show. Where photos are not
+    known, each patch counts as its own photo; the intervals are then too narrow if a photo has several patches.
 
     Args:
-        data: Labelled patches, see `crackscope.data.patches.read_patches`; all of them are judged.
-        model: From `crackscope.load`, or what it takes; the default bundle where left out.
-        min_recall: Required of the recall of crack, in (0, 1).
-        max_false_alarms: Allowed of the false alarm rate, in (0, 1).
-        n_resamples: Bootstrap resamples for the intervals of the other figures.
-        seed: Of the resampling and of dealing photos to folds.
-        threads: Thread budget.
-        progress: Called with (done, total).
+        data: Labelled patches of the site, all of which are judged: a path that `crackscope.read_patches` takes, or the
+            index that it returns.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        min_recall: Least recall of crack that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+        n_resamples: Number of bootstrap resamples behind each interval, for figures other than recall and false alarm
+            rate.
+        seed: Seed of the resamples, and of dealing photos to folds.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
 
     Returns:
         The decision and what it rests on. It is ``undecided`` where the model was trained on some of the sample.
 
     Raises:
-        DataError: If a requirement is no share, a label is missing, there is one photo alone, or no patch can be read.
+        DataError: If a requirement is not in (0, 1), a label is missing, all patches are of one photo, or none can be
+            read.
+        BundleError: If the model is no bundle of this version.
     """
     _check_requirements(min_recall, max_false_alarms)
-    classifier = model if isinstance(model, Classifier) else load(model, threads=threads)
-    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    loaded = load(model, threads=threads)
+    index = read_patches(data)
     index.require_both_labels("an acceptance test")
     sample = judge(
         index,
-        classifier,
+        loaded,
         part=None,
         split=None,
         n_leaks=0,
@@ -164,7 +187,7 @@ def accept(
         )
     variants, why_not = try_variants(
         sample,
-        features_of(judged, classifier.bundle, threads=threads, progress=progress),
+        features_of(judged, loaded.bundle, threads=threads, progress=progress),
         min_recall=min_recall,
         max_false_alarms=max_false_alarms,
         n_resamples=n_resamples,
@@ -186,13 +209,16 @@ def accept(
 
 
 def decide(recall: Share, false_alarms: Share, *, min_recall: float, max_false_alarms: float) -> str:
-    """``go``, ``no-go`` or ``undecided``, by where the two 95 % intervals lie; see the top of this module.
+    """Give the decision that two measured rates lead to, by where their 95 % intervals lie; see the top of this module.
 
     Args:
-        recall: Of crack.
+        recall: Recall of crack.
         false_alarms: False alarm rate.
-        min_recall: Required.
-        max_false_alarms: Allowed.
+        min_recall: Least recall that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+
+    Returns:
+        ``go``, ``no-go`` or ``undecided``.
     """
     found, alarms = recall.estimate, false_alarms.estimate
     if found.low >= min_recall and alarms.high <= max_false_alarms:
@@ -208,20 +234,22 @@ def n_more_to_know(
     max_false_alarms: float,
     most: int,
 ) -> tuple[str, int | None]:
-    """How many more photos like these would probably lead to a decision, and to which.
+    """Estimate how many more photos like these would probably lead to a decision, and to which.
 
-    The rates are taken to stay as measured. The answer is about the least number for which the decision then comes
-    with a probability of `LIKELY`. As the true rates are others, so may the decision be.
+    The rates are taken to stay as measured. The answer is near the least number of photos for which a decision then
+    comes with a probability of `LIKELY`. The true rates may differ, and so may the decision.
 
     Args:
-        cracked: Of each photo, the patches called crack among the cracked ones, and the cracked ones.
-        uncracked: The same among the uncracked.
-        min_recall: Required.
-        max_false_alarms: Allowed.
-        most: The greatest number to look at.
+        cracked: Two arrays of shape (n_photos,): cracked patches that are called crack, and all cracked patches, by
+            photo.
+        uncracked: Two arrays of shape (n_photos,): uncracked patches that are called crack, and all uncracked ones, by
+            photo.
+        min_recall: Least recall that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+        most: Greatest number of photos to look at.
 
     Returns:
-        ``go`` or ``no-go``, and the number; None where more than `most` were needed.
+        ``go`` or ``no-go``, and the number of photos; None as the number where more than `most` would be needed.
     """
     (found, n_crack), (alarms, n_uncracked) = cracked, uncracked
     met = bool(found.sum() >= min_recall * n_crack.sum() and alarms.sum() <= max_false_alarms * n_uncracked.sum())

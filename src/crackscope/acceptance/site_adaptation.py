@@ -1,11 +1,11 @@
-"""What a threshold of its own, or a head fitted anew, would give a site; judged on photos that neither was fitted on.
+"""A threshold and a head fitted to a site, and what they would give on photos that they were not fitted on.
 
-A small sample fits anything, so nothing is judged on what it was fitted on: photos are dealt to folds, and the patches
-of a fold are answered by what the other folds' photos gave. The new head starts from the bundle's own logit and adds a
-linear function of the bundle's own features, shrunk towards nothing; how much is chosen inside the other folds, again
-by photo. So with little to learn from, what comes out is the model as it is.
+A small sample fits anything, so nothing is judged on what it was fitted on. Photos are dealt to folds, and the patches
+of a fold are answered by what was fitted on the photos of the other folds. The new head adds a linear function of the
+bundle's own features to the bundle's own logit. Its weights are shrunk towards zero; how much is chosen inside the
+other folds, again by photo. So where there is little to learn from, the model stays as it is.
 
-Logits here are those of calibrated probabilities, and answers are *margins*: logit minus threshold, crack from 0 on.
+Logits here are those of calibrated probabilities. Answers are *margins*: logit minus threshold, crack from 0 on.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ __all__ = ["deal_photos", "head_margins", "site_threshold", "threshold_margins"]
 
 MOST_FOLDS = 5
 PENALTIES = (np.inf, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Of half the squared weights, against the mean log loss; features have mean square length 1. The first only shifts."""
+"""Factors on half the squared weights, against the mean log loss; features have mean square length 1. The first penalty
+lets no weight differ from zero, and fits the shift alone."""
 
 _DEALS = 200
 
 
 def deal_photos(labels: Int64Array, photos: Sequence[str], *, n_left: int = 1, seed: int = 0) -> Int64Array | None:
-    """Deal patches to at most five folds, all of a photo to one: of many random deals, the most even in labels.
+    """Deal patches to at most five folds, all patches of a photo to one; of many random deals, keep the most even one.
 
     Args:
-        labels: (n,) 1 for crack.
-        photos: (n,) what stays together.
-        n_left: Photos with either label that must be left when any fold is taken out.
-        seed: Of the deals.
+        labels: Labels, shape (n,), 1 for crack.
+        photos: Name of what each patch stays together with, n names.
+        n_left: Least number of photos with either label that must be left when any fold is taken out.
+        seed: Seed of the random deals.
 
     Returns:
-        (n,) number of each patch's fold; None where there are too few photos with one of the labels.
+        Number of each patch's fold, shape (n,); None where there are too few photos with one of the labels.
     """
     photo = np.unique(np.asarray(photos), return_inverse=True)[1]
     counts = np.stack([np.bincount(photo[labels == label], minlength=photo.max() + 1) for label in (0, 1)], axis=1)
@@ -62,17 +63,18 @@ def deal_photos(labels: Int64Array, photos: Sequence[str], *, n_left: int = 1, s
 def site_threshold(
     labels: Int64Array, logits: Float64Array, *, min_recall: float, max_false_alarms: float, own: float
 ) -> float:
-    """The threshold that suits two requirements best: it uses up the least of what they allow.
+    """Find the threshold that suits two requirements best: the one that uses up least of the errors that they allow.
 
-    Used up is, of either, the share of errors divided by the share that is allowed: misses by 1 - min_recall, false
-    alarms by max_false_alarms. The greater of the two is made as small as it gets; below 1, both requirements are met.
+    For each requirement, the share of errors is divided by the share that is allowed: misses by 1 - min_recall, false
+    alarms by max_false_alarms. The greater of the two quotients is made as small as it gets. Below 1, both requirements
+    are met.
 
     Args:
-        labels: (n,) 1 for crack; both labels.
-        logits: (n,) crack from the threshold on.
-        min_recall: In (0, 1).
-        max_false_alarms: In (0, 1).
-        own: The model's threshold, as a logit; of equally good ones, the nearest to it is taken.
+        labels: Labels, shape (n,), 1 for crack; both labels must be there.
+        logits: Logits, shape (n,); a patch is called crack from the threshold on.
+        min_recall: Least recall that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+        own: The model's threshold, as a logit; of equally good thresholds, the nearest to it is taken.
 
     Returns:
         A logit in the middle between two of those given; `own` where all are equal.
@@ -106,15 +108,18 @@ def threshold_margins(
     max_false_alarms: float,
     own: float,
 ) -> Float64Array:
-    """Answers with the site's threshold, of each fold by the threshold of the others.
+    """Answer each fold with the threshold that the other folds gave.
 
     Args:
-        labels: (n,) 1 for crack.
-        logits: (n,) of the model.
-        folds: (n,) of `deal_photos`.
-        min_recall: As in `site_threshold`, and so the next two.
-        max_false_alarms: In (0, 1).
+        labels: Labels, shape (n,), 1 for crack.
+        logits: Logits of the model, shape (n,).
+        folds: Number of each patch's fold from `deal_photos`, shape (n,).
+        min_recall: Least recall that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
         own: The model's threshold, as a logit.
+
+    Returns:
+        Margins, shape (n,): logit minus threshold.
     """
     margins = np.empty(len(labels))
     for fold in np.unique(folds):
@@ -138,26 +143,30 @@ def head_margins(
     rejected: BoolArray | None = None,
     seed: int = 0,
 ) -> Float64Array:
-    """Answers of a head fitted to the site, of each fold by the head and the threshold of the others.
+    """Answer each fold with the head and the threshold that were fitted to the other folds.
 
-    Fitted is logistic regression with the model's logit as offset, a shift, and penalised weights. The penalty is the
-    greatest that is not surely worse, over folds inside the others, than the best.
+    The head is a logistic regression: the model's logit as offset, a shift, and penalised weights. The penalty is the
+    greatest one that is not surely worse than the best, judged over folds inside the other folds.
 
     Source:
         The one-standard-error rule: Hastie et al. 2009, The Elements of Statistical Learning, section 7.10; here with
         standard errors over photos.
 
     Args:
-        labels: (n,) 1 for crack.
-        logits: (n,) of the model, finite.
-        features: (n, d) of the model.
-        photos: (n,) what stays together.
-        folds: (n,) of `deal_photos`, with ``n_left=2``.
-        min_recall: As in `site_threshold`, and so the next two.
-        max_false_alarms: In (0, 1).
+        labels: Labels, shape (n,), 1 for crack.
+        logits: Logits of the model, shape (n,), finite.
+        features: Features of the model, shape (n, d).
+        photos: Name of what each patch stays together with, n names.
+        folds: Number of each patch's fold from `deal_photos` with ``n_left=2``, shape (n,).
+        min_recall: Least recall that is required, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
         own: The model's threshold, as a logit.
-        rejected: (n,) what no head is fitted to, as its answer is given; for the threshold, it keeps its logit.
-        seed: Of the dealing inside.
+        rejected: Whether the model's gate rejects each patch, shape (n,); no head is fitted to a rejected patch, and
+            its logit stays as it is.
+        seed: Seed of dealing photos to folds inside the other folds.
+
+    Returns:
+        Margins, shape (n,): logit minus threshold.
     """
     rows = _rotated(features)
     names = np.asarray(photos)

@@ -1,7 +1,7 @@
-"""A model on a site's sample, as it is and as it could be changed: with a threshold, or a head, fitted to the site.
+"""A model on a site's sample: as it is, with a threshold fitted to the site, and with a head fitted to the site.
 
-Each `Variant` is answers and the figures of them. Those of changed models are from photos that they were not fitted on
-(`crackscope.acceptance.site_adaptation`); no bundle is written.
+A `SiteVariant` holds answers and their figures. The answers of fitted variants are given on photos that the variant was
+not fitted on (`crackscope.acceptance.site_adaptation`). No bundle is written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crackscope.model.bundle import Backbone, Bundle
 from crackscope.model.features import extract_features
 from crackscope.model.graphs import backbone_graph
 
-__all__ = ["FIGURES", "Variant", "counts_by_photo", "features_of", "try_variants"]
+__all__ = ["FIGURES", "SiteVariant", "counts_by_photo", "features_of", "try_variants"]
 
 
 FIGURES = ("precision_crack", "balanced_accuracy", "mcc", "auroc")
@@ -35,16 +35,18 @@ _LOGIT_EPSILON = 1e-7  # what a bundle's saturated sigmoid still tells apart fro
 
 
 @dataclass(frozen=True, eq=False)
-class Variant:
-    """A model's answers on the sample: as it is, or as it would be changed.
+class SiteVariant:
+    """Answers on a site's sample, of the model as it is or as it could be changed.
 
     Attributes:
-        threshold: Probability from which it says crack; None for a new head, which has one in every fold.
-        recall: Of crack.
+        threshold: Probability from which the variant says crack; None for an adapted head, which has a threshold for
+            each fold.
+        recall: Recall of crack.
         false_alarms: False alarm rate.
-        figures: The `FIGURES`.
-        said: (n,) whether it says crack.
-        n_folds: Folds by photo, each answered by what the others gave; None for the model as it is.
+        figures: Precision of crack, balanced accuracy, MCC and AUROC, by name.
+        said: Whether the variant calls each patch crack, shape (n,).
+        n_folds: Number of folds; the patches of a fold are answered by what the other folds gave. None for the model as
+            it is.
     """
 
     threshold: float | None
@@ -55,7 +57,7 @@ class Variant:
     n_folds: int | None = None
 
     def document(self) -> dict[str, object]:
-        """As it is written in JSON."""
+        """Threshold, rates and figures as ``acceptance.json`` holds them, ready for JSON."""
         return {
             "threshold": self.threshold,
             "n_folds": self.n_folds,
@@ -73,20 +75,20 @@ def try_variants(
     max_false_alarms: float,
     n_resamples: int = 1000,
     seed: int = 0,
-) -> tuple[dict[str, Variant], dict[str, str]]:
+) -> tuple[dict[str, SiteVariant], dict[str, str]]:
     """Measure a model as it is, with a threshold for the site, and with a head for the site.
 
     Args:
         sample: Answers of the model on patches of the site, with both labels.
-        features: (n, d) of `features_of`, or why there are none.
-        min_recall: What thresholds are chosen for, and so the next; in (0, 1).
-        max_false_alarms: In (0, 1).
-        n_resamples: Bootstrap resamples for intervals.
-        seed: Of the resampling and of dealing photos to folds.
+        features: Features from `features_of`, shape (n, d); or the reason why there are none.
+        min_recall: Least recall that thresholds are chosen for, in (0, 1).
+        max_false_alarms: Greatest false alarm rate that thresholds are chosen for, in (0, 1).
+        n_resamples: Number of bootstrap resamples behind each interval.
+        seed: Seed of the resamples, and of dealing photos to folds.
 
     Returns:
-        Variants by name, ``as_it_is`` always; and for ``site_threshold`` and ``adapted_head``, where they cannot be
-        tried, the reason. None of them calls crack what the model's gate rejects.
+        Variants by name, ``as_it_is`` always among them; and the reason for each of ``site_threshold`` and
+        ``adapted_head`` that cannot be tried. No variant calls crack what the model's gate rejects.
     """
     groups = _groups(sample)
     # What the gate rejects is not called crack, whatever its probability and whoever judges it.
@@ -101,7 +103,7 @@ def try_variants(
     tried = {"as_it_is": _variant(sample, said, figures, sample.threshold)}
     why_not = {}
 
-    def crossed(margins: Float64Array, folds: Int64Array, threshold: float | None) -> Variant:
+    def crossed(margins: Float64Array, folds: Int64Array, threshold: float | None) -> SiteVariant:
         margins = np.where(sample.rejected, -np.inf, margins)
         found = measure(sample.labels, expit(margins), threshold=0.5, **resampling)
         return _variant(sample, margins >= 0, found, threshold, n_folds=int(folds.max()) + 1)
@@ -130,12 +132,12 @@ def try_variants(
 
 
 def counts_by_photo(sample: Evaluation, said: BoolArray, label: int) -> tuple[Int64Array, Int64Array]:
-    """Of each photo, the patches of a label that are called crack, and all of that label.
+    """Count, for each photo, the patches of a label that are called crack, and all patches of that label.
 
     Args:
-        sample: Its photos; without them, each patch counts as its own.
-        said: (n,) whether a patch is called crack.
-        label: 1 for crack, 0 for uncracked.
+        sample: Patches and their photos; without photos, each patch counts as its own.
+        said: Whether each patch is called crack, shape (n,).
+        label: Label to count, 1 for crack, 0 for uncracked.
 
     Returns:
         Two arrays of shape (n_photos,), in the order of the photos' names.
@@ -149,13 +151,16 @@ def counts_by_photo(sample: Evaluation, said: BoolArray, label: int) -> tuple[In
 def features_of(
     index: PatchIndex, bundle: Bundle, *, threads: int | None = None, progress: Progress | None = None
 ) -> Float32Array | str:
-    """A bundle's features of every patch, shape (n, d), from the cache where they are; or why there are none.
+    """Compute a bundle's features of every patch, or take them from the cache.
 
     Args:
         index: The patches.
         bundle: The model.
-        threads: Thread budget.
-        progress: Called as work goes on.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
+
+    Returns:
+        Array of shape (n, d); or the reason why there is none.
     """
     graph = onnx.load_model_from_string(bundle.content).graph
     backbone = Backbone(backbone_graph(graph, feature_dim=bundle.card.backbone.feature_dim), bundle.card.backbone)
@@ -166,7 +171,7 @@ def features_of(
 
 
 def _groups(sample: Evaluation) -> Sequence[str]:
-    """(n,) what stays together: photos, or each patch for itself."""
+    """Name of what each patch stays together with, n names: its photo, or the patch itself."""
     return sample.photos or sample.paths
 
 
@@ -176,8 +181,8 @@ def _variant(
     figures: dict[str, Estimate],
     threshold: float | None,
     n_folds: int | None = None,
-) -> Variant:
-    return Variant(
+) -> SiteVariant:
+    return SiteVariant(
         threshold=threshold,
         recall=measure_share(*counts_by_photo(sample, said, 1)),
         false_alarms=measure_share(*counts_by_photo(sample, said, 0)),

@@ -1,1 +1,1 @@
-"""What is wrong with a labelled set."""
+"""Auditing: what is wrong with a labelled set: doubtful labels, copies, leaks, faulty pictures, damaged files."""

@@ -1,8 +1,8 @@
-"""The data doctor: what is wrong with a set of labelled patches, before anything is trained on it.
+"""The audit: what is wrong with a set of labelled patches, before anything is trained on it.
 
-`audit` reads every patch and tells findings, the gravest kind first: copies with opposite labels, leaks across a split,
+`audit` reads every patch and lists findings, the gravest kind first: copies with opposite labels, leaks across a split,
 labels that are probably wrong, files that cannot be read, copies, pictures that show nothing or are blurred, and files
-unlike the rest. Nothing is ever deleted; `cleaned` says what a cleaned index would leave out.
+unlike the rest. Nothing is ever deleted; `crackscope.auditing.cleaning` writes a table of the patches that are left.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from crackscope.arrays import Float64Array, Int64Array
-from crackscope.auditing.kinds import KINDS, Audit, Finding
+from crackscope.auditing.kinds import KINDS, Audit, AuditFinding
 from crackscope.auditing.label_errors import LabelErrors, find_label_errors
 from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
 from crackscope.data.cache import Rows, compute_rows
 from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
-from crackscope.data.splits import Split, apply_split, is_group, split_of
+from crackscope.data.splits import Split, apply_split, is_group
 from crackscope.errors import BundleError, DataError
 from crackscope.files.images import ImageForm
 from crackscope.files.streaming import Progress
@@ -50,23 +50,30 @@ def audit(
     progress: Progress | None = None,
     say: Say = lambda _: None,
 ) -> Audit:
-    """Look for everything that is wrong with labelled patches. Neither their order nor the threads change a finding.
+    """Look for everything that is wrong with labelled patches.
+
+    The findings depend neither on the order of the patches nor on the number of threads.
 
     Args:
-        data: Labelled patches, see `crackscope.data.patches.read_patches`.
-        split: A split, or its file, to be searched for leaks; left out, the parts that the data itself names, if any.
-        backbone: A bundle or a backbone file whose features labels are judged with; the default one where left out.
-        threads: Thread budget; all cores where left out.
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
+        split: A split from `crackscope.split`, or its file, that is searched for leaks; if left out, the parts that the
+            data itself names, if any.
+        backbone: Path of a bundle or a backbone file, whose features labels are judged with; the default bundle if left
+            out.
+        threads: Number of threads; all cores if left out.
         progress: Called with (done, total) as files are read.
-        say: Told a line at a time what comes next.
+        say: Called with a line of text as each step begins.
+
+    Returns:
+        The findings, with counts and other facts of the set. `crackscope.write_audit` writes them into a folder.
 
     Raises:
-        DataError: If no image is labelled.
+        DataError: If the data cannot be read, or no image is labelled.
         SplitError: If the split does not fit the data.
-        BundleError: If the backbone is none.
+        BundleError: If the backbone's file is neither a bundle nor a backbone.
     """
     extractor, patch_px = _read_backbone(backbone)
-    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    index = read_patches(data)
     index = index.select(sorted(_with_parts(index, split).patches, key=lambda patch: patch.path))
     say(f"{index.name}: reading {len(index):,} patches")
     files = WatchedFiles(index.files)
@@ -95,7 +102,7 @@ def audit(
         *(one for one in _label_errors(index, judged) if one.files[0] not in contradictory),  # those are told already
         *_faults(index, quality),
         *_odd_files(index, quality.forms, judged.refused),
-        *(Finding("unlabelled", (path,), 1.0, "no folder on its way names a label") for path in index.ignored),
+        *(AuditFinding("unlabelled", (path,), 1.0, "no folder on its way names a label") for path in index.ignored),
         *_rare_labels(index),
     ]
     order = {kind: i for i, kind in enumerate(KINDS)}
@@ -127,7 +134,7 @@ def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchInd
     """The whole index with the parts of a split; patches that it does not name are in none."""
     if split is None:
         return index
-    named = {patch.path: patch for patch in apply_split(index, split_of(index, split)).patches}
+    named = {patch.path: patch for patch in apply_split(index, split=split).patches}
     return index.select([named.get(patch.path, replace(patch, part=None)) for patch in index.patches])
 
 
@@ -168,7 +175,7 @@ def _judge_labels(index: PatchIndex, rows: Rows | None, groups: Int64Array, unre
         return _Judged(np.empty(0, np.int64), None, {}, f"no patch is labelled {min(LABELS, key=counts.__getitem__)}")
     places = np.array([i for i in range(len(index)) if i not in rows.refused and i not in unreadable], np.int64)
     refused = {i: why for i, why in rows.refused.items() if i not in unreadable}
-    labels = _labels(index)[places]
+    labels = index.labels[places]
     features = rows.values if len(places) == len(index) else rows.values[places]
     try:
         return _Judged(places, find_label_errors(features, labels, groups[places]), refused)
@@ -176,18 +183,14 @@ def _judge_labels(index: PatchIndex, rows: Rows | None, groups: Int64Array, unre
         return _Judged(places, None, refused, str(error))
 
 
-def _labels(index: PatchIndex) -> Int64Array:
-    return np.array([patch.label == "crack" for patch in index.patches], np.int64)
-
-
 # Findings, kind by kind
 
 
-def _unreadable(index: PatchIndex, refused: Mapping[int, str]) -> list[Finding]:
-    return [Finding("unreadable", (index.patches[i].path,), 1.0, why) for i, why in sorted(refused.items())]
+def _unreadable(index: PatchIndex, refused: Mapping[int, str]) -> list[AuditFinding]:
+    return [AuditFinding("unreadable", (index.patches[i].path,), 1.0, why) for i, why in sorted(refused.items())]
 
 
-def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judged: _Judged) -> list[Finding]:
+def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judged: _Judged) -> list[AuditFinding]:
     """A finding for everything that is one thing: alike pairwise, or by way of others."""
     members: dict[int, list[int]] = {}
     for i, thing in enumerate(same.tolist()):
@@ -207,10 +210,10 @@ def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judge
             why = f"{what}; {n_crack} labelled crack, {len(places) - n_crack} uncracked"
             if (belief := beliefs.get(places[0])) is not None:
                 why += f"; other patches say {_said(belief)}"
-            found.append(Finding("contradictory_duplicate", files, float(len(files)), why))
+            found.append(AuditFinding("contradictory_duplicate", files, float(len(files)), why))
         else:
             kind = "exact_duplicate" if n_contents == 1 else "near_duplicate"
-            found.append(Finding(kind, files, float(len(files)), f"{what}, all labelled {patches[0].label}"))
+            found.append(AuditFinding(kind, files, float(len(files)), f"{what}, all labelled {patches[0].label}"))
     return found
 
 
@@ -219,7 +222,7 @@ def _said(probability: float) -> str:
     return f"{label} (probability {max(probability, 1 - probability):.3f})"
 
 
-def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Finding]:
+def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[AuditFinding]:
     found = []
     sizes = Counter((patch.photo, patch.part) for patch in index.patches)
     for leak in leaks_in(index, digests, pairs):
@@ -227,24 +230,24 @@ def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> li
         patches = [index.patches[i] for i in (leak.places if leak.kind == "photo" else leak.places[:2])]
         in_parts = [sizes[patch.photo, patch.part] for patch in patches]
         score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
-        found.append(Finding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
+        found.append(AuditFinding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
     return found
 
 
-def _label_errors(index: PatchIndex, judged: _Judged) -> list[Finding]:
+def _label_errors(index: PatchIndex, judged: _Judged) -> list[AuditFinding]:
     if judged.errors is None:
         return []
     found = []
     others = "other photos" if _knows_photos(index) else "other groups"
-    doubts = judged.errors.doubt(_labels(index)[judged.places])
+    doubts = judged.errors.doubt(index.labels[judged.places])
     for at in np.flatnonzero(judged.errors.wrong).tolist():
         patch = index.patches[judged.places[at]]
         why = f"labelled {patch.label}; patches of {others} say {_said(float(judged.errors.probabilities[at]))}"
-        found.append(Finding("label_error", (patch.path,), float(doubts[at]), why))
+        found.append(AuditFinding("label_error", (patch.path,), float(doubts[at]), why))
     return found
 
 
-def _faults(index: PatchIndex, quality: Quality) -> list[Finding]:
+def _faults(index: PatchIndex, quality: Quality) -> list[AuditFinding]:
     faults = find_faults(quality)
     brightest, white, contrast, sharpness, evenness = np.asarray(quality.rows.values, np.float64).T
     told: tuple[tuple[str, Float64Array, Callable[[int], str]], ...] = (
@@ -258,13 +261,13 @@ def _faults(index: PatchIndex, quality: Quality) -> list[Finding]:
         ),
     )
     return [
-        Finding(kind, (index.patches[i].path,), float(scores[i]), why(i))
+        AuditFinding(kind, (index.patches[i].path,), float(scores[i]), why(i))
         for kind, scores, why in told
         for i in np.flatnonzero(scores).tolist()
     ]
 
 
-def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Mapping[int, str]) -> list[Finding]:
+def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Mapping[int, str]) -> list[AuditFinding]:
     known = [form for form in forms if form is not None]
     if not known:
         return []
@@ -287,7 +290,7 @@ def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Ma
         if form.orientation != _UPRIGHT:
             oddities.append(f"EXIF orientation {form.orientation}: who does not heed it sees it turned or mirrored")
         if oddities:
-            found.append(Finding("odd_file", (index.patches[i].path,), float(len(oddities)), "; ".join(oddities)))
+            found.append(AuditFinding("odd_file", (index.patches[i].path,), float(len(oddities)), "; ".join(oddities)))
     return found
 
 
@@ -295,17 +298,16 @@ def _size(hw: Sequence[float]) -> str:
     return f"{hw[1]:.0f}×{hw[0]:.0f} px"
 
 
-def _rare_labels(index: PatchIndex) -> list[Finding]:
+def _rare_labels(index: PatchIndex) -> list[AuditFinding]:
     """Over all patches, and in each part of a split."""
     found = []
-    parts: list[str | None] = [part for part in PARTS if any(patch.part == part for patch in index.patches)]
-    for part in [None, *parts]:
-        labels = Counter(patch.label for patch in index.patches if part is None or patch.part == part)
-        for label in LABELS:
-            share, where = labels[label] / labels.total(), f"part {part}" if part else "the set"
+    parts = {f"part {part}": own for part in PARTS if len(own := index.part(part))}
+    for where, own in ({"the set": index} | parts).items():
+        for label, n_labelled in own.counts().items():
+            share = n_labelled / len(own)
             if share < _RARE_LABEL:
-                n = f"{labels[label]:,} of {labels.total():,} patches" if labels[label] else "no patch"
-                found.append(Finding("rare_label", (), 1 - share, f"in {where}, {n} is labelled {label}"))
+                n = f"{n_labelled:,} of {len(own):,} patches" if n_labelled else "no patch"
+                found.append(AuditFinding("rare_label", (), 1 - share, f"in {where}, {n} is labelled {label}"))
     return found
 
 

@@ -1,9 +1,7 @@
-"""A cleaned index: the patches that an audit leaves in, as a table that `read_patches` takes. No file is touched."""
+"""Cleaned indexes: the patches that an audit leaves in, as a table that `read_patches` takes. No file is touched."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +9,7 @@ from crackscope.auditing.kinds import Audit, left_out
 from crackscope.data.patches import PatchIndex
 from crackscope.errors import DataError, OutputError
 from crackscope.files.output import require_free, write_text
+from crackscope.files.tables import table_text
 
 __all__ = ["require_cleanable", "write_clean_index"]
 
@@ -60,11 +59,8 @@ def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: b
     kept = [patch for patch in found.index.patches if patch.path not in without]
     if not kept:
         raise DataError(f"{found.index.name}: every patch would be left out, so no cleaned index is written.")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "photo", "part"))
-    writer.writerows((str(start / patch.path), patch.label, patch.photo or "", patch.part or "") for patch in kept)
-    write_text(out, text.getvalue(), overwrite=overwrite)
+    rows = ((str(start / patch.path), patch.label, patch.photo, patch.part) for patch in kept)
+    write_text(out, table_text(("path", "label", "photo", "part"), rows), overwrite=overwrite)
     return len(kept)
 
 
@@ -83,7 +79,7 @@ def _can_be_listed(path: str) -> bool:
         path.encode()
     except UnicodeEncodeError:
         return False
-    return path == path.strip() and "\\" not in path and path.isprintable()
+    return path == path.strip() and "\\" not in path
 
 
 def _from_table_to_data(data: Path, out: Path) -> PurePosixPath:

@@ -1,4 +1,4 @@
-"""What an audit finds: the kinds of findings, the gravest first, and what a cleaned index leaves out of them."""
+"""Kinds of findings of an audit, the gravest first, and what a cleaned index leaves out of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crackscope.data.patches import PatchIndex
+from crackscope.files.html import html_table
 
-__all__ = ["KINDS", "Audit", "Finding", "Kind", "left_out"]
+__all__ = ["KINDS", "Audit", "AuditFinding", "Kind", "left_out"]
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,15 @@ KINDS: dict[str, Kind] = {
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
+class AuditFinding:
+    """One thing that is wrong with a set of patches.
 
     Attributes:
-        kind: One of `KINDS`.
-        files: Paths in the index; none where it is about the whole set.
-        score: The greater, the worse, within its kind; see `Kind.score`.
-        why: One sentence.
+        kind: Kind of the finding, such as ``label_error``; `Audit.counts` lists all kinds, and the report explains
+            them.
+        files: Paths of the patches in the index; none where the finding is about the whole set.
+        score: Severity within the kind, the greater the worse; ``audit.json`` says in ``scores`` what it counts.
+        why: One sentence on what was found.
     """
 
     kind: str
@@ -126,27 +128,39 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found.
+    """Outcome of an audit: what is wrong with a set of patches.
 
     Attributes:
-        index: The patches in the order of their paths, with the parts of the split.
-        findings: By kind, the gravest first; within a kind the worst first.
-        facts: Counts of labels, photos, data sets, parts, sizes; medians of quality; what labels were judged with.
-        skipped: Checks that could not be made, and why.
+        index: Patches in the order of their paths, with the parts of the split.
+        findings: Findings, the gravest kind first, and the worst first within a kind.
+        facts: Counts of labels, photos, data sets, parts and sizes; medians of quality; what labels were judged with.
+        skipped: Reason for each kind of finding that could not be looked for, by kind.
     """
 
     index: PatchIndex
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     facts: dict[str, Any]
     skipped: dict[str, str] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        n = len(self.findings)
+        return html_table(
+            f"{n:,} {'finding' if n == 1 else 'findings'} in {self.index.name}, {len(self.index):,} patches",
+            ("Kind", "Findings", "The worst"),
+            [
+                (KINDS[kind].title, f"{n:,}", next(one.why for one in self.findings if one.kind == kind))
+                for kind, n in self.counts().items()
+                if n
+            ],
+        )
+
     def counts(self) -> dict[str, int]:
-        """Findings of each kind, the kinds without any included."""
+        """Count the findings of each kind; a kind without a finding has 0."""
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS}
 
     def document(self) -> dict[str, Any]:
-        """As it is written in JSON."""
+        """Findings, counts and facts as ``audit.json`` holds them, ready for JSON."""
         return {
             "status": "findings" if self.findings else "clean",
             "facts": self.facts,
@@ -159,13 +173,13 @@ class Audit:
 
 
 def left_out(found: Audit) -> dict[str, str]:
-    """Files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
+    """List the files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
 
-    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none.
+    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none is.
     A photo on two sides of a split is no reason: leaving out single patches does not mend it.
     """
     reasons: dict[str, str] = {}
-    of_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    of_kind: dict[str, list[AuditFinding]] = {kind: [] for kind in KINDS}
     for finding in found.findings:
         of_kind[finding.kind].append(finding)
     for kind in ("unreadable", "low_information", "contradictory_duplicate", "label_error"):

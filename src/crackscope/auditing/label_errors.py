@@ -1,11 +1,11 @@
-"""Which labels are probably wrong: what the other photos say of a patch, against what its label says.
+"""Labels that are probably wrong: what other photos say of a patch, against what its label says.
 
-A logistic regression is fitted on the features of four fifths of the photos and asked about the last fifth, five times:
-so no patch is judged by a model that has seen it, its photo or its duplicate. Then *confident learning*: a patch is
-probably mislabelled if the model is as sure of the other label as it is, on average, of patches that carry it.
+A logistic regression is fitted on the features of four fifths of the photos and asked about the last fifth, five times.
+So no patch is judged by a model that has seen it, its photo or its duplicate. Then comes *confident learning*: a patch
+is probably mislabelled if the model is as sure of the other label as it is, on average, of patches that carry it.
 
 Source: Northcutt, Jiang & Chuang 2021, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, section
-3.1 (class thresholds and confident joint; its off-diagonal is what is told here).
+3.1 (class thresholds and confident joint; its off-diagonal is what is listed here).
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """What the labels look like from outside.
+    """What a model that has not seen a patch says of its label.
 
     Attributes:
-        probabilities: Of crack, out of sample, shape (n,).
+        probabilities: Probability of crack, out of sample, shape (n,).
         wrong: Whether a label is probably wrong, shape (n,).
-        thresholds: Mean probability of their own label among patches labelled uncracked, and crack.
-        accuracy: Share of the patches whose label the model gives as well.
-        n_groups: Photos, or groups, that folds were dealt from.
-        penalty: The chosen C.
+        thresholds: Mean probability of their own label among patches labelled uncracked, and among those labelled
+            crack.
+        accuracy: Share of the patches for which the model gives the same label.
+        n_groups: Number of photos, or groups, that folds were dealt from.
+        penalty: Chosen value of scikit-learn's C.
     """
 
     probabilities: Float64Array
@@ -109,7 +110,7 @@ def confident_errors(probabilities: Float64Array, labels: Int64Array) -> tuple[B
     """The off-diagonal of the confident joint, and the class thresholds.
 
     Args:
-        probabilities: Of crack, out of sample, shape (n,).
+        probabilities: Probability of crack, out of sample, shape (n,).
         labels: Shape (n,), both labels present.
 
     Example:

@@ -1,10 +1,10 @@
-"""What can be told of an image without a model: light, contrast, sharpness, and the form of its file.
+"""Image quality without a model: light, contrast, sharpness, and the form of a file.
 
 Sharpness and evenness are those of `crackscope.model.focus`.
 
-A fault is judged by a limit, and sharpness and darkness also against the other images of the set, so that a set that is
-soft or dark as a whole is not found faulty wholesale. Limits were set by looking at METU and SDNET2018, where few
-patches are faulty, and at the same patches blurred (`crackscope.drawing.corruptions`).
+A fault is judged by a limit. Sharpness and darkness are also judged against the other images of the set, so that a set
+that is soft or dark as a whole is not found faulty wholesale. Limits were set by looking at METU and SDNET2018, where
+few patches are faulty, and at the same patches blurred (`crackscope.drawing.corruptions`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``crackscope accept``."""
+"""``crackscope accept``: decide whether a model may be used on a site."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def accept(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches of the site.")],
     model: ModelFile = None,
     precision: Precision = None,
-    min_recall: Annotated[float, typer.Option(min=0, max=1, help="Share of cracked patches to be found.")] = 0.9,
+    min_recall: Annotated[float, typer.Option(min=0, max=1, help="Share of cracked patches that must be found.")] = 0.9,
     max_false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Share of uncracked patches that may be called crack.")
     ] = 0.1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("acceptance"),
-    seed: Annotated[int, typer.Option(min=0, help="Of dealing photos to folds and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide from a labelled sample whether a model may be used on a site: go, no-go, or how many more to label.
 
-    Recall of crack and false alarm rate are held against what is required, with 95 % intervals that know that patches
-    of one photo are alike. The report also says what a threshold for this site, or a head adapted to it, would give.
-    Exit 0 is go; 3 is no-go or undecided.
+    Recall of crack and false alarm rate are compared with what is required. Their 95 % intervals take into account that
+    patches of one photo are alike. The report also says what a threshold for this site, or a head adapted to it, would
+    give. Exit 0 is go; 3 is no-go or undecided.
 
     Example: `crackscope accept site.csv --model crack.onnx --min-recall .9 --max-false-alarms .1 --out acceptance`
     """
@@ -66,8 +66,8 @@ def accept(
 
 
 def _text(found: Acceptance, out: Path) -> str:
+    from crackscope.measuring.wording import interval_text, number_text
     from crackscope.reports.acceptance_report import TITLES, advice, headline, verdicts
-    from crackscope.reports.wording import interval_text, number_text
 
     sample, mark = found.evaluation, "leaky | " if found.leaky else ""
     told = dict(zip(("recall", "alarms"), verdicts(found), strict=True))

@@ -1,4 +1,4 @@
-"""``crackscope audit``."""
+"""``crackscope audit``: look for what is wrong with labelled patches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ __all__ = ["audit"]
 def audit(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
     split: Annotated[
-        Path | None, typer.Option(help="A split file to search for leaks; else the parts that DATA itself names.")
+        Path | None,
+        typer.Option(help="A split file to search for leaks; if left out, the parts that DATA itself names."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.csv and report.html.")] = Path("audit"),
     clean: Annotated[
-        Path | None, typer.Option(help="Also write an index of what is left, path,label,photo,part (.csv).")
+        Path | None, typer.Option(help="Also write a table of what is left, path,label,photo,part (.csv).")
     ] = None,
     backbone: Annotated[
         Path | None, typer.Option(help="A bundle whose features labels are judged with; the default one if left out.")
@@ -33,8 +34,8 @@ def audit(
 ) -> None:
     """Look for what is wrong with labelled patches: wrong labels, copies, leaks, blur, damage.
 
-    Exit code 3 says that something was found. Nothing is deleted: --clean writes a table, which every command takes as
-    DATA, without unreadable files, copies, doubtful labels and pictures that show nothing.
+    Exit code 3 says that something was found. Nothing is deleted. With --clean, a table is written that leaves out
+    unreadable files, copies, doubtful labels and pictures that show nothing; every command takes it as DATA.
 
     Example: `crackscope audit patches/ --split split.csv --out audit --clean clean.csv`
     """
@@ -54,7 +55,7 @@ def audit(
         require_cleanable(index, data, clean, split=split, overwrite=overwrite)
     with progress_bar("reading") as progress:
         found = examine(index, split=split, backbone=backbone, threads=threads, progress=progress, say=say)
-    write_audit(found, out, read_image=index.read_pixels, overwrite=overwrite)
+    write_audit(found, out, overwrite=overwrite)
     n_kept = write_clean_index(found, data, clean, overwrite=overwrite) if clean else None
     n_photos = found.counts()["photo_leak"]
     if clean and n_photos:

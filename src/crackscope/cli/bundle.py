@@ -1,4 +1,4 @@
-"""``crackscope bundle``."""
+"""``crackscope bundle``: print the card of a model."""
 
 from __future__ import annotations
 

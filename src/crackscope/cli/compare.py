@@ -1,4 +1,4 @@
-"""``crackscope compare``."""
+"""``crackscope compare``: compare training runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compare(
     speed: Annotated[
         bool, typer.Option("--speed/--skip-speed", help="Measure images per second here, in about 2 seconds.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap over photos.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

@@ -1,10 +1,10 @@
-"""What all commands say, and where: results on stdout, progress and errors on stderr."""
+"""The console: what all commands share, results on stdout, progress and errors on stderr, and common options."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -14,7 +14,10 @@ import typer
 
 if TYPE_CHECKING:
     from crackscope.files.streaming import Progress
+    from crackscope.geometry.scale import Scale
     from crackscope.model.bundle import Bundle
+    from crackscope.scanning.scanner import NetworkScale
+    from crackscope.scanning.summary import BatchSummary
 
 __all__ = [
     "AsJson",
@@ -24,21 +27,22 @@ __all__ = [
     "Precision",
     "Threads",
     "emit",
+    "emit_batch",
     "fail",
     "progress_bar",
     "read_model",
     "say",
-    "scale_number",
+    "scales",
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing --out.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
 ModelFile = Annotated[Path | None, typer.Option("--model", help="A bundle; the default one if left out.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Thread budget; all cores if left out.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Number of threads; all cores if left out.")]
 
 
 class _Precision(str, Enum):
-    """Of the default bundle, as an option."""
+    """Precision of the default bundle, as an option."""
 
     fp32 = "fp32"
     int8 = "int8"
@@ -46,7 +50,9 @@ class _Precision(str, Enum):
 
 Precision = Annotated[
     _Precision | None,
-    typer.Option("--precision", help="Of the default bundle: fp32 if left out; int8 is faster, and a third as large."),
+    typer.Option(
+        "--precision", help="Precision of the default bundle; fp32 if left out. int8 is faster, and a third as large."
+    ),
 ]
 
 
@@ -77,6 +83,53 @@ def emit(document: Mapping[str, Any], *, as_json: bool, text: str = "") -> None:
     print(json.dumps(document, indent=2) if as_json else text)
 
 
+def emit_batch(
+    summary: BatchSummary,
+    *,
+    model: str,
+    out: Path,
+    noun: str,
+    verb: str,
+    keys: tuple[str, str],
+    where: str,
+    text: Callable[[str], str],
+    as_json: bool,
+) -> None:
+    """Print what a run over many images did, and end with exit code 3 if it refused any.
+
+    Args:
+        summary: What it did.
+        model: Name of the model.
+        out: What was written.
+        noun: What the images are, in the plural.
+        verb: What was done to them.
+        keys: Names of the number of images and of their answers in the JSON document.
+        where: Where the reasons of refused images stand.
+        text: From the counts, in words, to what people read.
+        as_json: Whether the document is printed in place of the text.
+    """
+    if summary.n_resumed:
+        say(f"{summary.n_resumed} {noun} had been done before")
+    if summary.first_error:
+        path, why = summary.first_error
+        say(f"{path}: {why}" + (f" (and {summary.n_refused - 1} more, see {where})" if summary.n_refused > 1 else ""))
+    counts = ", ".join(f"{n} {answer}" for answer, n in summary.answers.items()) or f"nothing {verb}"
+    refused = f", {summary.n_refused} refused" if summary.n_refused else ""
+    document = {
+        "status": "refused" if summary.n_refused else "done",
+        "out": str(out),
+        "model": model,
+        keys[0]: summary.n_images,
+        "n_refused": summary.n_refused,
+        "n_resumed": summary.n_resumed,
+        keys[1]: summary.answers,
+        "first_error": summary.first_error,
+    }
+    emit(document, as_json=as_json, text=text(counts + refused))
+    if summary.n_refused:
+        raise typer.Exit(3)
+
+
 def read_model(model: Path | None, precision: _Precision | None) -> Bundle:
     """The bundle behind ``--model`` and ``--precision``."""
     from crackscope.model.bundle import read_bundle
@@ -102,18 +155,21 @@ def progress_bar(task: str) -> Iterator[Progress]:
         yield update
 
 
-def scale_number(scale: str, mm_per_px: float | None) -> float | None:
-    """The number behind ``--scale``; None is ``auto``."""
-    if mm_per_px is not None and mm_per_px <= 0:
+def scales(scale: str, mm_per_px: float | None) -> tuple[NetworkScale, Scale | None]:
+    """The network scale behind ``--scale`` and the scale behind ``--mm-per-px``, which decides both."""
+    from crackscope.geometry.scale import Scale
+
+    if mm_per_px is not None and not 0 < mm_per_px < float("inf"):
         raise typer.BadParameter(f"{mm_per_px:g} must lie above 0.", param_hint="--mm-per-px")
+    known = Scale(mm_per_px) if mm_per_px is not None else None
     if scale == "auto":
-        return None
+        return "auto", known
     try:
         value = float(scale)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
         raise typer.BadParameter(f"'{scale}' is neither auto nor a number above 0.", param_hint="--scale")
-    if mm_per_px is not None:
+    if known is not None:
         raise typer.BadParameter("give --scale or --mm-per-px, not both.", param_hint="--scale")
-    return value
+    return value, None

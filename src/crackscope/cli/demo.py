@@ -1,4 +1,4 @@
-"""``crackscope demo``."""
+"""``crackscope demo``: show the whole story on drawn walls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["demo"]
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("crackscope-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawn walls.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn walls.")] = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`crackscope download`: fetch a published data set."""
+"""``crackscope download``: fetch a published data set."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from crackscope.cli.console import AsJson, Overwrite
 if TYPE_CHECKING:
     import rich.progress
 
-    from crackscope.files.downloads import DownloadResult, DownloadSource, Progress
+    from crackscope.files.downloads import DownloadResult, DownloadSource, StageProgress
+    from crackscope.files.streaming import Progress
 
 __all__ = ["download"]
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="The data set: metu.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to make; data/NAME where left out.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the data set: metu.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to make; data/NAME if left out.")] = None,
     archive: Annotated[Path | None, typer.Option(help="Unpack this zip, tar or rar instead of downloading.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the archive.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="Checksum the archive must have.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the archive must have.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,27 +45,35 @@ def download(
 
     folder = out or Path("data", name)
     with Bars(console=Console(stderr=True)) as bars:
-        show = _shown_on(bars)
-        result = fetch(name, folder, url=url, archive=archive, sha256=sha256, overwrite=overwrite, progress=show)
+        result = fetch(
+            name,
+            folder,
+            url=url,
+            archive=archive,
+            sha256=sha256,
+            overwrite=overwrite,
+            progress=_shown_on(bars),
+            say=lambda text: bars.console.print(text, highlight=False),
+        )
     typer.echo(_as_json(DATASETS[name], result) if as_json else _as_text(DATASETS[name], result))
     if result.warnings:
         raise typer.Exit(3)
 
 
-def _shown_on(bars: rich.progress.Progress) -> Progress:
-    """A progress callback that shows one bar a stage."""
+def _shown_on(bars: rich.progress.Progress) -> StageProgress:
+    """One bar a stage, which appears once there is something to show."""
     tasks: dict[str, rich.progress.TaskID] = {}
 
-    def show(stage: str, done: int, total: int | None) -> None:
-        if stage == "wait":
-            bars.console.print(f"Connection dropped; trying again in {total} s.", highlight=False)
-            return
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, completed=done)
-        amount = f"{done:,} files" if stage == "unpack" else f"{done / 1e6:,.1f} MB"
-        bars.update(tasks[stage], completed=done, total=total, description=f"{stage} {amount}")
+    def bar_of(stage: str) -> Progress:
+        def show(done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, completed=done)
+            amount = f"{done:,} files" if stage == "unpack" else f"{done / 1e6:,.1f} MB"
+            bars.update(tasks[stage], completed=done, total=total or None, description=f"{stage} {amount}")
 
-    return show
+        return show
+
+    return bar_of
 
 
 def _as_json(source: DownloadSource, result: DownloadResult) -> str:

@@ -1,4 +1,4 @@
-"""``crackscope evaluate``."""
+"""``crackscope evaluate``: measure a model on labelled patches or photos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crackscope.cli.console import (
     progress_bar,
     read_model,
     say,
-    scale_number,
+    scales,
 )
 
 if TYPE_CHECKING:
@@ -34,26 +34,28 @@ def evaluate(
     ],
     model: ModelFile = None,
     precision: Precision = None,
-    split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
+    ] = None,
     part: Annotated[
         Part | None,
-        typer.Option(help="train, val or test, of --split or of the data's own folders; test if --split is given."),
+        typer.Option(help="Part to judge; test if there are parts, else all patches."),
     ] = None,
     tiles: Annotated[
         Path | None, typer.Option(help="Judge photos: a CSV with photo,row,col,label (and surface,tile) of each tile.")
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Judge photos: a folder of masks named as they are, cracks in white.")
+        Path | None, typer.Option(help="Judge photos: a folder of masks with the photos' names, cracks in white.")
     ] = None,
     mm_per_px: Annotated[
-        float | None, typer.Option("--mm-per-px", help="Of all photos, as in `crackscope scan`.")
+        float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
     ] = None,
-    scale: Annotated[str, typer.Option(help="Of all photos, as in `crackscope scan`.")] = "auto",
+    scale: Annotated[str, typer.Option(help="Network scale of all photos, as in `crackscope scan`.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for figures, plots and report.html.")] = Path("evaluation"),
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap over photos.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -65,43 +67,41 @@ def evaluate(
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """
-    from crackscope.data.patches import read_patches
     from crackscope.files.output import require_free_folder
     from crackscope.measuring.evaluation import metrics_document
     from crackscope.measuring.judging import evaluate as judge
     from crackscope.measuring.judging import evaluate_photos
-    from crackscope.measuring.photo_evaluation import tile_reader
+    from crackscope.measuring.photo_evaluation import PhotoEvaluation
     from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
-    from crackscope.scanning.prediction import load
+    from crackscope.scanning.loaded_model import load
 
     if tiles and masks:
         raise typer.BadParameter("give --tiles or --masks, not both.", param_hint="--masks")
     if masks and (split or part):
         raise typer.BadParameter("photos with masks have no split; leave --split and --part out.", param_hint="--split")
     require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
-    chosen, number = part.value if part else None, scale_number(scale, mm_per_px)
+    chosen = part.value if part else None
+    network_scale, known = scales(scale, mm_per_px)
     bundle = read_model(model, precision)
     with progress_bar("judging") as progress:
         if tiles or masks:
-            photos = evaluate_photos(
+            found: Evaluation | PhotoEvaluation = evaluate_photos(
                 data,
                 bundle,
                 tiles=tiles,
                 masks=masks,
                 split=split,
                 part=chosen,
-                scale=number,
-                mm_per_px=mm_per_px,
+                network_scale=network_scale,
+                scale=known,
                 allow_leakage=allow_leakage,
                 seed=seed,
                 threads=threads,
                 progress=progress,
             )
-            evaluation, read_image = photos.tiles, tile_reader(photos)
         else:
-            photos, index = None, read_patches(data)
-            evaluation = judge(
-                index,
+            found = judge(
+                data,
                 load(bundle, threads=threads),
                 split=split,
                 part=chosen,
@@ -110,8 +110,9 @@ def evaluate(
                 threads=threads,
                 progress=progress,
             )
-            read_image = index.read_pixels
-    write_evaluation(evaluation, out, read_image=read_image, photos=photos, overwrite=overwrite)
+    write_evaluation(found, out, overwrite=overwrite)
+    photos = found if isinstance(found, PhotoEvaluation) else None
+    evaluation = found.tiles if isinstance(found, PhotoEvaluation) else found
     document = metrics_document(evaluation) | (photos.figures.document() if photos else {})
     if evaluation.n_seen:
         say(f"The model was trained on {evaluation.n_seen} of these patches, or their photos: all figures are leaky.")
@@ -124,7 +125,8 @@ def evaluate(
 
 
 def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) -> str:
-    from crackscope.reports.wording import FIGURES, interval_text, number_text, origin_text
+    from crackscope.measuring.evaluation import origin_text
+    from crackscope.measuring.wording import FIGURES, interval_text, number_text
 
     mark = "leaky | " if evaluation.leaky else ""
     lines = [origin_text(evaluation), f"{mark}{'':24}{'model':>8}  {'95 % interval':<18}always crack"]

@@ -1,4 +1,4 @@
-"""``crackscope export``."""
+"""``crackscope export``: round a model to int8."""
 
 from __future__ import annotations
 
@@ -33,35 +33,39 @@ class JudgedPart(str, Enum):
 
 def export(
     data: Annotated[
-        Path, typer.Argument(help="Labelled patches, like those the model will meet; a folder or archive.")
+        Path,
+        typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches, like those that the model will meet."),
     ],
     model: ModelFile = None,
     precision: Annotated[
-        Precision, typer.Option(help="int8: a third of the size, twice as fast on CPU.")
+        Precision,
+        typer.Option(help="Precision of the new bundle; int8 is a third of the size, and twice as fast on a CPU."),
     ] = Precision.int8,
     split: Annotated[
-        Path | None, typer.Option(help="From `crackscope split`; left out, the data's own train/val/test count.")
+        Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
     ] = None,
-    part: Annotated[JudgedPart, typer.Option(help="The part that the export is judged on.")] = JudgedPart.test,
-    out: Annotated[Path, typer.Option(help="The bundle to be written.")] = Path("model-int8.onnx"),
+    part: Annotated[
+        JudgedPart, typer.Option(help="Part that decides whether the export is good enough.")
+    ] = JudgedPart.test,
+    out: Annotated[Path, typer.Option(help="File for the new bundle.")] = Path("model-int8.onnx"),
     calibration_patches: Annotated[
-        int, typer.Option(min=1, help="Patches of part train that value ranges are taken from.")
+        int, typer.Option(min=1, help="Number of training patches that value ranges are taken from.")
     ] = 300,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Write it even if it loses more than 0.3 points of accuracy.")
+        bool, typer.Option("--allow-loss", help="Write the bundle even if it loses more than 0.3 points of accuracy.")
     ] = False,
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of patches, and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Round a model to int8, compare the two on labelled patches, and write it unless it is worse.
 
-    Ranges come from train, the temperature is matched on val, and --part decides: more than 0.3 points of accuracy
-    lost is an error, and nothing is written.
+    Value ranges are taken from train, the temperature is fitted on val, and --part decides: if more than 0.3 points of
+    accuracy are lost, that is an error, and nothing is written.
 
     Example: `crackscope export metu.tar --model runs/metu/model.onnx --split split.csv --out crack-int8.onnx`
     """
@@ -70,8 +74,8 @@ def export(
     with progress_bar("judging") as progress:
         done = run_export(
             data,
-            out,
-            model=model,
+            model,
+            out=out,
             precision=precision.value,
             split=split,
             part=part.value,
@@ -90,7 +94,7 @@ def export(
 
 
 def _table(done: Export) -> str:
-    from crackscope.reports.wording import origin_text
+    from crackscope.measuring.evaluation import origin_text
 
     mark = "leaky | " if done.before.leaky else ""
     accuracies = [_per_cent(one.metrics["accuracy"], " %") for one in (done.before, done.after)]

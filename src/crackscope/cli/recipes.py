@@ -1,4 +1,4 @@
-"""``crackscope recipes``."""
+"""``crackscope recipes``: list the recipes."""
 
 from __future__ import annotations
 

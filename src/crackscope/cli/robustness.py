@@ -1,7 +1,8 @@
-"""``crackscope robustness``."""
+"""``crackscope robustness``: measure a model on corrupted photographs."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,16 +33,20 @@ def robustness(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
     model: ModelFile = None,
     precision: Precision = None,
-    split: Annotated[Path | None, typer.Option(help="A split file; with it, --part is judged.")] = None,
-    part: Annotated[Part | None, typer.Option(help="train, val or test; test if there are parts.")] = None,
-    max_patches: Annotated[int, typer.Option(min=2, help="At most so many, half of them cracked if possible.")] = 1000,
+    split: Annotated[
+        Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
+    ] = None,
+    part: Annotated[Part | None, typer.Option(help="Part to judge; test if there are parts, else all patches.")] = None,
+    max_patches: Annotated[
+        int, typer.Option(min=2, help="Greatest number of patches, half of them cracked if possible.")
+    ] = 1000,
     out: Annotated[Path, typer.Option(help="Folder for figures, chart and samples.")] = Path("robustness"),
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of patches and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model on photographs gone wrong: blur, noise, JPEG, light, shadow, stain, distance, turning.
+    """Measure a model on corrupted photographs: blur, noise, JPEG, light, shadow, stain, distance, turning.
 
     Eleven corruptions at five strengths each: recall, false alarms, calibration error and share of unsure answers, with
     95 % intervals over photos, a chart and a picture of what each corruption looks like.
@@ -52,7 +57,7 @@ def robustness(
     from crackscope.files.output import require_free_folder
     from crackscope.measuring.robustness import measure_robustness
     from crackscope.reports.robustness_report import FILES, write_robustness
-    from crackscope.scanning.prediction import load
+    from crackscope.scanning.loaded_model import load
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     classifier, index = load(read_model(model, precision), threads=threads), read_patches(data)
@@ -67,7 +72,7 @@ def robustness(
             threads=threads,
             progress=progress,
         )
-    write_robustness(found, out, sample=_pixels(index, found.sample), overwrite=overwrite)
+    write_robustness(found, out, read_image=partial(_read_sample, index), overwrite=overwrite)
     if found.n_seen:
         say(f"The model was trained on {found.n_seen} of these patches, or their photos: all figures are leaky.")
     for path, why in found.refused[:5]:
@@ -78,17 +83,15 @@ def robustness(
         raise typer.Exit(3)
 
 
-def _pixels(index: PatchIndex, path: str | None) -> UInt8Array | None:
-    """The patch to show corruptions on; None if it went after it was judged: the figures stand without it."""
+def _read_sample(index: PatchIndex, path: str) -> UInt8Array:
+    """The patch to show corruptions on; if it went after it was judged, the figures stand without it."""
     from crackscope.errors import ImageError, reason_of
 
-    if path is None:
-        return None
     try:
         return index.read_pixels(path)
     except (OSError, KeyError, ValueError, ImageError) as error:
         say(f"{path}: {reason_of(error)}; corruptions.png shows no patch.")
-        return None
+        raise
 
 
 def _text(found: Robustness, out: Path) -> str:

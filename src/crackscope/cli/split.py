@@ -1,4 +1,4 @@
-"""``crackscope split``."""
+"""``crackscope split``: divide labelled patches into train, val and test."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ class Way(str, Enum):
 
 def split(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
-    by: Annotated[Way, typer.Option(help="similarity is for sets whose names do not tell the photo.")] = Way.photo,
+    by: Annotated[
+        Way, typer.Option(help="What stays together; similarity is for sets that do not tell their photos.")
+    ] = Way.photo,
     val: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for validation.")] = 0.15,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for the test.")] = 0.15,
-    seed: Annotated[int, typer.Option(min=0, help="Of the assignment.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the assignment.")] = 0,
     out: Annotated[Path, typer.Option(help="The split file: path,label,photo,part.")] = Path("split.csv"),
     pictures: Annotated[
         Path | None, typer.Option(help="Also write a picture of samples of each class here (.png).")
@@ -58,7 +60,7 @@ def split(
         say(f"{len(index.ignored)} images lie in no folder that names a label, such as {index.ignored[0]}: left out")
     with progress_bar("reading") as progress:
         result = make_split(index, by=by.value, val=val, test=test, seed=seed, threads=threads, progress=progress)
-        leaks = check_split(apply_split(index, result), threads=threads, progress=progress)
+        leaks = check_split(apply_split(index, split=result), threads=threads, progress=progress)
     write_split(result, out, overwrite=overwrite)
     if pictures:
         write_class_samples(index, pictures, overwrite=overwrite)

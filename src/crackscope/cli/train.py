@@ -1,4 +1,4 @@
-"""``crackscope train``."""
+"""``crackscope train``: train a crack classifier."""
 
 from __future__ import annotations
 
@@ -25,48 +25,55 @@ class CacheUse(str, Enum):
 
 def train(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
-    recipe: Annotated[str, typer.Option(help="`crackscope recipes` lists them; `head` needs no torch.")] = "head",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe; `crackscope recipes` lists them. `head` needs no torch.")
+    ] = "head",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="From `crackscope split`; left out, the data's own train/val/test count.")
+        Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="A model folder or hub id; for `head` also a bundle. The recipe's own if left out."),
+        typer.Option(help="A model folder or hub id, for `head` also a bundle; the recipe's own if left out."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/RECIPE if left out.")] = None,
     patch_px: Annotated[
-        int | None, typer.Option(min=32, max=4096, help="Side that patches are resized to; the recipe's own.")
+        int | None,
+        typer.Option(min=32, max=4096, help="Shorter side that patches are resized to; the recipe's own if left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, dropout and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of first weights, order, dropout and bootstrap.")] = 0,
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Train on a leaking split; every figure is marked leaky.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped; begin it if there is none.")
+        bool, typer.Option("--resume", help="Go on with a stopped run; begin it if there is none.")
     ] = False,
     cache: Annotated[
-        CacheUse, typer.Option(help="Where to keep what frozen blocks give; none computes it anew as needed.")
+        CacheUse, typer.Option(help="Where the outputs of frozen blocks are kept; none computes them anew as needed.")
     ] = CacheUse.disk,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a crack classifier by transfer; what is frozen is computed once, and cached.
+    """Train a crack classifier by transfer learning; what is frozen is computed once, and cached.
 
-    `head` fits a linear head on a frozen backbone in seconds and touches only train and val. The other recipes train
-    by epochs, export, compare the bundle with torch file by file, and evaluate it on test.
+    `head` fits a linear head on a frozen backbone in seconds and touches only train and val. The other recipes train by
+    epochs, export, compare the bundle with torch file by file, and evaluate it on test.
 
     Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """
+    from crackscope.training.memory import keep_memory
+    from crackscope.training.recipes import HEAD
     from crackscope.training.runs import train as run_training
 
+    if recipe != HEAD:
+        keep_memory()
     with progress_bar("working") as progress:
         run = run_training(
             data,
-            out or Path("runs") / recipe,
+            out=out or Path("runs") / recipe,
             recipe=recipe,
             changes=changes or (),
             split=split,
@@ -102,7 +109,7 @@ def _document(run: Run, n_refused: int) -> dict[str, Any]:
         "leaky": judged.leaky,
         judged.part or "all": metrics_document(judged),
         "n_refused": n_refused,
-        "run": run.document,
+        "run": run.document.to_dict(),
     }
 
 
@@ -110,21 +117,18 @@ def _text(run: Run, data: Path, split: Path | None) -> str:
     """The outcome for people, and the command that comes next."""
     import shlex
 
-    judged, chosen = run.evaluation, run.document["chosen"]
-    model = run.model
+    judged, told, model = run.evaluation, run.document, run.model
     mark = " (leaky)" if judged.leaky else ""
     accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
     text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], "
     text += f"AUROC {auroc.value:.4f}; "
-    if "penalty" in chosen:
-        text += f"C {chosen['penalty']:g}, {run.document['n_computed']} features computed, the others cached"
+    agreement = told.agreement_with_torch
+    if agreement is None:
+        text += f"C {told.chosen.penalty:g}, {told.n_computed} features computed, the others cached"
         following = ["crackscope", "evaluate", str(data), "--model", str(model)]
         following += ["--split", str(split)] if split else ["--part", "test"]
     else:
-        agreement = run.document["agreement_with_torch"]
-        text += (
-            f"weights of epoch {chosen['epoch']} ({chosen['phase']}); torch says the same of {agreement['n']} files "
-        )
-        text += f"within {agreement['greatest']:.1e}"
+        text += f"weights of epoch {told.chosen.epoch} ({told.chosen.phase}); "
+        text += f"torch says the same of {agreement.n} files within {agreement.greatest:.1e}"
         following = ["tensorboard", "--logdir", str(run.folder / "tensorboard")]
     return f"{text}\nwritten to {model}\nnext: {shlex.join(following)}"

@@ -1,4 +1,4 @@
-"""``crackscope transfer``."""
+"""``crackscope transfer``: train on each set and test on each."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ __all__ = ["transfer"]
 
 def transfer(
     data: Annotated[list[Path], typer.Argument(help="Folders, .tar, .zip or .csv of labelled patches.")],
-    recipe: Annotated[str, typer.Option(help="`crackscope recipes` lists them; `head` needs no torch.")] = "head",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe; `crackscope recipes` lists them. `head` needs no torch.")
+    ] = "head",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="A model folder or hub id; for `head` also a bundle. The recipe's own if left out."),
+        typer.Option(help="A model folder or hub id, for `head` also a bundle; the recipe's own if left out."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Each is a split, a draw and a training of its own.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds; each is a split, a draw and a training of its own.")] = "0,1,2",
     per_label: Annotated[
         int, typer.Option(min=10, help="Patches of either label drawn from each set, over train, val and test.")
     ] = 2000,
     without: Annotated[
-        Path | None, typer.Option(help="A .csv of photos that take no part: a column photo, or surface,photo.")
+        Path | None,
+        typer.Option(help="A .csv of photos that take no part, with the column photo, or surface and photo."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and every model.")] = Path("transfer"),
     threads: Threads = None,
@@ -39,18 +42,22 @@ def transfer(
 ) -> None:
     """Train on each set and test on each: how well does what was learnt on one hold on another?
 
-    DATA that holds several published sets, such as the three surfaces of SDNET2018, is divided. With three sets or more
-    there are also trainings on all but one, with as many patches as one set gives. The set that is tested on decides
-    nothing, not even the threshold. Stopped, the same command goes on; it loses one training at most.
+    DATA that holds several published sets, such as the three surfaces of SDNET2018, is divided. With three sets or
+    more, there are also trainings on all but one, with as many patches as one set gives. The set that is tested on
+    decides nothing, not even the threshold. Stopped, the same command goes on; it loses one training at most.
 
     Example: `crackscope transfer metu.tar sdnet2018.tar --backbone mobilenet_v2_1.0_224 --out transfer`
     """
+    from crackscope.training.memory import keep_memory
+    from crackscope.training.recipes import HEAD
     from crackscope.training.transfer_run import measure_transfer
 
+    if recipe != HEAD:
+        keep_memory()
     with progress_bar("working") as progress:
         found = measure_transfer(
             data,
-            out,
+            out=out,
             recipe=recipe,
             changes=changes or (),
             backbone=backbone,
@@ -80,7 +87,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _text(found: Transfer, out: Path) -> str:
-    from crackscope.reports.wording import number_text
+    from crackscope.measuring.wording import number_text
 
     n = len(found.seeds)
     lines = [f"{found.recipe}, {f'mean of {n} seeds' if n > 1 else f'seed {found.seeds[0]}'}: AUROC / F1 of crack"]
@@ -88,11 +95,7 @@ def _text(found: Transfer, out: Path) -> str:
     width = max(16, *(len(target) + 2 for target in found.targets))
     lines.append(f"{'trained on':{left}}" + "".join(f"{target:>{width}}" for target in found.targets))
     for source in found.sources:
-        cells = []
-        for target in found.targets:
-            mean, tests = found.mean(source, target), found.of(source, target)
-            mark = "leaky " if any(one.leaky for one in tests) else ""
-            cells.append(f"{mark}{number_text(mean['auroc'].value)} / {number_text(mean['f1_crack'].value)}")
+        cells = (found.cell_text(source, target) for target in found.targets)
         lines.append(f"{source:{left}}" + "".join(f"{cell:>{width}}" for cell in cells))
     bases = "".join(f"{number_text(found.always_crack_f1(target)):>{width}}" for target in found.targets)
     lines.append(f"{'F1 of always crack':{left}}{bases}" if left > 18 else f"{'always':{left}}{bases}")

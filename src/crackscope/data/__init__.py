@@ -1,1 +1,1 @@
-"""Labelled patches and photos, and how they are split without leaks."""
+"""Data: labelled patches and photos, what is alike among them, splits without leaks, a cache of computed rows."""

@@ -1,9 +1,9 @@
-"""Rows computed once per image content and kept on disk: features, fingerprints.
+"""The cache: rows computed once per image content and kept on disk, such as features and fingerprints.
 
 A cache is a folder of shards. A shard is one ``.npy`` of (SHA-256 of the image file, row), written beside and renamed
-to the digest of what it holds; so it is there wholly or not at all, a damaged one is noticed, and several processes
-may add shards at the same time. The key of the folder names what computed the rows (a backbone's digest and
-preprocessing), so a stale row cannot be found.
+to the digest of what it holds; so it is there wholly or not at all, a damaged one is noticed, and several processes may
+add shards at the same time. The key of the folder names what computed the rows (a backbone's digest and preprocessing),
+so a stale row cannot be found.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from platformdirs import user_cache_path
 
 from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.data.patches import PatchIndex, content_digest
@@ -33,7 +33,8 @@ __all__ = ["MappedRows", "RowCache", "RowKind", "Rows", "cache_folder", "compute
 
 Compute = Callable[[Sequence[UInt8Array]], npt.NDArray[Any]]
 Results = list[tuple[bytes, Any]]
-"""Of a few files: the digest, empty if it is refused; its row if it was computed just now, or the reason, or None."""
+"""For each of a few files its digest, empty if the file is refused; then its row if it was computed just now, or the
+reason why it is refused, or None."""
 
 _ROWS_A_SHARD = 1024
 _IMAGES_A_CHUNK = 8
@@ -43,18 +44,11 @@ def cache_folder() -> Path:
     """Where caches live: ``CRACKSCOPE_CACHE``, or the usual place of the operating system."""
     if setting := os.environ.get("CRACKSCOPE_CACHE"):
         return Path(setting)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or _home()) / "crackscope" / "cache"
-    if sys.platform == "darwin":
-        return _home() / "Library" / "Caches" / "crackscope"
-    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "crackscope"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:  # a container's user without an entry: a cache may be lost
-        return Path(tempfile.gettempdir())
+    with suppress(RuntimeError):  # of a container's user without a home; some versions give a relative path instead
+        folder = user_cache_path("crackscope", appauthor=False)
+        if folder.is_absolute():
+            return folder
+    return Path(tempfile.gettempdir()) / "crackscope"  # a cache may be lost
 
 
 class RowCache:

@@ -1,4 +1,4 @@
-"""Several data sets as one index, so that a training can learn from all of them at once.
+"""Joined data: several data sets as one index, so that a training can learn from all of them at once.
 
 A path begins with the name of its set. A photo keeps its name where the publisher gave it, so that what a model was
 trained on is recognised later (`crackscope.model.provenance`); other photos get the set's name in front, and groups
@@ -24,7 +24,7 @@ def join_indexes(named: Mapping[str, PatchIndex], *, name: str = "") -> PatchInd
 
     Args:
         named: Data sets by the names that their paths begin with.
-        name: Of the whole; left out, the names with ``+`` between.
+        name: Name of the joined index; if left out, the names of the sets with ``+`` between them.
 
     Raises:
         DataError: If a name is empty or holds a slash, or there is no set.

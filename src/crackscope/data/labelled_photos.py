@@ -1,12 +1,13 @@
-"""Whole photos with a label for each tile: laid back together from a data set's tiles, or cut by pixel masks.
+"""Labelled photos: whole photos with a label for each tile, from a grid of tiles or from pixel masks.
 
-A *grid* is a CSV with a row a tile: ``photo``, ``row``, ``col``, ``label``, and, where a folder holds several surfaces,
-``surface``; with ``tile``, the tile's number, the tiles themselves are found as ``PHOTO-TILE.jpg`` (as SDNET2018 names
-them) and laid together. Without such files, the photos are looked for by name: ``SURFACE-PHOTO.jpg`` or ``PHOTO.jpg``.
-``rows`` and ``cols`` say how many there are in the photo; without them, the last row and column listed are the last.
+A *grid* is a CSV with one row for each tile: ``photo``, ``row``, ``col``, ``label``, and, where a folder holds several
+surfaces, ``surface``. With ``tile``, the tile's number, the tiles themselves are found as ``PHOTO-TILE.jpg`` (as
+SDNET2018 names them) and laid together. Without such files, the photos are looked for by name: ``SURFACE-PHOTO.jpg`` or
+``PHOTO.jpg``. ``rows`` and ``cols`` say how many there are in the photo; without them, the last row and column listed
+are the last.
 
-A *mask* is a picture of a photo's name and aspect in which cracks are white. Its tiles are squares; one with no white
-pixel is uncracked, one with at least `MASK_SHARE` of its surface white is crack, and what lies between is left out.
+A *mask* is a picture of a photo's name and aspect in which cracks are white. Its tiles are squares. A tile without a
+white pixel is uncracked; one with at least `MASK_SHARE` of its surface white is crack; what lies between is left out.
 Photo and mask have the same path below what was given, or else a name that no other photo and no other mask has.
 
 A photo that cannot be used, for its own pixels, a tile's or its mask's, is listed too: loading it says why.
@@ -30,13 +31,13 @@ from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patc
 from crackscope.data.tile_grid import Cell, Layout, read_grid
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, decode_image
-from crackscope.files.inputs import list_images
+from crackscope.files.inputs import ImageFile, list_images
 
 __all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
 
 
 MASK_SHARE = 0.005
-"""Of a tile's surface that must be white for it to count as cracked."""
+"""Share of a tile's surface that must be white for the tile to count as cracked."""
 
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
@@ -47,16 +48,16 @@ _SAME_ASPECT = 1.02  # of mask and photo: room for a mask drawn on a smaller cop
 
 @dataclass(frozen=True, eq=False)
 class LabelledPhoto:
-    """A photo whose tiles are labelled; what cannot be said of a tile is left out of the arrays.
+    """A photo whose tiles are labelled. A tile whose label is not clear is left out of the arrays.
 
     Attributes:
-        name: Of the photo.
-        boxes: Shape (n, 4): left, top, right, bottom of each tile, as shares of the photo's width and height.
-        labels: Shape (n,), 1 for crack.
-        tiles: Names of the tiles, for tables.
-        patches: What a model could have been trained on: the tiles' files, or the photo itself.
-        load: Reads pixels, and the SHA-256 of the file of each of `patches`; raises an OSError or DataError with the
-            reason if the photo cannot be used.
+        name: Name of the photo.
+        boxes: Left, top, right and bottom of each tile, shape (n, 4), as shares of the photo's width and height.
+        labels: Label of each tile, shape (n,): 1 for crack, 0 for uncracked.
+        tiles: Name of each tile, for tables.
+        patches: Patches that a model could have been trained on: the tiles' files, or the photo itself.
+        load: Function that reads the photo: its pixels, shape (H, W, 3), RGB, uint8, and the SHA-256 of the file of
+            each of `patches`. It raises an OSError or a DataError with the reason if the photo cannot be used.
     """
 
     name: str
@@ -67,7 +68,11 @@ class LabelledPhoto:
     load: Callable[[], tuple[UInt8Array, list[bytes]]]
 
     def boxes_xyxy(self, photo_hw: tuple[int, int]) -> list[tuple[float, float, float, float]]:
-        """Boxes in pixels."""
+        """Left, top, right and bottom of each tile in pixels.
+
+        Args:
+            photo_hw: Height and width of the photo, in pixels.
+        """
         height, width = photo_hw
         return [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in self.boxes.tolist()]
 
@@ -107,7 +112,7 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
     """
     mask_files = _images_of(masks)
     own = {os.path.realpath(path) for path in mask_files}
-    photo_files = {path: read for path, read in _images_of(photos).items() if os.path.realpath(path) not in own}
+    photo_files = {path: image for path, image in _images_of(photos).items() if os.path.realpath(path) not in own}
     if not photo_files:
         raise DataError(f"{photos}: holds no image but the masks of {masks}. Give the masks a folder of their own.")
     pairs = _paired(
@@ -115,12 +120,12 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
     )
     if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
-    return [_masked(path, photo_files[path], mask, mask_files[mask], tile_px) for path, mask in pairs]
+    return [_masked(photo_files[path], mask_files[mask], tile_px) for path, mask in pairs]
 
 
-def _images_of(place: str | Path) -> dict[str, Callable[[], bytes]]:
+def _images_of(place: str | Path) -> dict[str, ImageFile]:
     """Images by their paths."""
-    files = dict(list_images([place]))
+    files = {image.path: image for image in list_images([place])}
     if list(files) == [str(place)] and not os.path.lexists(place):  # listed nevertheless, for reading to complain
         raise DataError(f"{place}: no such file, folder or archive. Check the path.")
     return files
@@ -193,30 +198,28 @@ def _laid_together(
 
 def _from_photos(data: str | Path, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
     found = []
-    for path, read in _images_of(data).items():
+    for path, image in _images_of(data).items():
         stem = PurePosixPath(path).stem
         if stem in layouts:
             layout = layouts[stem]
             own, size = layout.cells, layout.size
             tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in own)
             patch = Patch(path, "crack", photo=stem)
-            load = partial(_whole, path, read, None if layout.stated else size)
+            load = partial(_whole, image, None if layout.stated else size)
             found.append(LabelledPhoto(stem, _boxes(own, *size), _labels(own), tiles, (patch,), load))
     return found
 
 
-def _whole(
-    path: str, read: Callable[[], bytes], inferred: tuple[int, int] | None = None
-) -> tuple[UInt8Array, list[bytes]]:
+def _whole(image: ImageFile, inferred: tuple[int, int] | None = None) -> tuple[UInt8Array, list[bytes]]:
     """Pixels and digest; `inferred` rows and columns are believed if they make squares of the photo."""
-    content = read()
-    pixels = decode_image(content, path=path).pixels
+    content = image.read()
+    pixels = decode_image(content, path=image.path).pixels
     if inferred:
         height, width = pixels.shape[0] / inferred[0], pixels.shape[1] / inferred[1]
         if max(height, width) > _SQUARE * min(height, width):
             raise ImageError(
-                f"{path}: {inferred[0]} rows and {inferred[1]} columns, as far as the grid's lines reach, make tiles "
-                f"of {width:.0f}×{height:.0f} px, which are not square; add columns rows,cols to the grid"
+                f"{image.path}: {inferred[0]} rows and {inferred[1]} columns, as far as the grid's lines reach, make "
+                f"tiles of {width:.0f}×{height:.0f} px, which are not square; add columns rows,cols to the grid"
             )
     return pixels, [content_digest(content)]
 
@@ -260,30 +263,32 @@ def _by_name(names: Mapping[str, str]) -> defaultdict[str, list[str]]:
     return found
 
 
-def _masked(
-    path: str, read: Callable[[], bytes], mask_path: str, read_mask: Callable[[], bytes], tile_px: int
-) -> LabelledPhoto:
+def _masked(image: ImageFile, mask_image: ImageFile, tile_px: int) -> LabelledPhoto:
+    path = image.path
     patch = Patch(path, "crack", photo=path)
     try:
-        height, width = decode_image(read(), path=path).pixels.shape[:2]
-        mask = _read_mask(mask_path, read_mask, (height, width))
+        height, width = image.load().pixels.shape[:2]
+        mask = _read_mask(mask_image, (height, width))
         side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
         n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
         shares = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
         cells = list(_cells_of(np.asarray(shares, np.float32)))
         if not cells:
-            raise ImageError(f"its mask {mask_path} decides no tile: some white in all, but too little; correct it")
+            raise ImageError(
+                f"its mask {mask_image.path} decides no tile: some white, but too little in all; correct it"
+            )
     except (OSError, DataError) as error:
         nothing = partial(_refuse, reason_of(error))
         return LabelledPhoto(path, np.empty((0, 4)), np.empty(0, np.int64), (), (patch,), nothing)
     tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
-    load = partial(_whole, path, read)
+    load = partial(_whole, image)
     return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load)
 
 
-def _read_mask(path: str, read: Callable[[], bytes], photo_hw: tuple[int, int]) -> BoolArray:
+def _read_mask(image: ImageFile, photo_hw: tuple[int, int]) -> BoolArray:
+    path = image.path
     try:
-        pixels = decode_image(read(), path=path).pixels.max(axis=2)
+        pixels = image.load().pixels.max(axis=2)
     except (OSError, DataError) as error:
         raise ImageError(f"its mask {path}: {reason_of(error)}") from error
     (height, width), (photo_height, photo_width) = pixels.shape, photo_hw

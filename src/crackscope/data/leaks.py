@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from crackscope.arrays import Int64Array
 from crackscope.data.cache import Rows
-from crackscope.data.patches import PARTS, PatchIndex
+from crackscope.data.patches import PARTS, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprints
 from crackscope.data.splits import is_group
 from crackscope.errors import SplitError
@@ -32,8 +33,8 @@ class Leak:
 
     Attributes:
         kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
-        places: In the index: of copies all in the two parts, first the two that the sentence names; of a photo one
-            patch in each of its parts.
+        places: Places of the patches in the index. For copies, all in the two parts, first the two that the sentence
+            names; for a photo, one patch in each of its parts.
         sentence: What it is, with the parts, and what to do.
     """
 
@@ -44,12 +45,12 @@ class Leak:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What stands on two sides of a split; each entry is a sentence. Its length is the number of leaks.
+    """What stands on two sides of a split, so that a figure would measure memory. Its length is the number of leaks.
 
     Attributes:
-        photos: Photos (or groups that look alike) with patches in several parts.
-        exact: Copies in two parts, byte-identical files among them; one sentence for all that hang together.
-        near: Near duplicates in two parts, in the same way.
+        photos: One sentence for each photo, or group that looks alike, with patches in several parts.
+        exact: One sentence for each set of identical files that stands in two parts.
+        near: One sentence for each set of near duplicates (re-encoded, resized or flipped) that stands in two parts.
     """
 
     photos: tuple[str, ...] = ()
@@ -60,7 +61,7 @@ class Leaks:
         return len(self.photos) + len(self.exact) + len(self.near)
 
     def summary(self) -> str:
-        """One line: how many of each kind, and the first.
+        """Say in one line how many leaks of each kind there are, and name the first.
 
         Example:
             >>> Leaks(exact=("a.jpg (train) and b.jpg (test) are the same file.",)).summary()
@@ -75,12 +76,27 @@ class Leaks:
         return f"{photos}, {len(self.exact)} exact and {len(self.near)} near duplicates on two sides. {first}"
 
 
-def check_split(index: PatchIndex, *, threads: int | None = None, progress: Progress | None = None) -> Leaks:
-    """Look for leaks in an index whose patches have their parts. Fingerprints are cached.
+def check_split(
+    data: str | Path | PatchIndex, *, threads: int | None = None, progress: Progress | None = None
+) -> Leaks:
+    """Look for leaks among patches that have their parts: photos, copies and near copies that stand in two parts.
+
+    What is computed for each image is cached, so a second look is quick.
+
+    Args:
+        data: Labelled patches with their parts: what `crackscope.apply_split` returns, or data whose own folders or
+            table name the parts.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as images are read.
+
+    Returns:
+        The leaks; ``len()`` of them is 0 for a clean split.
 
     Raises:
+        DataError: If the data cannot be read.
         SplitError: If no patch has a part.
     """
+    index = read_patches(data)
     return find_leaks(index, fingerprints(index, threads=threads, progress=progress), threads=threads)
 
 
@@ -108,7 +124,7 @@ def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> 
     Args:
         index: Patches with their parts.
         digests: SHA-256 of each file.
-        pairs: From `crackscope.data.similarity.duplicate_pairs`.
+        pairs: Pairs of places, from `crackscope.data.similarity.duplicate_pairs`.
     """
     return [*_photos_on_two_sides(index), *_copies_on_two_sides(index, digests, pairs)]
 
@@ -144,7 +160,7 @@ def _copies_on_two_sides(index: PatchIndex, digests: Sequence[bytes], pairs: Int
 
 
 def _by_part(index: PatchIndex, places: Sequence[int], names: Sequence[Name]) -> dict[Name, dict[str, list[int]]]:
-    """Of each name, the places that bear it, by part."""
+    """Places that bear each name, by part."""
     found: dict[Name, dict[str, list[int]]] = {}
     for place in places:
         if part := index.patches[place].part:
@@ -153,7 +169,7 @@ def _by_part(index: PatchIndex, places: Sequence[int], names: Sequence[Name]) ->
 
 
 def _across(sides: Mapping[Name, Mapping[str, Sequence[int]]]) -> Iterator[list[int]]:
-    """Of each name, the first places in any two parts."""
+    """First places in any two parts, for each name."""
     for parts in sides.values():
         for one, other in combinations(parts.values(), 2):
             yield [one[0], other[0]]

@@ -1,37 +1,45 @@
-"""Labelled patches, however they are laid out, become one `PatchIndex`.
+"""Labelled patches: however they are laid out, they become one `PatchIndex`.
 
-Read are the METU/Kaggle layout (``Positive/``, ``Negative/``), the SDNET2018 layouts (``D/CD/7001-115.jpg``,
+These layouts are read: METU/Kaggle (``Positive/``, ``Negative/``), SDNET2018 (``D/CD/7001-115.jpg``,
 ``Decks/Cracked/7001-115.jpg``), class folders, ``train/val/test`` folders of these, a CSV
 (``path,label[,photo][,part]``), and a ``.tar`` or ``.zip`` of any.
-A label is told by the nearest folder below DATA whose name is a known word. An image below no such folder is
-left out and counted; so is one beside folders of the other label, as in ``cracks/uncracked/``, since it is
-unclear what the outer word means. Numbers (``0``, ``1``) are no labels: as often they are shards or folds.
+
+The nearest folder below DATA whose name is a known word tells the label. An image below no such folder is left out and
+counted. So is an image beside folders of the other label, as in ``cracks/uncracked/``, since it is unclear what the
+outer word means. Numbers (``0``, ``1``) are no labels: they may just as well be shards or folds.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
-from crackscope.arrays import UInt8Array
-from crackscope.errors import DataError, did_you_mean
-from crackscope.files.archives import Files, open_files
-from crackscope.files.images import IMAGE_SUFFIXES, decode_image
+import numpy as np
 
-__all__ = ["LABELS", "PARTS", "Patch", "PatchIndex", "content_digest", "label_of_word", "read_patches"]
+from crackscope.arrays import Int64Array, UInt8Array
+from crackscope.errors import DataError, SplitError, did_you_mean
+from crackscope.files.archives import Files, open_files
+from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
+from crackscope.files.streaming import Progress, chunked, ordered_map
+from crackscope.files.tables import TableForm, TableRow, read_table
+
+__all__ = ["LABELS", "PARTS", "Patch", "PatchFile", "PatchIndex", "content_digest", "label_of_word", "read_patches"]
 
 
 LABELS = ("uncracked", "crack")
 """Labels in the order of their index inside arrays: 0 is ``uncracked``, 1 is ``crack``."""
 
 PARTS = ("train", "val", "test")
+
+_FORM = TableForm(
+    ("path", "label"),
+    ("photo", "part"),
+    columns_remedy="The first line must name path,label[,photo][,part], with commas between.",
+)
 
 _LABEL_FOLDERS = {  # as `_plain` leaves them: lower case, without blanks and punctuation
     "crack": (*("crack", "cracks", "cracked", "withcrack", "withcracks", "positive", "positives", "cd", "cp", "cw"),),
@@ -53,18 +61,19 @@ _SDNET_KAGGLE_NAME = re.compile(r"(7\d{3})-\d{1,3}(_\d+)?")
 _METU_FOLDERS = {"Positive", "Negative"}
 _METU_NAME = re.compile(r"\d{5}(_\d+)?")
 _TABLE = "labels.csv"
+_FILES_A_CHUNK = 8
 
 
 @dataclass(frozen=True)
 class Patch:
-    """One labelled crop.
+    """One labelled patch: a crop of a photo, with the label ``crack`` or ``uncracked``.
 
     Attributes:
-        path: Relative to the data, with forward slashes.
-        label: ``crack`` or ``uncracked``.
-        photo: The photo it was cut from, unique within the data; None where it is not known.
-        part: ``train``, ``val`` or ``test`` where the layout says so.
-        dataset: ``metu``, ``sdnet2018-D``, ``sdnet2018-P``, ``sdnet2018-W`` or ``folder``.
+        path: Path relative to the data, with forward slashes.
+        label: Label, ``crack`` or ``uncracked``.
+        photo: Name of the photo that the patch was cut from, unique within the data; None where it is not known.
+        part: Part of a split, ``train``, ``val`` or ``test``; None where no split or folder names it.
+        dataset: Name of the data set: ``metu``, ``sdnet2018-D``, ``sdnet2018-P``, ``sdnet2018-W`` or ``folder``.
     """
 
     path: str
@@ -75,13 +84,38 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class PatchIndex:
-    """The patches of one data set and the files they are read from.
+class PatchFile:
+    """The image file of one patch.
 
     Attributes:
-        name: The last part of the data's path, for reports.
-        patches: In the order of their paths (of their rows, for a CSV).
-        files: Where the bytes come from.
+        path: Path relative to the data, as in `Patch`.
+        files: Folder or archive that holds the file.
+    """
+
+    path: str
+    files: Files = field(repr=False, compare=False)
+
+    def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+        """Read and decode the image.
+
+        Args:
+            max_megapixels: Limit in megapixels; a larger image is refused.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ImageError: If it is no whole image within the limit.
+        """
+        return decode_image(self.files.read(self.path), path=self.path, max_megapixels=max_megapixels)
+
+
+@dataclass(frozen=True)
+class PatchIndex:
+    """The labelled patches of one data set, and the files that they are read from.
+
+    Attributes:
+        name: Last part of the data's path, for reports.
+        patches: Patches in the order of their paths; those of a CSV in the order of its rows.
+        files: Folder or archive that holds the image files.
         ignored: Names of images that no folder labels.
     """
 
@@ -95,8 +129,13 @@ class PatchIndex:
 
     @property
     def paths(self) -> list[str]:
-        """Path of each patch."""
+        """Path of each patch, in order."""
         return [patch.path for patch in self.patches]
+
+    @property
+    def labels(self) -> Int64Array:
+        """Label of each patch, shape (n,): 1 for crack, 0 for uncracked."""
+        return np.array([patch.label == "crack" for patch in self.patches], np.int64)
 
     @property
     def knows_photos(self) -> bool:
@@ -104,27 +143,82 @@ class PatchIndex:
         return all(patch.photo is not None for patch in self.patches)
 
     def counts(self) -> dict[str, int]:
-        """Number of patches of each label, both labels always present."""
+        """Count the patches of each label; both labels are always there."""
         found = Counter(patch.label for patch in self.patches)
         return {label: found[label] for label in LABELS}
 
     def select(self, patches: Sequence[Patch]) -> PatchIndex:
-        """The same data reduced to some of its patches."""
+        """Make an index of the same data with other patches, such as some of its own.
+
+        Args:
+            patches: Patches of the new index, in order.
+        """
         return replace(self, patches=tuple(patches))
 
-    def read_pixels(self, path: str) -> UInt8Array:
-        """RGB pixels of one patch, shape (H, W, 3).
+    def images(self) -> Iterator[PatchFile]:
+        """Give the file of each patch, in order, ready to be read."""
+        return (PatchFile(patch.path, self.files) for patch in self.patches)
+
+    def part(self, *names: str) -> PatchIndex:
+        """Make an index of the patches in one part or several; it is empty where no patch lies in them.
+
+        Args:
+            names: Names of the parts: ``train``, ``val`` or ``test``.
 
         Raises:
-            ImageError: If it cannot be read.
+            SplitError: If a name is none of these.
+        """
+        for name in names:
+            if name not in PARTS:
+                raise SplitError(f"part '{name}' is none of {', '.join(PARTS)}.{did_you_mean(name, PARTS)}")
+        return self.select([patch for patch in self.patches if patch.part in names])
+
+    def digests(self, *, threads: int | None = None, progress: Progress | None = None) -> tuple[bytes, ...]:
+        """Compute the SHA-256 of each file, 32 bytes; no image is decoded.
+
+        Args:
+            threads: Number of threads; all cores if left out.
+            progress: Called with (done, total) as files are read.
+
+        Returns:
+            A digest for each patch; it is empty where the file cannot be read.
+        """
+        found: list[bytes] = []
+        for chunk in ordered_map(self._digests_of, chunked(self.paths, _FILES_A_CHUNK), threads=threads):
+            found += chunk
+            if progress:
+                progress(len(found), len(self))
+        return tuple(found)
+
+    def _digests_of(self, paths: Sequence[str]) -> list[bytes]:
+        return [self._digest_of(path) for path in paths]
+
+    def _digest_of(self, path: str) -> bytes:
+        try:
+            return content_digest(self.files.read(path))
+        except (OSError, KeyError, ValueError):
+            return b""
+
+    def read_pixels(self, path: str) -> UInt8Array:
+        """Read the pixels of one patch: RGB, uint8, shape (H, W, 3).
+
+        Args:
+            path: Path of the patch, as in `Patch`.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ImageError: If it is no whole image.
         """
         return decode_image(self.files.read(path), path=path).pixels
 
     def require_both_labels(self, purpose: str) -> None:
-        """Refuse an index in which one label is missing.
+        """Refuse an index in which one of the two labels is missing.
+
+        Args:
+            purpose: What needs both labels, for the message, such as ``"a split"``.
 
         Raises:
-            DataError: With the counts.
+            DataError: If a label is missing; the message tells the counts.
         """
         counts = self.counts()
         missing = [label for label in LABELS if not counts[label]]
@@ -145,16 +239,33 @@ def label_of_word(word: str) -> str | None:
     return _LABEL_OF_FOLDER.get(_plain(word))
 
 
-def read_patches(data: str | Path) -> PatchIndex:
+def read_patches(data: str | Path | PatchIndex) -> PatchIndex:
     """List the labelled patches of a folder, an archive or a CSV. No image is opened.
 
     Args:
-        data: A folder, a ``.tar``, a ``.zip`` or a ``.csv``. A ``labels.csv`` at the top of a folder or an
-            archive, or in its only folder, is used in place of folder names. Paths are relative to the CSV.
+        data: Path of a folder, a ``.tar``, a ``.zip`` or a ``.csv``. The nearest folder above an image whose name is a
+            known word, such as ``Positive`` or ``uncracked``, tells its label. A ``labels.csv`` at the top of a folder
+            or an archive, or in its only folder, is used in place of folder names. A CSV has the columns ``path`` and
+            ``label``, and may have ``photo`` and ``part``; its paths are relative to it. An index is returned as it is.
+
+    Returns:
+        The index of the patches.
 
     Raises:
         DataError: If nothing is there, no image is labelled, or a row of the CSV is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import crackscope
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     walls = crackscope.draw_dataset(Path(folder, "walls"), n_photos=2, patches_per_photo=4, side_px=64)
+        ...     index = crackscope.read_patches(walls)
+        >>> index.knows_photos, sorted(index.counts())
+        (True, ['crack', 'uncracked'])
     """
+    if isinstance(data, PatchIndex):
+        return data
     place = Path(data)
     if place.suffix.lower() == ".csv" and not place.is_dir():
         patches = _from_table(_read_bytes(place), place.name)
@@ -268,65 +379,31 @@ def _nothing_labelled(place: Path, images: Sequence[str]) -> str:
 
 
 def _from_table(content: bytes, name: str) -> list[Patch]:
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        columns = [column.strip().lower() for column in next(reader, [])]
-        _check_columns(columns, name)
-        rows: dict[str, tuple[int, Patch]] = {}
-        for cells in reader:
-            if cells:  # an empty line is none
-                where = f"{name}, row {reader.line_num}"
-                patch = _from_row(_by_column(cells, columns, where), where)
-                if patch.path in rows:
-                    first = rows[patch.path][0]
-                    raise DataError(
-                        f"{where}: '{_shown(patch.path)}' is listed twice, first in row {first}. Keep one row a patch."
-                    )
-                rows[patch.path] = (reader.line_num, patch)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: not UTF-8 text (byte {error.start}). Save it as CSV in UTF-8.") from error
-    except csv.Error as error:
-        raise DataError(
-            f"{name}, row {reader.line_num}: not a CSV ({error}). Save it with commas, one patch a line."
-        ) from error
+    rows: dict[str, tuple[int, Patch]] = {}
+    for row in read_table(content, _FORM, name=name):
+        patch = _from_row(row)
+        if patch.path in rows:
+            first = rows[patch.path][0]
+            raise DataError(
+                f"{row.where}: '{_shown(patch.path)}' is listed twice, first in row {first}. Keep one row a patch."
+            )
+        rows[patch.path] = (row.number, patch)
     if not rows:
         raise DataError(f"{name}: no rows. List one patch a line: path,label.")
     return [patch for _, patch in rows.values()]
 
 
-def _check_columns(columns: Sequence[str], name: str) -> None:
-    for column in ("path", "label", "photo", "part"):
-        n_times = columns.count(column)
-        if n_times > 1 or (not n_times and column in ("path", "label")):
-            near = "" if n_times else did_you_mean(column, columns)
-            raise DataError(
-                f"{name}: {'two columns' if n_times else 'no column'} '{column}' among "
-                f"{_shown(', '.join(columns)) or 'none'}.{near} "
-                "The first line must name path,label[,photo][,part], with commas between."
-            )
-
-
-def _by_column(cells: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
-    if any(cell.strip() for cell in cells[len(columns) :]):
-        raise DataError(
-            f"{where}: {len(cells)} values, but the first line names {len(columns)} columns. "
-            "Put quotes around a value that holds a comma."
-        )
-    # Spreadsheets leave out the commas behind a row's last value.
-    return {column: cell.strip() for column, cell in zip_longest(columns, cells[: len(columns)], fillvalue="")}
-
-
-def _from_row(row: dict[str, str], where: str) -> Patch:
-    path, label, part = row["path"], row["label"], row.get("part", "")
+def _from_row(row: TableRow) -> Patch:
+    path, label, photo, part = (row[column].strip() for column in ("path", "label", "photo", "part"))
     if not path:
-        raise DataError(f"{where}: the path is empty. Name the image, or delete the row.")
+        raise DataError(f"{row.where}: the path is empty. Name the image, or delete the row.")
     if label not in LABELS:
         raise DataError(
-            f"{where}: label '{_shown(label)}' is neither 'crack' nor 'uncracked'.{did_you_mean(label, LABELS)}"
+            f"{row.where}: label '{_shown(label)}' is neither 'crack' nor 'uncracked'.{did_you_mean(label, LABELS)}"
         )
     if part and part not in PARTS:
-        raise DataError(f"{where}: part '{_shown(part)}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
-    return Patch(str(PurePosixPath(path.replace("\\", "/"))), label, row.get("photo") or None, part or None)
+        raise DataError(f"{row.where}: part '{_shown(part)}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
+    return Patch(str(PurePosixPath(path.replace("\\", "/"))), label, photo or None, part or None)
 
 
 def _shown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Which patches show the same thing: exact duplicates, near duplicates, and neighbours.
+"""Similarity: which patches show the same thing, as exact duplicates, near duplicates or neighbours.
 
 A *near duplicate* has the same pixels after re-encoding, resizing or flipping. Both patches are shrunk to 32×32 grey
 thumbnails; slow shading is taken off and local contrast made even (Gaussians of 4 px), so that one strong edge decides
@@ -244,7 +244,7 @@ def look_alike_groups(
 
     Args:
         rows: What `fingerprints` returned.
-        seed: Of the clustering.
+        seed: Seed of the clustering.
         together: More pairs that are one thing, such as patches of one photo; shape (n_pairs, 2). A pair with a
             refused patch links nothing, so name readable ones.
         pairs: What `duplicate_pairs` returned, where it is already at hand.

@@ -6,49 +6,54 @@ do not tell their photos, groups that look alike. Duplicates pull their photos o
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crackscope.data.assignment import assign
 from crackscope.data.cache import Rows
-from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex
+from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.errors import SplitError, did_you_mean
 from crackscope.files.output import write_text
 from crackscope.files.streaming import Progress
+from crackscope.files.tables import TableForm, TableRow, read_table, table_text
 
-__all__ = ["Split", "apply_split", "is_group", "read_split", "split", "split_of", "write_split"]
+__all__ = ["Split", "apply_split", "divide", "is_group", "read_split", "split", "split_of", "write_split"]
 
-_COLUMNS = ["path", "label", "photo", "part"]
+_COLUMNS = ("path", "label", "photo", "part")
 _WAYS = ("photo", "similarity", "random")
 _GROUP = re.compile(r"group-\d{3,}")
 _REMEDY = "Make it with `crackscope split`."
+_FORM = TableForm(
+    _COLUMNS,
+    complete=True,
+    remedy=_REMEDY,
+    columns_remedy=f"It needs path,label,photo,part. {_REMEDY}",
+    error=SplitError,
+)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Patches with their parts.
+    """Patches divided into parts.
 
     Attributes:
-        patches: Every patch has a ``part``; ``photo`` is the photo, or the group where photos are not known.
+        patches: Patches, each with a ``part``; ``photo`` is the photo, or the group that looks alike where photos are
+            not known.
         grouped_by: What was kept together: ``photo``, ``similarity`` or ``random``; ``given`` where the data's own
-            folders name the parts, but no photos. A file does not say so; it is
-            told by the names of the groups, and ``random`` by photos that are not known or stand on two sides.
+            folders name the parts, but no photos. For a split that is read from a file, it is told from the rows.
     """
 
     patches: tuple[Patch, ...]
     grouped_by: str = "photo"
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each part, the number of patches of each label and of photos (or groups)."""
+        """Count, for each part, the patches of each label, and the photos (or groups)."""
         found = {}
         for part in PARTS:
             mine = [patch for patch in self.patches if patch.part == part]
@@ -58,57 +63,78 @@ class Split:
         return found
 
     def sha256(self) -> str:
-        """Digest of the rows, whatever file they are in, and in whatever order."""
+        """Compute a digest of the rows; it depends neither on their order nor on the file they are in."""
         in_order = sorted(self.patches, key=lambda patch: patch.path)
         return hashlib.sha256(_as_written(_table(in_order)).encode()).hexdigest()
 
 
 def split(
-    index: PatchIndex,
+    data: str | Path | PatchIndex,
     *,
     by: str = "photo",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
-    rows: Rows | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Split:
-    """Divide patches into train, val and test.
+    """Divide labelled patches into train, val and test, so that photos and duplicates stay in one part.
+
+    Args:
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
+        by: What stays together: ``photo``; ``similarity``, groups that look alike, for sets that do not tell their
+            photos; or ``random``, nothing, which leaks as a rule.
+        val: Share of the patches for validation, in [0, 1), for each label and data set as nearly as whole groups
+            allow.
+        test: Share of the patches for the test, in [0, 1).
+        seed: Seed of the order in which groups are dealt to the parts.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as images are read.
+
+    Returns:
+        The split, its patches in the order of their paths. By similarity, images that cannot be read are left out.
+
+    Raises:
+        DataError: If the data cannot be read, or one label is missing.
+        SplitError: If the shares or `by` are not as above, photos are not known, or a part would have no patch of a
+            label.
+    """
+    from crackscope.data.similarity import fingerprints
+
+    index = read_patches(data)
+    _require_divisible(index, by, val, test)
+    rows = fingerprints(index, threads=threads, progress=progress) if by != "random" else None
+    return divide(index, rows, by=by, val=val, test=test, seed=seed, threads=threads)
+
+
+def divide(
+    index: PatchIndex,
+    rows: Rows | None,
+    *,
+    by: str = "photo",
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    threads: int | None = None,
+) -> Split:
+    """Divide patches whose fingerprints are at hand; see `split`.
 
     Args:
         index: The patches.
-        by: ``photo``, ``similarity`` (for sets that do not tell their photos), or ``random`` (leaky as a rule).
-        val: Share of the patches for validation, of each label and data set as nearly as whole groups allow.
-        test: Share for the test.
-        seed: Of the order in which groups are assigned.
-        rows: Fingerprints, where they are already at hand; else they are computed (and cached).
-        threads: Thread budget for reading images.
-        progress: Called while images are read.
-
-    Returns:
-        A split, in the order of the paths: the order of the index changes nothing. Unreadable images are left out of
-        one by similarity.
+        rows: Fingerprints in the order of the index (`crackscope.data.similarity.fingerprints`); None for a random
+            split, which asks for none.
+        by: What stays together: ``photo``, ``similarity`` or ``random``.
+        val: Share of the patches for validation, in [0, 1).
+        test: Share of the patches for the test, in [0, 1).
+        seed: Seed of the order in which groups are dealt to the parts.
+        threads: Thread budget for comparing.
 
     Raises:
         DataError: If one label is missing.
         SplitError: If photos are not known, or a part would stay without a label.
     """
-    _check_shares(val, test)
-    if by not in _WAYS:
-        raise SplitError(f"--by '{by}' is none of {', '.join(_WAYS)}.{did_you_mean(by, _WAYS)}")
-    index.require_both_labels("a split")
-    if by == "photo" and not index.knows_photos:
-        photoless = next(patch.path for patch in index.patches if patch.photo is None)
-        raise SplitError(
-            f"{index.name}: the photo of some patches is not known, such as {photoless}. "
-            "Split with --by similarity, or name photos in a CSV (path,label,photo)."
-        )
+    _require_divisible(index, by, val, test)
     index, rows = _in_order_of_paths(index, rows)
-    if by != "random" and rows is None:
-        from crackscope.data.similarity import fingerprints
-
-        rows = fingerprints(index, threads=threads, progress=progress)
     if by == "similarity" and rows is not None:
         index = _with_groups(index, rows, seed, threads)
         index.require_both_labels("a split")
@@ -119,6 +145,20 @@ def split(
     parts = assign(index.patches, groups, shares=shares, seed=seed)
     _require_labels(index.patches, groups, parts, shares)
     return Split(tuple(replace(patch, part=part) for patch, part in zip(index.patches, parts, strict=True)), by)
+
+
+def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> None:
+    """Refuse what cannot be divided in the way that is asked for."""
+    _check_shares(val, test)
+    if by not in _WAYS:
+        raise SplitError(f"--by '{by}' is none of {', '.join(_WAYS)}.{did_you_mean(by, _WAYS)}")
+    index.require_both_labels("a split")
+    if by == "photo" and not index.knows_photos:
+        photoless = next(patch.path for patch in index.patches if patch.photo is None)
+        raise SplitError(
+            f"{index.name}: the photo of some patches is not known, such as {photoless}. "
+            "Split with --by similarity, or name photos in a CSV (path,label,photo)."
+        )
 
 
 def is_group(photo: str) -> bool:
@@ -198,11 +238,7 @@ def _require_labels(
 
 
 def _table(patches: Sequence[Patch]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows([patch.path, patch.label, patch.photo or "", patch.part] for patch in patches)
-    return text.getvalue()
+    return table_text(_COLUMNS, ((patch.path, patch.label, patch.photo, patch.part) for patch in patches))
 
 
 def _as_written(text: str) -> str:
@@ -211,64 +247,48 @@ def _as_written(text: str) -> str:
 
 
 def write_split(result: Split, out: str | Path, *, overwrite: bool = False) -> None:
-    """Write ``path,label,photo,part``, one row a patch, beside and then renamed.
+    """Write a split as a CSV with the columns ``path,label,photo,part``; the file appears whole or not at all.
+
+    Args:
+        result: The split.
+        out: Path of the file.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        OutputError: If the file exists and `overwrite` is not said, or it cannot be written.
+        OutputError: If the file exists and `overwrite` is false, or it cannot be written.
     """
     write_text(Path(out), _table(result.patches), overwrite=overwrite)
 
 
 def read_split(path: str | Path) -> Split:
-    """Read a split file. More columns than the four do no harm.
+    """Read a split file: a CSV with the columns ``path,label,photo,part``; further columns are ignored.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        SplitError: If a column is missing, a row holds an unknown label or part, or a path is listed twice.
+        SplitError: If the file cannot be read, a column is missing, a row holds an unknown label or part, or a path is
+            listed twice.
     """
-    place = Path(path)
-    try:
-        text = place.read_bytes().decode("utf-8-sig")
-        patches = _from_table(csv.reader(io.StringIO(text, newline="")), place)
-    except OSError as error:
-        raise SplitError(f"{place}: cannot be read ({error.strerror}). {_REMEDY}") from error
-    except UnicodeDecodeError as error:
-        raise SplitError(f"{place}: not UTF-8 text (byte {error.start}). {_REMEDY}") from error
-    except csv.Error as error:
-        raise SplitError(f"{place}: not a CSV ({error}). {_REMEDY}") from error
-    if not patches:
-        raise SplitError(f"{place}: no rows. {_REMEDY}")
-    return Split(tuple(patches), _kept_together(patches))
-
-
-def _from_table(reader: Any, place: Path) -> list[Patch]:
-    columns = [column.strip() for column in next(reader, [])]
-    missing = [column for column in _COLUMNS if column not in columns]
-    if missing:
-        found = ", ".join(columns) or "none"
-        raise SplitError(f"{place}: no column '{missing[0]}' among {found}. It needs path,label,photo,part. {_REMEDY}")
     patches: dict[str, Patch] = {}
-    for values in reader:
-        where = f"{place.name}, row {reader.line_num}"
-        if not values:
-            continue
-        if len(values) != len(columns):
-            raise SplitError(
-                f"{where}: {len(values)} values for {len(columns)} columns. Quote a path that holds a comma."
-            )
-        patch = _from_row(dict(zip(columns, values, strict=True)), where)
+    for row in read_table(Path(path), _FORM):
+        patch = _from_row(row)
         if patch.path in patches:
-            raise SplitError(f"{where}: '{patch.path}' is listed twice. Keep one row a patch.")
+            raise SplitError(f"{row.where}: '{patch.path}' is listed twice. Keep one row a patch.")
         patches[patch.path] = patch
-    return list(patches.values())
+    if not patches:
+        raise SplitError(f"{path}: no rows. {_REMEDY}")
+    in_order = tuple(patches.values())
+    return Split(in_order, _kept_together(in_order))
 
 
-def _from_row(row: dict[str, str], where: str) -> Patch:
+def _from_row(row: TableRow) -> Patch:
     part, label = row["part"].strip(), row["label"].strip()
     for value, known in ((part, PARTS), (label, LABELS)):
         if value not in known:
-            raise SplitError(f"{where}: '{value}' is none of {', '.join(known)}.{did_you_mean(value, known)}")
+            raise SplitError(f"{row.where}: '{value}' is none of {', '.join(known)}.{did_you_mean(value, known)}")
     if not row["path"]:
-        raise SplitError(f"{where}: the path is empty. {_REMEDY}")
+        raise SplitError(f"{row.where}: the path is empty. {_REMEDY}")
     return Patch(row["path"], label, row["photo"] or None, part)
 
 
@@ -299,21 +319,31 @@ def split_of(index: PatchIndex, split: str | Path | Split | None) -> Split:
     return Split(index.patches, "photo" if index.knows_photos else "given")
 
 
-def apply_split(index: PatchIndex, assigned: Split, *, part: str | None = None) -> PatchIndex:
-    """Give the patches of an index their parts; those the split does not name are left out.
+def apply_split(
+    data: str | Path | PatchIndex, *, split: str | Path | Split | None = None, part: str | None = None
+) -> PatchIndex:
+    """Give patches the parts that a split names; patches that it does not name are left out.
 
-    A photo that the data knows goes before the photo, or group, that the split names.
+    Where the data knows the photo of a patch, it is kept; else the patch gets the photo, or group, that the split
+    names.
 
     Args:
-        index: The data. Its order is kept.
-        assigned: The split, made of the same data.
-        part: Keep one part alone.
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns. Its order is
+            kept.
+        split: A split of the same data, from `crackscope.split`, or its file; if left out, the parts that the data
+            itself names.
+        part: Name of the only part to keep, ``train``, ``val`` or ``test``; all are kept if left out.
+
+    Returns:
+        The index of the patches with their parts.
 
     Raises:
-        SplitError: If the split names files that the data lacks, labels one otherwise, or the part is empty.
+        DataError: If the data cannot be read.
+        SplitError: If the split names files that the data lacks, or gives one another label, or the part is empty; or
+            if the split is left out and the data does not name the part of every patch.
     """
-    if part and part not in PARTS:
-        raise SplitError(f"part '{part}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
+    index = read_patches(data)
+    assigned = split_of(index, split)
     mine = {_as_written(patch.path) for patch in index.patches}
     named = {_as_written(patch.path): patch for patch in assigned.patches}
     unknown = [path for path in named if path not in mine]
@@ -333,6 +363,7 @@ def apply_split(index: PatchIndex, assigned: Split, *, part: str | None = None) 
                 "Make the split anew with `crackscope split`."
             )
         chosen.append(replace(own, photo=own.photo or patch.photo, part=patch.part))
-    if part and not any(patch.part == part for patch in chosen):
+    found = index.select(chosen) if part is None else index.select(chosen).part(part)
+    if part and not len(found):
         raise SplitError(f"the split has no patch in '{part}'. Make it anew with `crackscope split --{part} 0.15`.")
-    return index.select([patch for patch in chosen if part is None or patch.part == part])
+    return found

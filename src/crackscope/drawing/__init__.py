@@ -1,1 +1,1 @@
-"""Drawn, seeded pictures: walls with cracks of known path and width, and what goes wrong with photographs."""
+"""Drawing: seeded walls with cracks of known path and width, and photographs made worse in known ways."""

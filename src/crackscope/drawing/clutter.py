@@ -1,7 +1,7 @@
-"""What stands on inspected concrete and is no crack, drawn over any picture of it.
+"""Clutter: what stands on inspected concrete and is no crack, drawn over any picture of it.
 
-Joints, the edge of a shadow, paint and writing, rust, holes and pores: what a model that has seen bare walls alone may
-take for a crack. None of it is wide, dark, smooth and winding at once, as an open crack near by is.
+Joints, the edge of a shadow, paint and writing, rust, holes and pores: a model that has seen bare walls alone may take
+them for a crack. None of it is wide, dark, smooth and winding at once, as an open crack near by is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def clutter_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 
     Args:
         pixels: RGB, uint8, shape (H, W, 3).
-        rng: Decides which, and where.
+        rng: Random generator that decides which things are drawn, and where.
 
     Returns:
         An array of the same shape.
@@ -53,7 +53,7 @@ def _across(rng: np.random.Generator, hw: tuple[int, int], *, level: bool) -> Fl
 
 
 def _joint(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """Of formwork or slabs: straight from edge to edge, as wide all along; a finer one might be a hairline."""
+    """Draw a joint of formwork or slabs, straight and of even width; a finer one might be a hairline."""
     width_px = float(np.exp(rng.uniform(np.log(0.01), np.log(0.055)))) * max(hw)
     away = _across(rng, hw, level=rng.random() < 0.7)
     line = np.clip((width_px / 2 - np.abs(away)) / rng.uniform(0.7, 1.5) + 0.5, 0, 1)

@@ -1,8 +1,8 @@
-"""Concrete without cracks, drawn: the wall that cracks are cut through, its light, and the camera.
+"""Drawn concrete without cracks: the wall that cracks are cut through, its light, and the camera.
 
-A wall is a relief and its colour. Grain, aggregate, pores and board joints are written into the relief; damp,
-dirt and lime into the colour. Nothing here knows of cracks: whatever is dark or thin on a wall is there to be
-told apart from one. All randomness comes from the generator that is passed in.
+A wall is a relief and its colour. Grain, aggregate, pores and board joints are written into the relief; damp, dirt and
+lime into the colour. Nothing here knows of cracks: whatever is dark or thin on a wall is there to be told apart from
+one. All randomness comes from the generator that is passed in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What goes wrong with photographs, at five strengths: blur, noise, encoding, light, stains, distance, turning.
+"""Corruptions: what goes wrong with photographs, at five strengths, from blur and noise to distance and turning.
 
-In the manner of ImageNet-C (Hendrycks & Dietterich 2019), for patches of concrete: lengths are shares of the shorter
-side, so that a patch of any size suffers alike. A corruption is random by the pixels and its name alone, so it can be
+They follow ImageNet-C (Hendrycks & Dietterich 2019), for patches of concrete: lengths are shares of the shorter side,
+so that a patch of any size suffers alike. A corruption is random by the pixels and its name alone, so it can be
 repeated. Two can take a crack at the edge away from a patch: `larger`, which crops, and `rotation`, which turns corners
 out of it (at 45 degrees some 17 % of a square). What comes in from outside is mirrored.
 """
@@ -21,7 +21,7 @@ __all__ = ["CORRUPTIONS", "STRENGTHS", "corrupt", "motion_blur"]
 
 
 STRENGTHS = (1, 2, 3, 4, 5)
-"""From hardly seen to hard to bear."""
+"""Strengths, from hardly visible to severe."""
 
 _MIRRORED = cv2.BORDER_REFLECT_101
 
@@ -161,4 +161,4 @@ CORRUPTIONS: dict[str, tuple[tuple[float, ...], Apply]] = {
     "larger": ((1.2, 1.4, 1.6, 1.8, 2.0), _zoomed),  # factor
     "rotation": ((9, 18, 27, 36, 45), _rotated),  # degrees, either way
 }
-"""By name: what each strength means, and the function."""
+"""Value for each strength, and the function, by the name of the corruption."""

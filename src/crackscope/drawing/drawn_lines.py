@@ -1,4 +1,4 @@
-"""Drawn lines: cracks of known path and width, and what is dark and thin but no crack, over any picture of concrete."""
+"""Drawn lines over any picture of concrete: cracks of known path and width, and thin dark things that are no crack."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ STEP_PX = 2.0  # between the points of a crack's path: shorter is slower to draw
 
 @dataclass(frozen=True)
 class DrawnCrack:
-    """One crack, or one branch of it.
+    """One drawn crack, or one branch of it.
 
     Attributes:
-        path_xy: Middle line, shape (n, 2), in photo pixels: x right, y down, pixel centres at integers. It
-            may leave the photo by a few pixels, so that a crack does not end at the frame.
-        widths_px: Full width of the dark opening at each point, shape (n,), linear in between.
+        path_xy: Points of the middle line, shape (n, 2), in photo pixels: x to the right, y down, pixel centres at
+            integers. The line may leave the photo by a few pixels, so that a crack does not end at the frame.
+        widths_px: Full width of the dark opening at each point in pixels, shape (n,); linear in between.
         darkness: Share of the light that the opening swallows, in (0, 1].
     """
 
@@ -78,9 +78,9 @@ def crack_over(
     lens that is a little out of focus leaves them.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3).
-        rng: Decides path, width and darkness.
-        widths_px: Smallest and largest typical width, above 0.
+        pixels: Picture, RGB, uint8, shape (H, W, 3).
+        rng: Random generator that decides path, width and darkness.
+        widths_px: Smallest and largest typical width in pixels, above 0.
 
     Returns:
         An array of the same shape, and the share of each pixel that the crack covers, shape (H, W), in [0, 1].
@@ -103,8 +103,8 @@ def mark_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """Draw what is no crack over a picture: a stroke of pen, chalk or pencil, or the shadow of a wire.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3).
-        rng: Decides which, and where.
+        pixels: Picture, RGB, uint8, shape (H, W, 3).
+        rng: Random generator that decides which mark is drawn, and where.
 
     Returns:
         An array of the same shape.
@@ -121,9 +121,9 @@ def new_crack(
     """One crack and its branches.
 
     Args:
-        rng: Decides everything else.
-        photo_hw: Size of the picture.
-        widths_px: Smallest and largest typical width, above 0.
+        rng: Random generator that decides all else.
+        photo_hw: Height and width of the picture, in pixels.
+        widths_px: Smallest and largest typical width in pixels, above 0.
     """
     height, width = photo_hw
     typical_px = float(np.exp(rng.uniform(*np.log(widths_px))))

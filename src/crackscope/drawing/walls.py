@@ -1,16 +1,15 @@
-"""Drawn concrete with cracks of known path and width: demo data, examples and tests, without a download.
+"""Drawn walls: concrete with cracks of known path and width, for demo, examples and tests, without a download.
 
-The wall comes from `concrete`. Here it gets strokes of pens and shadows of wires, cracks are cut through it,
-and photos are cut into labelled patches. What is dark and thin but no crack (joints, rims of stains, strokes)
-is as frequent on cracked as on uncracked concrete, so that "any dark line" does not pay.
+The wall comes from `concrete`. Here strokes of pens and shadows of wires are added, cracks are cut through it, and
+photos are cut into labelled patches. What is dark and thin but no crack (joints, rims of stains, strokes) is as
+frequent on cracked as on uncracked concrete, so that "any dark line" does not pay.
 
-The wall, the cracks and the camera have streams of their own: one seed, with and without a crack, is the same
-wall under the same light.
+The wall, the cracks and the camera draw their random numbers independently: one seed, with and without a crack, gives
+the same wall under the same light.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from crackscope.arrays import BoolArray, Float64Array, UInt8Array
 from crackscope.drawing.concrete import Wall, lay_wall, noise, photograph, shade
 from crackscope.drawing.drawn_lines import STEP_PX, DrawnCrack, covered_share, nearest_on_path, new_crack, stroke
 from crackscope.errors import DataError, OutputError
+from crackscope.files.output import write_text
+from crackscope.files.tables import table_text
 
 __all__ = ["Drawing", "draw_dataset", "draw_patch", "draw_photo"]
 
@@ -32,13 +33,13 @@ SMALLEST_SIDE_PX = 16
 
 @dataclass(frozen=True)
 class Drawing:
-    """Drawn concrete and the truth about it.
+    """Drawn concrete, and where its cracks are.
 
     Attributes:
-        pixels: RGB, uint8, shape (H, W, 3).
-        mask: Bool, shape (H, W): true where a pixel's centre is nearer to a crack's path than half the width
-            at the path's nearest point.
-        cracks: The cracks, each followed by its branches; empty for uncracked concrete.
+        pixels: Picture, RGB, uint8, shape (H, W, 3).
+        mask: Whether each pixel is cracked, shape (H, W): its centre is nearer to a crack's path than half the crack's
+            width there.
+        cracks: Cracks, each followed by its branches; empty for uncracked concrete.
     """
 
     pixels: UInt8Array
@@ -50,11 +51,11 @@ def draw_patch(seed: int, *, side_px: int = 227, crack: bool = True, width_px: f
     """Draw one square patch of concrete, with or without a crack through its middle part.
 
     Args:
-        seed: Any integer from 0. The same seed gives the same bytes.
-        side_px: Side of the patch, at least 16.
+        seed: Seed of the drawing, any integer from 0. The same seed gives the same bytes.
+        side_px: Side of the patch in pixels, at least 16.
         crack: Whether there is a crack (it may have a branch).
-        width_px: Typical width of the crack, above 0; it varies along the path and tapers where the crack
-            ends inside. Left out, it is drawn between 1 and 12 pixels, at most a twelfth of the side.
+        width_px: Typical width of the crack in pixels, above 0; it varies along the path, and tapers where the crack
+            ends inside. If left out, it is drawn between 1 and 12 pixels, at most a twelfth of the side.
 
     Raises:
         DataError: If a number is outside what is allowed.
@@ -83,10 +84,10 @@ def draw_photo(
     """Draw a whole photo of a wall, up to the 12 megapixels of a phone in a few seconds.
 
     Args:
-        seed: Any integer from 0. The same seed gives the same bytes.
+        seed: Seed of the drawing, any integer from 0. The same seed gives the same bytes.
         photo_hw: Size in pixels, (height, width), each at least 16.
-        n_cracks: Cracks without counting their branches; 0 gives uncracked concrete.
-        widths_px: Smallest and largest typical width of a crack, above 0. Along its path a crack is up to
+        n_cracks: Number of cracks without their branches; 0 gives uncracked concrete.
+        widths_px: Smallest and largest typical width of a crack in pixels, above 0. Along its path a crack is up to
             about half as wide again; branches and ends are narrower.
 
     Raises:
@@ -106,26 +107,33 @@ def draw_photo(
 def draw_dataset(
     folder: str | Path, *, n_photos: int = 24, patches_per_photo: int = 16, side_px: int = 227, seed: int = 0
 ) -> Path:
-    """Draw photos, cut each into a grid of patches, and write them as a labelled folder.
+    """Draw photos, cut each into a grid of patches, and write the patches as a labelled folder.
 
-    A patch is ``crack`` if a visible crack runs through it over at least a quarter of its side, ``uncracked``
-    if nothing of a crack is in it; patches with only a sliver are left out, so labels are clean. Over several
+    A patch is ``crack`` if a visible crack runs through it over at least a quarter of its side, and ``uncracked`` if
+    nothing of a crack is in it. Patches with only a sliver of a crack are left out, so labels are clean. Over several
     photos about half of the patches are cracked, and most photos give patches of both labels.
 
     Args:
-        folder: Where ``crack/``, ``uncracked/`` and ``labels.csv`` go; it is made if need be.
-        n_photos: At least 1.
-        patches_per_photo: Cells of the grid over each photo, at least 1.
-        side_px: Side of a patch, at least 16.
-        seed: Any integer from 0.
+        folder: Folder for ``crack/``, ``uncracked/`` and ``labels.csv``; it is made if it does not exist.
+        n_photos: Number of photos, at least 1.
+        patches_per_photo: Number of cells of the grid over each photo, at least 1.
+        side_px: Side of a patch in pixels, at least 16.
+        seed: Seed of the drawings, any integer from 0.
 
     Returns:
-        The path of ``labels.csv``: columns ``path,label,photo``; paths are relative to `folder`, with forward
-        slashes.
+        The path of ``labels.csv``, with the columns ``path,label,photo``; its paths are relative to `folder`, with
+        forward slashes.
 
     Raises:
         DataError: If a number is outside what is allowed.
         OutputError: If the folder already holds a data set.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = draw_dataset(folder, n_photos=1, patches_per_photo=4, side_px=64)
+        ...     print(table.name, table.read_text().splitlines()[0])
+        labels.csv path,label,photo
     """
     _require(n_photos >= 1, "n_photos", n_photos, "at least 1")
     _require(patches_per_photo >= 1, "patches_per_photo", patches_per_photo, "at least 1")
@@ -160,10 +168,7 @@ def draw_dataset(
             (folder / path).write_bytes(jpeg.tobytes())
             rows.append((path, tile_label, photo))
     labels_csv = folder / "labels.csv"
-    with labels_csv.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "label", "photo"))
-        writer.writerows(rows)
+    write_text(labels_csv, table_text(("path", "label", "photo"), rows))
     return labels_csv
 
 

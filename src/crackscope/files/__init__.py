@@ -1,1 +1,1 @@
-"""Any file becomes an image or a table; what is written appears whole or not at all."""
+"""Files: images, archives and tables are read, results are written whole or not at all, data sets are downloaded."""

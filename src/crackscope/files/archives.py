@@ -1,7 +1,7 @@
-"""A folder, a tar and a zip, read alike: a sorted list of file names, and the bytes of each.
+"""Archives: a folder, a tar and a zip, read alike as a sorted list of file names and the bytes of each.
 
-Names are relative, with forward slashes. Reading is safe from several threads at once. Nothing is unpacked.
-What hides (``.git``, ``__MACOSX``, a recycle bin) is left out, and so are pipes and devices.
+Names are relative, with forward slashes. Reading is safe from several threads at once. Nothing is unpacked. What hides
+(``.git``, ``__MACOSX``, a recycle bin) is left out, and so are pipes and devices.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ _MAX_BYTES = 4_000_000_000
 
 
 class Files(Protocol):
-    """Named files, wherever they lie."""
+    """Files by their names, in a folder or an archive."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Relative names with forward slashes, sorted.
+        """Names relative to the folder or archive, with forward slashes, sorted.
 
         Raises:
             DataError: If a folder cannot be listed.
         """
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file.
+        """Read the bytes of one file.
+
+        Args:
+            name: Name of the file, one of `names`.
 
         Raises:
             OSError: If the file is gone, cut short, or cannot be read.
@@ -109,7 +112,11 @@ class _Folder:
 
     def read(self, name: str) -> bytes:
         path = self._root / name
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+        try:
+            status = path.stat()
+        except ValueError as error:  # a zero byte inside the name
+            raise OSError(str(error)) from error
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
             raise OSError("not a file")
         return path.read_bytes()
 

@@ -1,8 +1,8 @@
-"""Fetch a published data set: download with resume, verify, unpack, count.
+"""Downloads: fetch a published data set with resume, verify it, unpack it, count its images.
 
-The host may drop the connection, the disk may fill, somebody may press Ctrl-C: the same command run again
-goes on where it stopped. Bytes arrive in ``<out>.<suffix>.part``, which takes its final name only when it is
-whole; a small JSON file beside it says where they come from.
+The host may drop the connection, the disk may fill, somebody may press Ctrl-C: the same command run again goes on where
+it stopped. Bytes arrive in ``<out>.<suffix>.part``, which takes its final name only when it is whole; a small JSON file
+beside it says where they come from.
 
 Nothing is fetched from anywhere but the address in `DATASETS` or the one that was passed in.
 """
@@ -19,16 +19,24 @@ import shlex
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from crackscope import __version__
 from crackscope.errors import DataError, DownloadError, OutputError, did_you_mean
 from crackscope.files.output import explain
-from crackscope.files.unpacking import Progress, archive_kind, count_images, find_rar_tool, require_space, unpack
+from crackscope.files.streaming import Progress
+from crackscope.files.unpacking import archive_kind, count_images, find_rar_tool, require_space, unpack
 
-__all__ = ["DATASETS", "DownloadResult", "DownloadSource", "Progress", "download"]
+__all__ = ["DATASETS", "DownloadResult", "DownloadSource", "StageProgress", "download"]
+
+StageProgress = Callable[[str], Progress]
+"""Called with a stage as it begins, maybe again when it goes on; gives the callback of that stage. ``"download"`` and
+``"check"`` count bytes, ``"unpack"`` counts files."""
+
+Say = Callable[[str], None]
+"""Called with a line for the user."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ def download(
     archive: str | Path | None = None,
     sha256: str | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
+    say: Say = lambda _: None,
 ) -> DownloadResult:
     """Fetch a published data set into a folder, or unpack an archive of it that was got by hand.
 
@@ -99,7 +108,8 @@ def download(
         archive: An archive on this machine (zip, tar or rar, told apart by content); nothing is downloaded.
         sha256: The checksum that the archive must have, 64 hex digits.
         overwrite: Replace a folder that is there, provided it holds nothing but this data set.
-        progress: Called while bytes arrive and files are unpacked.
+        progress: Gives the callback of each stage, which is called while bytes arrive and files are unpacked.
+        say: Told that the connection dropped, and when it is tried again.
 
     Raises:
         DownloadError: If the host cannot be reached or refuses (the message says how to go on by hand), or a
@@ -116,13 +126,13 @@ def download(
     expected = (sha256 or source.sha256 or "").lower()
     if expected and not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise DownloadError(f"'{sha256}' is no sha256. Give 64 hex digits, as `sha256sum FILE` prints them.")
-    report = progress or (lambda stage, done, total: None)
+    progress = progress or (lambda stage: lambda done, total: None)
     out = Path(out) if Path(out).name else Path(out).resolve()
     with _writing(out):
         _check_place(source, out, overwrite)
-    path = Path(archive) if archive is not None else _fetch(source, url, out, expected, report, overwrite)
-    digest = _sha256(path, expected, report)
-    n_images = unpack(path, out, folders=source.folders, overwrite=overwrite, progress=report)
+    path = Path(archive) if archive is not None else _fetch(source, url, out, expected, progress, say, overwrite)
+    digest = _sha256(path, expected, progress("check"))
+    n_images = unpack(path, out, folders=source.folders, overwrite=overwrite, progress=progress("unpack"))
     warnings = (
         f"{out / source.folders[label]} holds {n_images[label]:,} images, published are {published:,}."
         for label, published in source.n_images.items()
@@ -151,7 +161,7 @@ def _check_place(source: DownloadSource, out: Path, overwrite: bool) -> None:
         )
 
 
-def _sha256(archive: Path, expected: str, report: Progress) -> str:
+def _sha256(archive: Path, expected: str, progress: Progress) -> str:
     """The checksum of an archive, which must be the expected one unless that is empty."""
     if archive.is_dir():
         raise DataError(f"{archive} is a folder, not an archive. If it is unpacked already, use it as it is.")
@@ -161,7 +171,7 @@ def _sha256(archive: Path, expected: str, report: Progress) -> str:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 done += len(chunk)
-                report("check", done, archive.stat().st_size)
+                progress(done, archive.stat().st_size)
     except OSError as error:
         raise DataError(f"{archive} cannot be read: {error.strerror}. Check the path.") from error
     if expected not in ("", digest.hexdigest()):
@@ -206,7 +216,15 @@ class _Record:
         _beside(path, ".json").write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 
-def _fetch(source: DownloadSource, url: str | None, out: Path, sha256: str, report: Progress, overwrite: bool) -> Path:
+def _fetch(
+    source: DownloadSource,
+    url: str | None,
+    out: Path,
+    sha256: str,
+    progress: StageProgress,
+    say: Say,
+    overwrite: bool,
+) -> Path:
     """Bring the archive to ``<out>.<suffix>``, or find it there."""
     filename = source.filename if url is None else url.partition("?")[0]
     url = source.url if url is None else url
@@ -227,7 +245,7 @@ def _fetch(source: DownloadSource, url: str | None, out: Path, sha256: str, repo
             f"To unpack it run: {command}; to download over it add --overwrite."
         )
     try:
-        _receive(url, archive, sha256, report)
+        _receive(url, archive, sha256, progress, say)
     except _RefusedError as error:
         raise DownloadError(
             f"{error}. By hand: open https://doi.org/{source.doi} in a browser, save '{source.filename}' as "
@@ -236,17 +254,17 @@ def _fetch(source: DownloadSource, url: str | None, out: Path, sha256: str, repo
     return archive
 
 
-def _receive(url: str, archive: Path, sha256: str, report: Progress) -> None:
+def _receive(url: str, archive: Path, sha256: str, progress: StageProgress, say: Say) -> None:
     """Bring all bytes into the .part, check it, and give it its name."""
     part = _beside(archive, ".part")
     with _writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    record = _try_until_whole(url, part, report)
+    record = _try_until_whole(url, part, progress("download"), say)
     with _writing(part):
         try:
             archive_kind(part)
             if sha256:
-                _sha256(part, sha256, report)
+                _sha256(part, sha256, progress("check"))
         except (DataError, DownloadError) as error:
             _forget(part)
             raise _RefusedError(f"{error} It was removed") from error
@@ -255,11 +273,11 @@ def _receive(url: str, archive: Path, sha256: str, report: Progress) -> None:
         _forget(part)
 
 
-def _try_until_whole(url: str, part: Path, report: Progress) -> _Record:
+def _try_until_whole(url: str, part: Path, progress: Progress, say: Say) -> _Record:
     n_failures, most_bytes = 0, _size(part)
     while True:
         try:
-            return _try_once(url, part, report)
+            return _try_once(url, part, progress)
         except _DroppedError as error:
             n_bytes = _size(part)
             n_failures = 0 if n_bytes > most_bytes else n_failures + 1
@@ -268,11 +286,11 @@ def _try_until_whole(url: str, part: Path, report: Progress) -> _Record:
                 kept = f"{n_bytes / 1e6:,.1f} MB are kept in {part}; the same command goes on from there"
                 reason = f"Gave up after {n_failures} tries in a row: {error}"
                 raise _RefusedError(f"{reason}. {kept}" if n_bytes else reason) from error
-            report("wait", 0, round(_BACKOFF_S[n_failures]))
+            say(f"Connection dropped; trying again in {_BACKOFF_S[n_failures]:.0f} s.")
             time.sleep(_BACKOFF_S[n_failures])
 
 
-def _try_once(url: str, part: Path, report: Progress) -> _Record:
+def _try_once(url: str, part: Path, progress: Progress) -> _Record:
     record, start = _Record.of(part), _size(part)
     if record.url != url or record.etag is None:
         start = 0
@@ -291,10 +309,10 @@ def _try_once(url: str, part: Path, report: Progress) -> _Record:
         require_space(part.parent, (record.n_bytes or start) - start, "The download")
         with _writing(part), part.open("ab" if start else "wb") as file:
             record.save(part)
-            report("download", start, record.n_bytes)
+            progress(start, record.n_bytes or 0)
             for chunk in _chunks(response):
                 file.write(chunk)
-                report("download", start := start + len(chunk), record.n_bytes)
+                progress(start := start + len(chunk), record.n_bytes or 0)
     if record.n_bytes not in (None, start):
         raise _DroppedError(f"the connection ended at {start:,} of {record.n_bytes:,} bytes")
     return replace(record, n_bytes=start)

@@ -1,8 +1,8 @@
-"""Any image file becomes a `Image`: RGB, 8 bits, upright, with the time and place the camera noted.
+"""Images: any image file becomes an `Image`, RGB, 8 bits, upright, with the time and place that the camera noted.
 
 JPEGs are decoded by simplejpeg: as fast as OpenCV, but it raises what libjpeg finds wrong, where OpenCV writes that
-straight to the terminal and carries on with grey. Pillow reads metadata and every other format.
-Whatever cannot be read whole is refused with a reason, never repaired: half a photo is no evidence.
+straight to the terminal and carries on with grey. Pillow reads metadata and every other format. Whatever cannot be read
+whole is refused with a reason, never repaired: half a photo is no evidence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from PIL import ExifTags
 from PIL import Image as pillow
 
 from crackscope.arrays import UInt8Array
-from crackscope.errors import ImageError
+from crackscope.errors import DataError, ImageError
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -33,9 +33,11 @@ __all__ = [
     "Image",
     "ImageForm",
     "decode_image",
+    "from_pillow",
     "image_form",
     "image_size",
     "read_image",
+    "require_rgb",
 ]
 
 
@@ -57,18 +59,21 @@ _FLIPS = {2: 1, 3: -1, 4: 0}
 _TURNS = {6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _STRIP_PX = 512
 _HEADER_LOCK = threading.Lock()
+_LARGE_MEGAPIXELS = 40
+_one_large_image = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image as the camera gave it, ready for the network.
+    """An image as the camera gave it, upright, with the time and place that the camera noted.
 
     Attributes:
-        pixels: Array of shape (H, W, 3), uint8, RGB, orientation applied.
-        path: Where it came from, as the caller wrote it; empty for an array.
-        taken_at: Local time on the camera's clock (EXIF DateTimeOriginal), with an offset where noted.
+        pixels: Picture, shape (H, W, 3), uint8, RGB, EXIF orientation applied.
+        path: Path as the caller wrote it; empty for an array.
+        taken_at: Local time on the camera's clock (EXIF DateTimeOriginal), with an offset from UTC where it was noted;
+            None where no time was.
         latitude_deg: Degrees north, WGS 84 as EXIF gives it, -90 to 90; None where not noted.
-        longitude_deg: Degrees east, -180 to 180; None where not noted.
+        longitude_deg: Degrees east, WGS 84 as EXIF gives it, -180 to 180; None where not noted.
     """
 
     pixels: UInt8Array
@@ -79,10 +84,26 @@ class Image:
 
 
 def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
-    """Read one image file.
+    """Read one image file: JPEG, PNG, TIFF, BMP, WebP or HEIC, told by its content.
+
+    Args:
+        path: Path of the file.
+        max_megapixels: Limit in megapixels; a larger image is refused before its pixels are decoded.
+
+    Returns:
+        The image: upright, RGB, 8 bits. The first frame is taken of files with several, and the upper eight bits of
+        16-bit samples.
 
     Raises:
         ImageError: If the file is missing, empty, truncated, not an image, or above the limit.
+
+    Example:
+        >>> import tempfile
+        >>> import crackscope
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     walls = crackscope.draw_dataset(folder, n_photos=1, patches_per_photo=4, side_px=64)
+        ...     crackscope.read_image(next(walls.parent.rglob("*.jpg"))).pixels.shape
+        (64, 64, 3)
     """
     place = Path(path)
     try:
@@ -113,21 +134,60 @@ def decode_image(content: bytes, *, path: str = "", max_megapixels: float = MAX_
     Raises:
         ImageError: With the reason, if the bytes are not one whole image within the limit.
     """
-    if (size := _plain_jpeg_size(content)) is not None:
-        _require_within(size, max_megapixels)
+    if (size := _plain_jpeg_size(content)) is None:
+        return _from_opened(_open(content), path, max_megapixels)
+    _require_within(size, max_megapixels)
+    with _room_for(size):
         pixels = _decode_jpeg(content)
         if b"Exif\x00\x00" not in content[:_JPEG_METADATA]:
             return Image(pixels, path)
-        image = _open(content)
-    else:
-        image = _open(content)
-        _require_within(image.size, max_megapixels)
-        pixels = _decode(image)
-    # Asked after decoding: Pillow turns a TIFF, and libheif a HEIC, itself, and then no longer reports it.
+        return _with_facts(pixels, _open(content), path)
+
+
+def from_pillow(image: pillow.Image, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+    """A PIL image as an `Image`: its EXIF orientation is applied, as it is for a file.
+
+    Args:
+        image: The PIL image, of any mode that a file may have; it is left as it is.
+        max_megapixels: A larger image is refused before its pixels are decoded.
+
+    Raises:
+        ImageError: If its file is cut short, its samples have no stated range, or it is above the limit.
+    """
+    return _from_opened(image, str(getattr(image, "filename", "")), max_megapixels)
+
+
+def _from_opened(image: pillow.Image, path: str, max_megapixels: float) -> Image:
+    _require_within(image.size, max_megapixels)
+    with _room_for(image.size):
+        return _with_facts(_decode(image), image, path)
+
+
+def _room_for(size_wh: tuple[int, int]) -> AbstractContextManager[object]:
+    """Large images are decoded one at a time: each takes up to six bytes a pixel while it is turned upright."""
+    return _one_large_image if size_wh[0] * size_wh[1] > _LARGE_MEGAPIXELS * 1e6 else nullcontext()
+
+
+def _with_facts(pixels: UInt8Array, image: pillow.Image, path: str) -> Image:
+    """Pixels turned upright, with the time and place that the camera noted.
+
+    Asked after decoding: Pillow turns a TIFF, and libheif a HEIC, itself, and then no longer reports it.
+    """
     with _quiet_header():
         exif = _exif(image)
         orientation, taken_at, place = exif.get(ExifTags.Base.Orientation), _taken_at(exif), _place(exif)
     return Image(_apply_orientation(pixels, orientation), path, taken_at, *place)
+
+
+def require_rgb(pixels: object) -> None:
+    """Refuse what is no RGB image.
+
+    Raises:
+        DataError: If it is no array (H, W, 3) of uint8.
+    """
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise DataError(f"an image must be an array (H, W, 3) of uint8 RGB; found {found}.")
 
 
 def image_size(content: bytes) -> tuple[int, int]:
@@ -301,7 +361,7 @@ def _decode(image: pillow.Image) -> UInt8Array:
     except ImageError:
         raise
     except Exception as error:  # truncated data surfaces as OSError, SyntaxError, struct.error, ...
-        raise ImageError(f"truncated or damaged {image.format}: {_one_line(error)}") from error
+        raise ImageError(f"truncated or damaged {image.format or 'image'}: {_one_line(error)}") from error
 
 
 def _in_strips(image: pillow.Image) -> UInt8Array:

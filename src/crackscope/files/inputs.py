@@ -1,26 +1,66 @@
-"""What a user points at becomes a list of image files: files, folders, globs, CSV lists, archives."""
+"""Inputs: what a user points at becomes a list of image files, from files, folders, globs, CSV lists and archives."""
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
-from crackscope.errors import DataError, ImageError, did_you_mean
-from crackscope.files.archives import is_archive, open_files
-from crackscope.files.images import IMAGE_SUFFIXES
+from crackscope.errors import DataError, ImageError
+from crackscope.files.archives import Files, is_archive, open_files
+from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
+from crackscope.files.tables import TableForm, read_table
 
 __all__ = ["ImageFile", "list_images"]
 
-ImageFile = tuple[str, Callable[[], bytes]]
-"""A path as it is reported, and a function that reads the bytes."""
-
+_LIST = TableForm(("path",), columns_remedy="Name it in line 1.")
 _MAX_BYTES = 2**32
 """A JPEG, TIFF, BMP or WebP cannot be larger; a file that is would only fill the memory."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file in a folder, an archive or a list. It is small and can be pickled: another process can read it.
+
+    Attributes:
+        path: Path as it is reported; for a file inside an archive, the archive's path and the name in it.
+        place: Path of the file that holds the image: the image file itself, or the archive.
+        member: Name inside the archive; None for an image file by itself.
+    """
+
+    path: str
+    place: str
+    member: str | None = None
+
+    def read(self) -> bytes:
+        """Read the bytes of the file.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ImageError: If it is a folder or a device, too large for an image, or lies in a damaged archive.
+        """
+        try:
+            return _read(Path(self.place)) if self.member is None else _opened(self.place).read(self.member)
+        except (OSError, DataError):
+            raise
+        except Exception as error:  # a damaged archive raises anything, and so does a zero byte inside a path
+            raise ImageError(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+    def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+        """Read and decode the image.
+
+        Args:
+            max_megapixels: Limit in megapixels; a larger image is refused.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ImageError: If it is no whole image within the limit.
+        """
+        return decode_image(self.read(), path=self.path, max_megapixels=max_megapixels)
 
 
 def list_images(paths: Sequence[str | Path]) -> list[ImageFile]:
@@ -32,7 +72,7 @@ def list_images(paths: Sequence[str | Path]) -> list[ImageFile]:
             twice, but a glob gives each file once.
 
     Returns:
-        A pair for each image. A file that is missing is listed too: reading it says so.
+        The files, in order. One that is missing is listed too: reading it says so.
 
     Raises:
         DataError: If a folder or archive holds no image, a glob matches nothing, or a CSV has no column ``path``.
@@ -51,7 +91,7 @@ def _expand(text: str) -> list[ImageFile]:
         return _in_list(Path(text))
     if not os.path.lexists(text) and glob.has_magic(text):
         return _in_glob(text)
-    return [(text, partial(_read, Path(text)))]
+    return [ImageFile(text, text)]
 
 
 def _read(path: Path) -> bytes:
@@ -67,11 +107,23 @@ def _read(path: Path) -> bytes:
 
 
 def _in_container(path: Path) -> list[ImageFile]:
-    files = open_files(path)
+    is_folder = path.is_dir()
+    files = open_files(path) if is_folder else _opened(str(path))
     names = [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    if path.is_dir():
-        return [(f"{path}/{name}", partial(_read, path / name)) for name in names]
-    return [(f"{path}/{name}", partial(files.read, name)) for name in names]
+    if is_folder:
+        return [ImageFile(f"{path}/{name}", str(path / name)) for name in names]
+    return [ImageFile(f"{path}/{name}", str(path), name) for name in names]
+
+
+def _opened(archive: str) -> Files:
+    """An archive, opened once in this process, and again when its file has changed."""
+    status = Path(archive).stat()
+    return _opened_once(archive, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _opened_once(archive: str, mtime_ns: int, n_bytes: int) -> Files:
+    return open_files(archive)
 
 
 def _none_inside(path: Path) -> list[ImageFile]:
@@ -116,27 +168,13 @@ def _once(names: Sequence[str]) -> Iterator[str]:
 
 
 def _in_list(path: Path) -> list[ImageFile]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            names = [name for name in _paths_of(csv.DictReader(file), path) if name]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV in UTF-8 ({error}). Save it again as CSV in UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    names = []
+    for row in read_table(path, _LIST):
+        name = row["path"].strip()
+        if not name:
+            raise DataError(f"{path}, line {row.number}: no path. Fill it in, or take the line out.")
+        names.append(name)
     if not names:
         raise DataError(f"{path}: the list is empty. Give one path a line below the header.")
-    return [(os.fspath(path.parent / name), partial(_read, path.parent / name)) for name in names]
-
-
-def _paths_of(reader: csv.DictReader[str], path: Path) -> Iterator[str]:
-    """The cell ``path`` of each row; empty where the whole row is, as spreadsheets leave them at the end."""
-    columns = [column.strip() for column in reader.fieldnames or ()]
-    if "path" not in columns:
-        hint = next((hint for column in columns if (hint := did_you_mean(column, ["path"]))), "")
-        raise DataError(f"{path}: no column 'path' among {', '.join(columns) or 'none'}. Name it in line 1.{hint}")
-    reader.fieldnames = columns
-    for row in reader:
-        name = (row["path"] or "").strip()
-        if not name and any(isinstance(cell, str) and cell.strip() for cell in row.values()):
-            raise DataError(f"{path}, line {reader.line_num}: no path. Fill it in, or take the line out.")
-        yield name
+    places = [os.fspath(path.parent / name) for name in names]
+    return [ImageFile(place, place) for place in places]

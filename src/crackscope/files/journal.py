@@ -1,8 +1,8 @@
-"""The journal of a long run: its rows, kept on disk as they come, so that a killed run goes on where it stopped.
+"""Journals: the rows of a long run, kept on disk as they come, so that a killed run goes on where it stopped.
 
 A journal lies beside the output it is for. Its first line says what the run is and when it began; each line after it is
-a row, as JSON. A row is not taken over if its file has changed since the beginning.
-It is locked while a run writes it, and the operating system takes the lock off a process that dies.
+a row, as JSON. A row is not taken over if its file has changed since the beginning. It is locked while a run writes it,
+and the operating system takes the lock off a process that dies.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+
+from filelock import lock_descriptor
 
 from crackscope.errors import OutputError
 from crackscope.files.output import explain
@@ -28,9 +29,10 @@ class Journal:
     """Rows of one run, each a dictionary with a ``path``. A context manager; leaving it keeps the file.
 
     Args:
-        out: The output that the journal is for.
-        task: What besides the paths decides the rows, for example the model's name; another one begins anew.
-        paths: Of all inputs, in order.
+        out: Output that the journal is for.
+        task: What decides the rows besides the paths, for example the model's name; a run with another task begins
+            anew.
+        paths: Paths of all inputs, in order.
 
     Attributes:
         n_rows: Rows held.
@@ -151,22 +153,8 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Whether nobody else holds it. A file system without locks lets everybody in."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(2**40)  # a lock on Windows hides the bytes it is on, so it lies beyond them
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-    return True
+    """Whether nobody else holds it."""
+    try:
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError:  # this file system has no locks, as on some network drives, and lets everybody in
+        return True

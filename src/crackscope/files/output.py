@@ -1,17 +1,29 @@
-"""Files and folders that appear whole or not at all: written beside, then renamed."""
+"""Output: files and folders that appear whole or not at all, written beside and then renamed."""
 
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crackscope.errors import OutputError
 
-__all__ = ["explain", "new_file", "new_folder", "require_free", "require_free_folder", "resumable_folder", "write_text"]
+__all__ = [
+    "explain",
+    "json_text",
+    "new_file",
+    "new_folder",
+    "require_free",
+    "require_free_folder",
+    "resumable_folder",
+    "write_files",
+    "write_folder",
+    "write_text",
+]
 
 
 def require_free(out: Path, *, overwrite: bool) -> None:
@@ -122,6 +134,52 @@ def write_text(out: Path, text: str, *, overwrite: bool = False) -> None:
     """
     with new_file(out, overwrite=overwrite) as part:
         part.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def write_files(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> None:
+    """Write files into a folder that is there.
+
+    Args:
+        folder: The folder.
+        files: Name and content of each, text as `write_text` writes it; taken one at a time.
+
+    Raises:
+        OutputError: If one of them exists, or the disk is full or read-only.
+    """
+    for name, content in files:
+        if isinstance(content, str):
+            write_text(folder / name, content)
+        else:
+            with new_file(folder / name) as part:
+                part.write_bytes(content)
+
+
+def write_folder(
+    out: str | Path, files: Iterable[tuple[str, str | bytes]], *, ours: Collection[str], overwrite: bool = False
+) -> Path:
+    """Write files into a new folder, which appears whole; the first is asked for once it is known to be free.
+
+    Args:
+        out: The folder; its parents are made as needed.
+        files: Name and content of each file, as for `write_files`.
+        ours: Names that we write there, as for `new_folder`.
+        overwrite: Replace an existing folder that holds nothing else, as for `new_folder`.
+
+    Returns:
+        ``out`` as a path.
+
+    Raises:
+        OutputError: As `new_folder`.
+    """
+    out = Path(out)
+    with new_folder(out, ours=ours, overwrite=overwrite) as part:
+        write_files(part, files)
+    return out
+
+
+def json_text(document: object) -> str:
+    """A document as every JSON file of ours holds it; a NaN in it is an error, since JSON knows none."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def _exists(out: Path) -> bool:

@@ -1,7 +1,7 @@
-"""Work on many files at once, in order, within a thread budget, holding only a few results at a time.
+"""Streaming: work on many files at once, in order, within a thread budget, holding only a few results at a time.
 
-Decoding, resizing and ONNX Runtime all let go of Python's global lock, so threads are enough, and a thread that
-decodes its own images and runs its own small batch on one core beats two cores working on one batch.
+Decoding, resizing and ONNX Runtime all let go of Python's global lock, so threads are enough. A thread that decodes its
+own images and runs its own small batch on one core beats two cores working on one batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from crackscope.errors import CrackscopeError
 __all__ = ["Progress", "chunked", "default_threads", "ordered_map"]
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) as work goes on."""
+"""Called with (done, total) as work goes on; a total of 0 means that it is not known."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,8 +58,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Like `map`, on several threads; results come in the order of the items.
 
-    At most two items a thread are under way, so an endless stream of large photos needs little memory. When the
-    consumer stops, or an item raises, what has not begun is dropped.
+    At most two items a thread are under way, so an endless stream of large photos needs little memory. What is ready
+    is given before another item is waited for. When the consumer stops, or an item raises, what has not begun is
+    dropped.
 
     Args:
         function: Called on several threads at once.
@@ -70,17 +71,15 @@ def ordered_map(
         What the function returned. What it raised is raised here, in its place.
     """
     threads = threads or default_threads()
-    source = iter(items)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="crackscope") as pool:
         try:
-            for item in islice(source, 2 * threads):
+            for item in items:
                 waiting.append(pool.submit(function, item))
+                while waiting and (len(waiting) >= 2 * threads or waiting[0].done()):
+                    yield waiting.popleft().result()
             while waiting:
-                result = waiting.popleft().result()
-                for item in islice(source, 1):
-                    waiting.append(pool.submit(function, item))
-                yield result
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

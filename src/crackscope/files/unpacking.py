@@ -1,7 +1,7 @@
-"""An archive of labelled images becomes a folder with one folder a label, or nothing at all.
+"""Unpacking: an archive of labelled images becomes a folder with one folder for each label, or nothing at all.
 
-Zip and tar are read by the standard library; rar by bsdtar or unrar, because Python does not know it. Names
-and links are checked before a byte is written; the folder takes its name when it is whole.
+Zip and tar are read by the standard library; rar by bsdtar or unrar, because Python does not know it. Names and links
+are checked before a byte is written; the folder takes its name when it is whole.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from typing import IO
 
 from crackscope.errors import DataError, OutputError
 from crackscope.files.output import new_folder
+from crackscope.files.streaming import Progress
 
-__all__ = ["Progress", "archive_kind", "count_images", "find_rar_tool", "require_space", "unpack"]
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with (stage, done, total): ``"download"`` and ``"check"`` count bytes, ``"unpack"`` counts files,
-``"wait"`` announces a pause of `total` seconds; `total` is None while unknown."""
+__all__ = ["archive_kind", "count_images", "find_rar_tool", "require_space", "unpack"]
 
 
 def unpack(
@@ -38,7 +35,8 @@ def unpack(
     """Make `out` of the folders of the labels, wherever they lie in an archive, and leave the rest of it out.
 
     The archive is a zip, tar or rar; its content says which, not its name. `folders` maps each label to the
-    folder of the archive that holds its images, and the result maps it to the number of images found.
+    folder of the archive that holds its images, and the result maps it to the number of images found. `progress`
+    counts the files of the archive.
 
     Raises:
         DataError: If the archive is damaged, hostile or of something else, or no program reads it.
@@ -187,7 +185,7 @@ def _save(archive: Path, members: list[_Member], folder: Path, progress: Progres
             path.parent.mkdir(parents=True, exist_ok=True)
             with stream, path.open("wb") as file:
                 shutil.copyfileobj(stream, file)
-        progress("unpack", done, len(members))
+        progress(done, len(members))
 
 
 # --- rar ----------------------------------------------------------------------------------------------------
@@ -225,7 +223,7 @@ def _unpack_rar(archive: Path, folder: Path, progress: Progress) -> None:
     _check(archive, members, folder)
     with contextlib.closing(_lines(command, archive)) as lines:  # an interrupt ends the program, too
         for done, _ in enumerate(lines, start=1):  # a line for every member; unrar prints a few more
-            progress("unpack", min(done, len(members)), len(members))
+            progress(min(done, len(members)), len(members))
     _check(archive, [_found_member(path, folder) for path in folder.rglob("*")], folder)
 
 

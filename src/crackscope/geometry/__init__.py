@@ -1,1 +1,1 @@
-"""How long a pixel is."""
+"""Geometry: the scale of a photo, how long a pixel is."""

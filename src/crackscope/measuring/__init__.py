@@ -1,1 +1,1 @@
-"""Figures with intervals: how well a model does, and how two compare."""
+"""Measuring: figures with intervals, of how well a model does, where it fails, and how two models compare."""

@@ -1,4 +1,4 @@
-"""From logits to probabilities that mean something, a threshold, and a band in which we are not sure.
+"""Calibration: from logits to probabilities that mean something, a threshold, and a band of unsure answers.
 
 All three are fitted on validation patches, never on those that a figure is reported on.
 """
@@ -90,7 +90,7 @@ def prudent_threshold(probabilities: Float64Array, labels: Int64Array, *, seed: 
     Args:
         probabilities: Calibrated, shape (n,).
         labels: Shape (n,), 1 for crack.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
     """
     best = choose_threshold(labels, probabilities)
     low, high = min(best, 0.5), max(best, 0.5)
@@ -117,7 +117,7 @@ def unsure_band(probabilities: Float64Array, labels: Int64Array, *, threshold: f
     Args:
         probabilities: Calibrated, shape (n,).
         labels: Shape (n,), 1 for crack.
-        threshold: From which we say crack.
+        threshold: Probability from which we say crack.
 
     Returns:
         (low, high) with low <= threshold <= high; unsure is low <= probability < high.
@@ -142,7 +142,7 @@ def fit_calibration(logits: Float64Array, labels: Int64Array, *, fitted_on: str)
     """Temperature, then threshold (see `prudent_threshold`), then unsure band.
 
     Args:
-        logits: Of validation patches, shape (n,).
+        logits: Logits of validation patches, shape (n,).
         labels: Shape (n,), 1 for crack.
         fitted_on: Data and part, for the card.
     """

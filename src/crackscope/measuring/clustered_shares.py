@@ -1,4 +1,4 @@
-"""A share of patches and how sure we are of it, where the patches of one photo are alike.
+"""Clustered shares: a share of patches and how sure we are of it, where the patches of one photo are alike.
 
 Patches of a photo share light, texture and the hand that took it, so 400 patches of ten photos tell less than 400
 patches of 400. How much less follows from the *intraclass correlation* (ICC): the share of the variance that lies
@@ -37,15 +37,16 @@ _PRIOR: Float64Array = _STEPS / _STEPS.sum()
 
 @dataclass(frozen=True)
 class Share:
-    """A share of patches, counted by photo.
+    """A share of patches, counted by photo, with an interval that knows that patches of one photo are alike.
 
     Attributes:
-        n_hits: Patches that count.
-        n: All patches.
-        n_photos: Photos that hold one of them.
-        estimate: Their quotient and its 95 % interval.
-        icc: Intraclass correlation, the mean of what is plausible.
-        n_effective: So many independent patches would tell as much, at that correlation.
+        n_hits: Number of patches that count.
+        n: Number of all patches.
+        n_photos: Number of photos that hold one of the patches.
+        estimate: Share of the patches that count, in [0, 1], with its 95 % interval.
+        icc: Intraclass correlation in [0, 1], the share of the variance that lies between photos; the mean over
+            plausible values.
+        n_effective: Number of independent patches that would tell as much.
     """
 
     n_hits: int
@@ -56,7 +57,7 @@ class Share:
     n_effective: float
 
     def document(self) -> dict[str, float | int | None]:
-        """As it is written in JSON."""
+        """Share, interval and counts, ready for JSON."""
         counts = {"n_hits": self.n_hits, "n": self.n, "n_photos": self.n_photos}
         return {**self.estimate.document(), **counts, "icc": self.icc, "n_effective": self.n_effective}
 

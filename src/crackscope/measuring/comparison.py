@@ -1,4 +1,4 @@
-"""Training runs side by side: how good, how sure, how large, how fast, and whether they differ by more than chance.
+"""Comparison: training runs side by side, how good, how large, how fast, and whether they differ by more than chance.
 
 A run folder holds ``model.onnx``, ``run.json`` and ``evaluation/``, which a recipe or ``crackscope evaluate`` wrote.
 Figures and intervals are those of ``evaluation/metrics.json``, so they are the same as in the run's own report; what is
@@ -8,8 +8,6 @@ measured here, all models in turn in one process, because numbers from other day
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
 import shlex
@@ -17,23 +15,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import onnx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crackscope.data.patches import LABELS
 from crackscope.drawing.walls import draw_patch
 from crackscope.errors import DataError
+from crackscope.files.html import html_table
+from crackscope.files.tables import TableForm, read_table
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.paired import Answers, PairedTest, compare_pair
+from crackscope.measuring.run_document import RunDocument, Stated, read_document, read_run_document
+from crackscope.measuring.wording import FIGURES, LEAKY, figure_text, number_text
 from crackscope.model.bundle import Bundle, read_bundle
-from crackscope.scanning.prediction import Classifier
+from crackscope.scanning.loaded_model import Model
 
 __all__ = ["SHOWN", "Comparison", "RunSummary", "Speed", "compare"]
-
-Form = TypeVar("Form", bound=BaseModel)
 
 SHOWN = ("accuracy", "f1_crack", "log_loss")
 """The figures that are compared; they are named as in `crackscope.measuring.metrics`."""
@@ -48,12 +46,12 @@ _SPEED_MAX_PX = 4096  # a card may say more, but no patch that size is drawn in 
 
 @dataclass(frozen=True)
 class Speed:
-    """Images per second over many short turns.
+    """Images per second, over many short rounds.
 
     Attributes:
-        median: Of the turns.
-        low: Lower quartile of the turns; far below the median where the machine was busy with other things.
-        high: Upper quartile.
+        median: Median over the rounds.
+        low: Lower quartile over the rounds; far below the median where the machine was busy with other things.
+        high: Upper quartile over the rounds.
     """
 
     median: float
@@ -63,26 +61,27 @@ class Speed:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run as it stands in the table.
+    """One training run, as a comparison shows it.
 
     Attributes:
         name: Name of the folder, or its path where another run's folder has the same name.
-        folder: As it was given.
-        recipe: The recipe it was trained with.
-        dataset: Name of the data it was judged on.
-        part: ``train``, ``val``, ``test``, or None for all patches.
-        split_sha256: Digest of the split it was trained on; empty where it is not stated.
+        folder: Path of the folder, as it was given.
+        recipe: Name of the recipe that the run was trained with.
+        dataset: Name of the data that the run was judged on.
+        part: Part that was judged, ``train``, ``val`` or ``test``; None for all patches.
+        split_sha256: Digest of the split that the run was trained on; empty where it is not stated.
         leaky: Whether training has seen some of what was judged.
-        n_patches: Patches judged.
-        n_photos: Photos, or groups, that they come from; None where each stands alone.
-        resampled: What the intervals resample, one of `crackscope.measuring.evaluation.PHOTO_KINDS`.
-        metrics: The figures named in `SHOWN`.
-        train_seconds: Wall-clock time of the training; None where it is not stated.
-        n_parameters: Float numbers stored in the graph. A batch norm that export folded away is not among them.
-        n_trainable: Those that training changed; None where it is not stated.
+        n_patches: Number of patches that were judged.
+        n_photos: Number of photos, or groups that look alike, that the patches come from; None where each stands alone.
+        resampled: What the intervals resample: ``photos``, ``similarity groups`` or ``patches``.
+        metrics: Accuracy, F1 of crack and log loss by name, with 95 % intervals.
+        train_seconds: Wall-clock time of the training in seconds; None where it is not stated.
+        n_parameters: Number of float numbers stored in the graph. A batch norm that export folded away is not among
+            them.
+        n_trainable: Number of parameters that training changed; None where it is not stated.
         model_mb: Size of ``model.onnx`` in millions of bytes.
-        images_per_s: Drawn patches of the model's own source size per second, on one thread, resize included, decoding
-            not; None where it was not measured.
+        images_per_s: Patches of the model's own source size per second on one thread, resize included, decoding not;
+            None where it was not measured.
     """
 
     name: str
@@ -105,17 +104,32 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """Training runs side by side.
 
     Attributes:
-        runs: In the order given; the first is the reference.
-        pairs: Every pair of runs, the earlier one first; those with the reference come first.
-        warnings: Why figures may not stand on the same footing, a sentence each.
+        runs: Runs in the order given; the first is the reference.
+        pairs: Test of every pair of runs, the earlier run first; those with the reference come first.
+        warnings: Reasons why figures may not stand on the same footing, one sentence each.
     """
 
     runs: tuple[RunSummary, ...]
     pairs: tuple[PairedTest, ...]
     warnings: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        tests: list[PairedTest | None] = [None, *self.against_reference]
+        return html_table(
+            f"Runs compared with {self.reference.name}",
+            ("Run", *(FIGURES[name].title for name in SHOWN), "McNemar p"),
+            [
+                (
+                    f"{run.name} ({LEAKY})" if run.leaky else run.name,
+                    *(figure_text(run.metrics[name]) for name in SHOWN),
+                    "reference" if test is None else test.note or number_text(test.p),
+                )
+                for run, test in zip(self.runs, tests, strict=True)
+            ],
+        )
 
     @property
     def reference(self) -> RunSummary:
@@ -124,7 +138,7 @@ class Comparison:
 
     @property
     def against_reference(self) -> tuple[PairedTest, ...]:
-        """The pairs of the reference and each other run, in the order of the runs."""
+        """Tests of the reference against each other run, in the order of the runs."""
         return self.pairs[: len(self.runs) - 1]
 
 
@@ -134,10 +148,13 @@ def compare(
     """Compare training runs; the first is the reference.
 
     Args:
-        runs: At least two run folders.
-        measure_speed: Measure images per second here and now, in about 2 seconds for all models together.
-        n_resamples: Bootstrap resamples of the interval of each accuracy gain.
-        seed: Of the resampling.
+        runs: Paths of at least two run folders, as `crackscope.train` writes them; each needs an evaluation.
+        measure_speed: Whether images per second are measured here and now, in about 2 seconds for all models together.
+        n_resamples: Number of bootstrap resamples behind the interval of each accuracy gain.
+        seed: Seed of the bootstrap resamples.
+
+    Returns:
+        The comparison. `crackscope.write_comparison` writes it into a folder.
 
     Raises:
         BundleError: If a ``model.onnx`` is no bundle.
@@ -161,13 +178,7 @@ def compare(
 # Reading a run folder
 
 
-class _Document(BaseModel):
-    """What we need of a JSON file; other keys are left alone."""
-
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
-
-
-class _Figure(_Document):
+class _Figure(Stated):
     value: float | None
     low: float | None
     high: float | None
@@ -179,7 +190,9 @@ class _Figure(_Document):
         return Estimate(value, low, high)
 
 
-class _MetricsFile(_Document):
+class _MetricsFile(Stated):
+    """What is compared of ``metrics.json``, see `crackscope.measuring.evaluation.metrics_document`."""
+
     accuracy: _Figure
     f1_crack: _Figure
     log_loss: _Figure
@@ -192,36 +205,13 @@ class _MetricsFile(_Document):
     leaky: bool
 
 
-class _Settings(_Document):
-    recipe: str = "not stated"
-
-
-class _Seconds(_Document):
-    total: float | None = Field(default=None, ge=0)
-
-
-class _Parameters(_Document):
-    trainable: int | None = Field(default=None, ge=0)
-
-
-class _SplitOfRun(_Document):
-    sha256: str = ""
-
-
-class _RunFile(_Document):
-    settings: _Settings = _Settings()
-    seconds: _Seconds = _Seconds()
-    parameters: _Parameters = _Parameters()
-    split: _SplitOfRun = _SplitOfRun()
-
-
 @dataclass(frozen=True, eq=False)
 class _FoundRun:
     """A run folder, read and checked."""
 
     folder: Path
     bundle: Bundle
-    about: _RunFile
+    about: RunDocument
     figures: _MetricsFile
     answers: Answers
 
@@ -242,10 +232,10 @@ def _read_run(folder: Path, name: str) -> _FoundRun:
     if not folder.is_dir():
         found = "a file, not a run folder" if folder.is_file() else "no such folder"
         raise DataError(f"{folder}: {found}. Give a folder that `crackscope train` wrote.")
-    about = _read_json(folder / "run.json", _RunFile, "Give a folder that `crackscope train` wrote.")
+    about = read_run_document(folder / "run.json", remedy="Give a folder that `crackscope train` wrote.")
     bundle = read_bundle(folder / "model.onnx")
     remedy = _how_to_evaluate(folder)
-    figures = _read_json(folder / "evaluation" / "metrics.json", _MetricsFile, remedy)
+    figures = read_document(folder / "evaluation" / "metrics.json", _MetricsFile, remedy=remedy)
     answers = _read_answers(folder / "evaluation" / "predictions.csv", name, figures.dataset, remedy)
     if figures.model_sha256 not in ("", bundle.sha256):
         raise DataError(
@@ -270,18 +260,6 @@ def _how_to_evaluate(folder: Path) -> str:
     return f"Run: crackscope evaluate DATA --model {model} --split {split} --out {out}{again}"
 
 
-def _read_json(place: Path, form: type[Form], remedy: str) -> Form:
-    content = _read_bytes(place, remedy)
-    try:
-        return form.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        why = " ".join(f"{key}: {first['msg']}".split()) if key else "not a JSON object, or cut off"
-        found = f"; found {first['input']!r:.40}" if key and not isinstance(first["input"], dict) else ""
-        raise DataError(f"{place}: damaged ({why}{found}). {remedy}") from error
-
-
 def _read_bytes(place: Path, remedy: str) -> bytes:
     try:
         return place.read_bytes()
@@ -296,26 +274,17 @@ def _read_answers(place: Path, run: str, dataset: str, remedy: str) -> Answers:
     content = _read_bytes(place, remedy)
     paths: dict[str, None] = {}
     photos, labels, wrong = [], [], []
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
-        if tuple(next(reader, ())) != _COLUMNS:
-            raise DataError(f"{place}: its columns are not {', '.join(_COLUMNS)}. {remedy}")
-        for row in reader:
-            where = f"{place}, row {reader.line_num}"
-            if len(row) != len(_COLUMNS):
-                raise DataError(f"{where}: {len(row)} columns in place of {len(_COLUMNS)}. {remedy}")
-            path, label, photo, _, predicted = row
-            for word in (label, predicted):
-                if word not in LABELS:
-                    raise DataError(f"{where}: label {word!r:.40} is neither {' nor '.join(LABELS)}. {remedy}")
-            if path in paths:
-                raise DataError(f"{where}: {path} stands there twice. {remedy}")
-            paths[path] = None
-            photos.append(photo)
-            labels.append(LABELS.index(label))
-            wrong.append(label != predicted)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place}: not a CSV in UTF-8 ({error}). {remedy}") from error
+    for row in read_table(content, TableForm(_COLUMNS, complete=True, remedy=remedy), name=str(place)):
+        path, label, predicted = row["path"], row["label"], row["predicted"]
+        for word in (label, predicted):
+            if word not in LABELS:
+                raise DataError(f"{row.where}: label {word!r:.40} is neither {' nor '.join(LABELS)}. {remedy}")
+        if path in paths:
+            raise DataError(f"{row.where}: {path} stands there twice. {remedy}")
+        paths[path] = None
+        photos.append(row["photo"])
+        labels.append(LABELS.index(label))
+        wrong.append(label != predicted)
     if not paths:
         raise DataError(f"{place}: no rows. {remedy}")
     known = tuple(photos) if all(photos) else None
@@ -356,16 +325,16 @@ def _count_parameters(bundle: Bundle) -> int:
 
 def _images_per_s(bundles: Sequence[Bundle]) -> list[Speed]:
     """Speed of each model over rounds in which all take their turn, so that a busy moment meets them all."""
-    classifiers = [Classifier(bundle, threads=1) for bundle in bundles]
+    models = [Model(bundle, threads=1) for bundle in bundles]
     sides = [min(bundle.card.source_px, _SPEED_MAX_PX) for bundle in bundles]
     drawn = {side: [draw_patch(seed, side_px=side).pixels for seed in range(_TURN_PATCHES)] for side in set(sides)}
     seconds: list[list[float]] = [[] for _ in bundles]
     end = time.perf_counter() + _SPEED_SECONDS
     while len(seconds[-1]) < _LEAST_ROUNDS or time.perf_counter() < end:
-        for classifier, side, mine in zip(classifiers, sides, seconds, strict=True):
-            classifier.probabilities(drawn[side][:1])  # brings the weights back into the cache, as in a long run
+        for model, side, mine in zip(models, sides, seconds, strict=True):
+            model.probabilities(drawn[side][:1])  # brings the weights back into the cache, as in a long run
             start = time.perf_counter()
-            classifier.probabilities(drawn[side])
+            model.probabilities(drawn[side])
             mine.append(time.perf_counter() - start)
     quartiles = [np.quantile(_TURN_PATCHES / np.maximum(mine, 1e-6), (0.5, 0.25, 0.75)).tolist() for mine in seconds]
     return [Speed(*three) for three in quartiles]

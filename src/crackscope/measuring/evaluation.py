@@ -1,4 +1,4 @@
-"""From probabilities and truth to one `Evaluation`: what was measured, on what, and how sure we are of it.
+"""Evaluations: from probabilities and truth to what was measured, on what, and how sure we are of it.
 
 Nothing here reads an image or runs a model: `crackscope.measuring.judging` does, and hands over arrays. What comes back
 is written and drawn by `crackscope.reports`.
@@ -7,22 +7,27 @@ is written and drawn by `crackscope.reports`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, Int64Array
-from crackscope.data.patches import LABELS
+from crackscope.data.patches import LABELS, PatchIndex
 from crackscope.errors import DataError
+from crackscope.files.html import html_table
 from crackscope.measuring.metrics import Estimate, always_crack, measure
+from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text
 from crackscope.model.card import REASONS
 
 __all__ = [
     "PHOTO_KINDS",
     "Evaluation",
     "evaluate_predictions",
+    "figures_html",
     "least_certain",
     "metrics_document",
+    "origin_text",
+    "resampling_text",
     "worst_mistakes",
 ]
 
@@ -33,29 +38,29 @@ PHOTO_KINDS = ("photos", "similarity groups", "patches")
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's answers on labelled patches, and the figures that follow from them.
+    """Answers of a model on labelled patches, and the figures that follow from them.
 
     Attributes:
         dataset: Name of the data.
-        part: ``train``, ``val``, ``test``, or None for all patches.
-        split: File name of the split, None without one.
-        model: Name of the model and the beginning of its digest.
-        model_sha256: Of the bundle file.
-        paths: (n,) where each patch is, relative to the data.
-        photos: (n,) what each patch was resampled with; None where each stands alone.
-        photo_kind: What was resampled, one of `PHOTO_KINDS`.
-        labels: (n,) 1 for crack, 0 for uncracked.
-        probabilities: (n,) calibrated probability of crack, in [0, 1].
-        threshold: A patch is called crack from this probability on.
-        unsure_band: (low, high); a patch with low <= probability < high is unsure, none if low == high.
-        metrics: Of `crackscope.measuring.metrics.measure`.
+        part: Part that was judged, ``train``, ``val`` or ``test``; None for all patches.
+        split: Name of the split file; None without one.
+        model: Name of the model and the beginning of its SHA-256.
+        model_sha256: SHA-256 of the bundle file, in hexadecimal.
+        paths: Path of each patch, relative to the data, n paths.
+        photos: Name of the photo, or group, that each patch was resampled with, n names; None where each stands alone.
+        photo_kind: What the intervals resample: ``photos``, ``similarity groups`` or ``patches``.
+        labels: Label of each patch, shape (n,): 1 for crack, 0 for uncracked.
+        probabilities: Calibrated probability of crack of each patch, shape (n,), in [0, 1].
+        threshold: Probability from which a patch is called crack, in [0, 1].
+        unsure_band: Low and high probability; a patch with low <= probability < high is unsure, none if they are equal.
+        metrics: Figures by name, such as ``accuracy``, ``recall_crack`` and ``auroc``, with 95 % intervals.
         baseline: The same figures for calling everything crack.
-        n_leaks: Photos and duplicates on two sides of the split; 0 is clean.
-        n_seen: Patches that the model was trained on, or whose photo was; 0 is clean.
-        refused: (path, reason) of every file that could not be read, and so is in no figure.
-        reasons: (n,) why a patch is rejected, None where it is not; None where no gate was asked: the model has none,
-            or the figures are those that a training or a scan gives. Rejected patches
-            are in every figure, by their probability.
+        n_leaks: Number of photos and duplicates on two sides of the split; 0 is clean.
+        n_seen: Number of patches that the model was trained on, or whose photo was; 0 is clean.
+        refused: Path and reason of every file that could not be read, and so is in no figure.
+        reasons: Why each patch is rejected, None where it is not, n reasons; None where no gate was asked. Rejected
+            patches are in every figure, by their probability.
+        index: Patches in which a report finds their pictures; None where they are not at hand.
     """
 
     dataset: str
@@ -76,35 +81,39 @@ class Evaluation:
     n_seen: int = 0
     refused: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str | None, ...] | None = None
+    index: PatchIndex | None = field(default=None, repr=False)
+
+    def _repr_html_(self) -> str:
+        return figures_html(self)
 
     @property
     def n_patches(self) -> int:
-        """Patches that were judged."""
+        """Number of patches that were judged."""
         return len(self.paths)
 
     @property
     def n_photos(self) -> int | None:
-        """Photos, or groups, that they come from; None where each patch stands alone."""
+        """Number of photos, or groups, that the patches come from; None where each patch stands alone."""
         return None if self.photos is None else len(set(self.photos))
 
     @property
     def n_crack(self) -> int:
-        """Patches whose label is crack."""
+        """Number of patches whose label is crack."""
         return int(self.labels.sum())
 
     @property
     def leaky(self) -> bool:
-        """Whether training has seen some of what is judged here, so that every figure flatters."""
+        """Whether training has seen some of what is judged here, so that every figure is too good."""
         return self.n_leaks > 0 or self.n_seen > 0
 
     @property
     def predictions(self) -> Int64Array:
-        """(n,) 1 where the model says crack, by the threshold alone."""
+        """Answer for each patch, shape (n,): 1 where the model says crack, by the threshold alone, else 0."""
         return (self.probabilities >= self.threshold).astype(np.int64)
 
     @property
     def unsure(self) -> BoolArray:
-        """(n,) where the probability lies in the unsure band."""
+        """Whether the probability of each patch lies in the unsure band, shape (n,)."""
         low, high = self.unsure_band
         return (self.probabilities >= low) & (self.probabilities < high)
 
@@ -121,17 +130,24 @@ class Evaluation:
 
     @property
     def rejected(self) -> BoolArray:
-        """(n,) where a patch is rejected; nowhere without a gate."""
+        """Whether each patch is rejected by the model's gate, shape (n,); none is without a gate."""
         return np.array([reason is not None for reason in self.reasons or [None] * self.n_patches], np.bool_)
 
     def rejected_share(self, label: int) -> float:
-        """Share of the patches of a label (1 for crack) that are rejected; NaN where there are none."""
+        """Tell the share of the patches of a label that are rejected.
+
+        Args:
+            label: Label, 1 for crack, 0 for uncracked.
+
+        Returns:
+            The share, in [0, 1]; NaN where no patch has the label.
+        """
         found = self.rejected[self.labels == label]
         return float(found.mean()) if found.size else float("nan")
 
     @property
     def confusion_counts(self) -> Int64Array:
-        """(2, 2) patches by truth (rows) and answer (columns), uncracked first."""
+        """Number of patches by truth (rows) and answer (columns), uncracked first, shape (2, 2)."""
         counts = np.bincount(2 * self.labels + self.predictions, minlength=4)
         return counts.reshape(2, 2).astype(np.int64)
 
@@ -154,30 +170,32 @@ def evaluate_predictions(
     n_seen: int = 0,
     refused: Sequence[tuple[str, str]] = (),
     reasons: Sequence[str | None] | None = None,
+    index: PatchIndex | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
     """Compute every figure and the baseline's from the answers of a model.
 
     Args:
-        labels: (n,) 1 for crack, 0 for uncracked.
-        probabilities: (n,) calibrated probability of crack, in [0, 1].
-        paths: (n,) where each patch is, relative to the data, with forward slashes.
-        photos: (n,) what stays together when resampling; None resamples patches.
-        threshold: A patch is called crack from this probability on.
-        unsure_band: (low, high) with low <= high, around the threshold.
+        labels: Label of each patch, shape (n,): 1 for crack, 0 for uncracked.
+        probabilities: Calibrated probability of crack of each patch, shape (n,), in [0, 1].
+        paths: Path of each patch, relative to the data, with forward slashes, n paths.
+        photos: Name of what each patch stays together with when resampling, n names; None resamples patches.
+        threshold: Probability from which a patch is called crack.
+        unsure_band: Low and high probability with low <= high, around the threshold.
         dataset: Name of the data.
-        model: Name of the model and the beginning of its digest.
-        model_sha256: Of the bundle file.
-        part: Which part of the split, None for everything.
-        split: File name of the split.
+        model: Name of the model and the beginning of its SHA-256.
+        model_sha256: SHA-256 of the bundle file, in hexadecimal.
+        part: Part of the split; None for all patches.
+        split: Name of the split file.
         photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
-        n_leaks: Photos and duplicates on two sides of the split.
-        n_seen: Patches that the model was trained on, or whose photo was.
-        refused: (path, reason) of files that could not be read.
-        reasons: (n,) why each is rejected, None where it is not; left out for a model without a gate.
-        n_resamples: Bootstrap resamples of each interval.
-        seed: Of the resampling.
+        n_leaks: Number of photos and duplicates on two sides of the split.
+        n_seen: Number of patches that the model was trained on, or whose photo was.
+        refused: Path and reason of files that could not be read.
+        reasons: Why each patch is rejected, None where it is not, n reasons; left out for a model without a gate.
+        index: Patches for a report to show; left out where there are none.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        seed: Seed of the bootstrap resamples.
 
     Returns:
         The evaluation, its patches in the order given.
@@ -216,6 +234,7 @@ def evaluate_predictions(
         n_seen=int(n_seen),
         refused=tuple(refused),
         reasons=None if reasons is None else tuple(reasons),
+        index=index,
     )
 
 
@@ -262,6 +281,40 @@ def _rejected_document(evaluation: Evaluation) -> dict[str, object] | None:
         "share_uncracked": None if np.isnan(uncracked) else uncracked,
         **{reason.replace(" ", "_"): evaluation.reasons.count(reason) for reason in REASONS},
     }
+
+
+def origin_text(evaluation: Evaluation) -> str:
+    """Data, split, part and counts in one line, to stand under every plot."""
+    names = filter(None, (evaluation.dataset, evaluation.split, evaluation.part))
+    short = [name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}" for name in names]
+    return " · ".join([*short, resampling_text(evaluation)])
+
+
+def resampling_text(evaluation: Evaluation) -> str:
+    """How many patches, from how many photos or groups."""
+    counts = f"{evaluation.n_patches:,} patches"
+    if evaluation.n_photos is None:
+        return counts
+    kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
+    return f"{counts} from {evaluation.n_photos:,} {kind}"
+
+
+def figures_html(evaluation: Evaluation, *, more: Sequence[tuple[str, Estimate]] = ()) -> str:
+    """The `HEADLINES` as a table for a notebook, with intervals, beside calling everything crack; leaky ones marked.
+
+    Args:
+        evaluation: What was measured.
+        more: Title and figure of further rows, which have no baseline.
+    """
+    mark = f" ({LEAKY})" if evaluation.leaky else ""
+    shown = [(FIGURES[name].title, evaluation.metrics[name], evaluation.baseline[name]) for name in HEADLINES]
+    rows = [(title, figure, number_text(baseline.value)) for title, figure, baseline in shown]
+    rows += [(title, figure, "") for title, figure in more]
+    return html_table(
+        f"{evaluation.model} on {origin_text(evaluation)}{mark}",
+        ("Figure", "Value", "95 % interval", "Always “crack”"),
+        [(f"{title}{mark}", number_text(figure.value), interval_text(figure), base) for title, figure, base in rows],
+    )
 
 
 def worst_mistakes(evaluation: Evaluation, *, limit: int = 24) -> Int64Array:

@@ -1,4 +1,4 @@
-"""A bundle is exported: rounded to int8, compared with what it was made of, and written only if it is as good."""
+"""Exporting: a bundle is rounded to int8, compared with what it was made of, and written only if it is as good."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ import numpy as np
 
 from crackscope.arrays import UInt8Array
 from crackscope.data.patches import LABELS, PatchIndex, read_patches
-from crackscope.data.splits import apply_split, split_of
+from crackscope.data.splits import Split, apply_split
 from crackscope.errors import BundleError, DataError, SplitError, did_you_mean
+from crackscope.files.html import html_table
 from crackscope.files.output import new_file, require_free
 from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation, metrics_document
 from crackscope.measuring.judging import evaluate
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.paired import Answers, compare_pair
+from crackscope.measuring.wording import LEAKY, figure_text
 from crackscope.model.bundle import Bundle, read_bundle
 from crackscope.model.card import Card
 from crackscope.model.quantisation import match_gate, match_temperature, quantise, require_float, with_card
 from crackscope.model.sessions import open_session, run_patches
-from crackscope.scanning.prediction import Classifier, unit_of
+from crackscope.scanning.loaded_model import AnyModel, Model
+from crackscope.scanning.prediction import unit_of
 
 __all__ = ["MAX_LOSS", "PRECISIONS", "Export", "export"]
 
@@ -45,18 +48,18 @@ _SHOWN = {
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """What an export gave, before and after.
+    """Outcome of an export: the bundle that was written, compared with the one it was made of.
 
     Attributes:
-        out: The bundle that was written.
-        before: Of the model as it was, on the part that was judged.
-        after: Of the model that was written, on the same patches.
-        loss: Accuracy before minus accuracy after, in [-1, 1], with its interval over photos; paired by patch.
-        n_changed: Patches that one calls crack and the other uncracked, by their thresholds.
-        n_bytes: Size of the files, before and after.
-        latency_ms: Median time for a patch on one thread, resize included, before and after.
-        temperature: Of the patch calibration, before and after.
-        n_calibration: Patches of part train that ranges were taken from.
+        out: Path of the bundle that was written.
+        before: Evaluation of the model as it was, on the part that was judged.
+        after: Evaluation of the model that was written, on the same patches.
+        loss: Accuracy before minus accuracy after, in [-1, 1], with its 95 % interval over photos; paired by patch.
+        n_changed: Number of patches that one model calls crack and the other uncracked.
+        n_bytes: Size of the two files in bytes, before and after.
+        latency_ms: Median time for a patch in milliseconds on one thread, resize included, before and after.
+        temperature: Temperature of the patch calibration, before and after.
+        n_calibration: Number of training patches that value ranges were taken from.
     """
 
     out: Path
@@ -69,13 +72,25 @@ class Export:
     temperature: tuple[float, float]
     n_calibration: int
 
+    def _repr_html_(self) -> str:
+        mark = f" ({LEAKY})" if self.before.leaky else ""
+        return html_table(
+            f"{self.out}: accuracy lost {figure_text(self.loss)}{mark}",
+            ("", "Before", "After"),
+            [
+                (f"Accuracy{mark}", *(figure_text(one.metrics["accuracy"]) for one in (self.before, self.after))),
+                ("Size, MB", *(f"{n / 1e6:.2f}" for n in self.n_bytes)),
+                ("A patch, ms", *(f"{ms:.2f}" for ms in self.latency_ms)),
+            ],
+        )
+
     @property
     def speedup(self) -> float:
-        """How many times as fast as before."""
+        """Factor by which the written model is faster."""
         return self.latency_ms[0] / self.latency_ms[1]
 
     def document(self) -> dict[str, Any]:
-        """As it is written in JSON."""
+        """Figures before and after, ready for JSON."""
         first, second = self.before.metrics["accuracy"], self.after.metrics["accuracy"]
         return {
             "accuracy": {
@@ -97,12 +112,12 @@ _CIRCUMSTANCES = {"dataset", "split", "part", "n_patches", "n_photos", "n_crack"
 
 
 def export(
-    data: str | Path,
-    out: str | Path,
+    data: str | Path | PatchIndex,
+    model: AnyModel = None,
     *,
-    model: str | Path | Bundle | None = None,
+    out: str | Path,
     precision: str = "int8",
-    split: str | Path | None = None,
+    split: str | Path | Split | None = None,
     part: str = "test",
     calibration_patches: int = 300,
     allow_loss: bool = False,
@@ -112,35 +127,40 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Export:
-    """Round a bundle to int8, compare the two on labelled patches, and write it if it is as good.
+    """Round a bundle to int8, compare the two on labelled patches, and write it unless it is worse.
 
-    Ranges come from ``train``, the temperature is fitted on ``val``, and what decides is the part to be judged, by
-    default ``test``: nothing was chosen there, neither here nor in training, so it is the part whose figures are
-    quoted, and the one on which a loss must not hide. A yes or no takes next to nothing away from it. Whoever wants to
-    leave ``test`` alone judges on ``val``.
+    Value ranges are taken from ``train``, the temperature is fitted on ``val``, and the accuracy on `part` decides. By
+    default that is ``test``: nothing was chosen there, and its figures are the ones that are quoted, so a loss must
+    show there. Choose ``val`` to leave ``test`` untouched.
 
     The same arguments give the same bytes.
 
     Args:
-        data: Labelled patches, see `crackscope.data.patches.read_patches`; like those that the model will meet.
-        out: The bundle to be written.
-        model: A bundle; the default one where left out.
-        precision: One of `PRECISIONS`.
-        split: A split file; left out, the parts that the data itself names.
-        part: ``test`` or ``val``.
-        calibration_patches: How many patches of ``train`` ranges are taken from, both labels alike.
-        allow_loss: Write it even if it loses more than `MAX_LOSS`.
-        allow_leakage: Judge on a leaking split; every figure is marked.
-        seed: Of the choice of patches, and of the resampling.
-        threads: Thread budget for judging.
-        overwrite: Replace an existing file.
-        progress: Called with (done, total).
+        data: Labelled patches like those that the model will meet: a path that `crackscope.read_patches` takes, or the
+            index that it returns.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        out: Path of the bundle that is written.
+        precision: Precision of the new bundle; ``int8`` is the only one.
+        split: A split from `crackscope.split`, or its file; if left out, the parts that the data itself names, if any.
+        part: Part that decides, ``test`` or ``val``.
+        calibration_patches: Number of training patches that value ranges are taken from, at least 1; half of them are
+            cracked where there are enough.
+        allow_loss: Whether the bundle is written even if it loses more than 0.003 of accuracy.
+        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        seed: Seed of the choice of patches, and of the bootstrap resamples.
+        threads: Number of threads; all cores if left out.
+        overwrite: Whether an existing file is replaced.
+        progress: Called with (done, total) as work goes on.
+
+    Returns:
+        Figures, size and speed before and after.
 
     Raises:
-        BundleError: If it is no fp32 bundle, or loses more accuracy than is allowed; then nothing is written.
-        SplitError: If the split leaks, or has no ``val``.
+        BundleError: If the model is no fp32 bundle, or the new one loses more accuracy than is allowed; then nothing is
+            written.
+        SplitError: If the split leaks, does not fit the data, or has no patches in a part that is needed.
         DataError: If no patch can be read.
-        OutputError: If the file exists, or cannot be written.
+        OutputError: If the file exists and `overwrite` is false, or it cannot be written.
     """
     if precision not in PRECISIONS:
         raise BundleError(
@@ -150,10 +170,10 @@ def export(
         raise SplitError(f"part '{part}' cannot be judged, ranges are taken from train. Judge on val or test.")
     place = Path(out)
     require_free(place, overwrite=overwrite)
-    bundle = model if isinstance(model, Bundle) else read_bundle(model)
+    bundle = _bundle_of(model)
     require_float(bundle)
     index = read_patches(data)
-    parts = apply_split(index, split_of(index, split))
+    parts = apply_split(index, split=split)
     train = _read_some(parts, "train", calibration_patches, bundle.card, seed=seed)
     val = _read_some(parts, "val", _N_MATCHED, bundle.card, seed=seed)
     rounded = match_gate(match_temperature(quantise(bundle, train), bundle, val), bundle, val)
@@ -161,7 +181,7 @@ def export(
     before, after = (
         evaluate(
             index,
-            Classifier(one, threads=threads),
+            Model(one, threads=threads),
             split=split,
             part=part,
             allow_leakage=allow_leakage,
@@ -194,10 +214,16 @@ def export(
     )
 
 
+def _bundle_of(model: AnyModel) -> Bundle:
+    if isinstance(model, Model):
+        return model.bundle
+    return model if isinstance(model, Bundle) else read_bundle(model)
+
+
 def _read_some(index: PatchIndex, part: str, n: int, card: Card, *, seed: int) -> list[UInt8Array]:
     """Up to `n` readable patches of a part, half of them cracked where there are enough."""
     rng = np.random.default_rng(seed)
-    mine = sorted((patch for patch in index.patches if patch.part == part), key=lambda patch: patch.path)
+    mine = sorted(index.part(part).patches, key=lambda patch: patch.path)
     shuffled = [mine[i] for i in rng.permutation(len(mine))]
     by_label = [[patch.path for patch in shuffled if patch.label == label] for label in LABELS]
     first, second = sorted(by_label, key=len)

@@ -1,16 +1,15 @@
-"""What a training run learned, epoch by epoch, and the file that keeps it."""
+"""Histories: what a training run learned, epoch by epoch, and the file that keeps it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from crackscope.errors import DataError, reason_of
+from crackscope.errors import DataError
 from crackscope.files.output import write_text
+from crackscope.files.tables import TableForm, TableRow, read_table, table_text
 
 __all__ = ["PHASES", "Epoch", "best_epoch", "read_history", "write_history"]
 
@@ -23,7 +22,7 @@ class Epoch:
     """One pass over the training patches, and what it gave.
 
     Attributes:
-        number: From 1, counted over all phases.
+        number: Number of the epoch, from 1, counted over all phases.
         phase: One of `PHASES`.
         train_loss: Mean loss over the patches of ``train``, as they were met during the epoch.
         train_accuracy: Share of them that got the right label, in [0, 1].
@@ -44,6 +43,7 @@ class Epoch:
 
 
 _COLUMNS = tuple(field.name for field in fields(Epoch))
+_FORM = TableForm(_COLUMNS, complete=True, remedy="Give a run's history.csv.")
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
@@ -60,12 +60,8 @@ def write_history(epochs: Sequence[Epoch], path: Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for epoch in epochs:
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in astuple(epoch)])
-    write_text(path, stream.getvalue(), overwrite=True)
+    rows = ([f"{value:.6g}" if isinstance(value, float) else value for value in astuple(epoch)] for epoch in epochs)
+    write_text(path, table_text(_COLUMNS, rows), overwrite=True)
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -74,24 +70,14 @@ def read_history(path: Path) -> list[Epoch]:
     Raises:
         DataError: If the file cannot be read, or is no history.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {reason_of(error)}. Check the path.") from error
-    rows = list(csv.reader(text.splitlines()))
-    if not rows or tuple(rows[0]) != _COLUMNS:
-        found = ", ".join(rows[0]) if rows else "nothing"
-        raise DataError(f"{path}: columns are {found}; a history has {', '.join(_COLUMNS)}. Give a run's history.csv.")
-    return [_epoch(row, f"{path}, row {number}") for number, row in enumerate(rows[1:], 2)]
+    return [_epoch(row) for row in read_table(path, _FORM)]
 
 
-def _epoch(row: list[str], place: str) -> Epoch:
-    if len(row) != len(_COLUMNS):
-        raise DataError(f"{place}: {len(row)} values for {len(_COLUMNS)} columns. Delete the row, or train again.")
-    number, phase, *values = row
+def _epoch(row: TableRow) -> Epoch:
+    number, phase, *values = (row[column] for column in _COLUMNS)
     if phase not in PHASES:
-        raise DataError(f"{place}: phase '{phase}' is none of {', '.join(PHASES)}. Correct it, or train again.")
+        raise DataError(f"{row.where}: phase '{phase}' is none of {', '.join(PHASES)}. Correct it, or train again.")
     try:
         return Epoch(int(number), phase, *map(float, values))
     except ValueError as error:
-        raise DataError(f"{place}: not a number ({error}). Correct it, or train again.") from error
+        raise DataError(f"{row.where}: not a number ({error}). Correct it, or train again.") from error

@@ -1,4 +1,4 @@
-"""Judge a model on labelled patches, or photos: the split is checked, what was trained on is not taken for new.
+"""Judging: run a model over labelled patches or photos, check the split, and count what the model was trained on.
 
 This is `crackscope.evaluate` and `evaluate_photos`; `crackscope.measuring.evaluation` and
 `crackscope.measuring.photo_evaluation` hold the figures that come of it.
@@ -6,7 +6,6 @@ This is `crackscope.evaluate` and `evaluate_photos`; `crackscope.measuring.evalu
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +13,22 @@ import numpy as np
 from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import Split, apply_split, is_group, split_of
 from crackscope.errors import DataError, SplitError
 from crackscope.files.streaming import Progress
+from crackscope.geometry.scale import Scale
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
-from crackscope.model.bundle import Bundle
 from crackscope.model.provenance import count_seen
-from crackscope.scanning.prediction import Classifier, load
-from crackscope.scanning.scanner import Scanner, scanner_of
+from crackscope.scanning.loaded_model import AnyModel, Model, load, rows_of
+from crackscope.scanning.scanner import NetworkScale
 
 __all__ = ["evaluate", "evaluate_photos", "judge", "part_to_judge"]
 
 
 def evaluate(
     data: str | Path | PatchIndex,
-    model: Classifier | Bundle | str | Path | None = None,
+    model: AnyModel = None,
     *,
     split: str | Path | Split | None = None,
     part: str | None = None,
@@ -42,33 +40,39 @@ def evaluate(
 ) -> Evaluation:
     """Run a model over labelled patches and measure it.
 
-    With a split, or where the data's own folders name parts, one part is judged, and a leaking split is refused.
-    Patches that the model was trained on (or whose photo was) are judged too, but then every figure is marked leaky.
+    With a split, or where the data's own folders name parts, one part is judged. A split that leaks, with a photo or a
+    duplicate in two parts, is refused. Patches that the model was trained on, or whose photo was, are judged too, but
+    then every figure is marked leaky.
 
     Args:
-        data: Labelled patches, see `crackscope.data.patches.read_patches`.
-        model: From `crackscope.load`, or what it takes; the default bundle where left out.
-        split: A split, or its file; left out, the parts that the data itself names, if it does.
-        part: ``train``, ``val`` or ``test``; ``test`` where there are parts.
-        allow_leakage: Judge on a leaking split; every figure is marked.
-        n_resamples: Bootstrap resamples of each interval.
-        seed: Of the resampling.
-        threads: Thread budget for reading.
-        progress: Called with (done, total).
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        split: A split from `crackscope.split`, or its file; if left out, the parts that the data itself names, if any.
+        part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where there are parts, else all
+            patches.
+        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        seed: Seed of the bootstrap resamples.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
+
+    Returns:
+        Answers and figures. `crackscope.write_evaluation` writes them into a folder.
 
     Raises:
-        DataError: If no patch can be read.
+        DataError: If the data cannot be read, or none of its patches.
         SplitError: If the split leaks, or does not fit the data.
+        BundleError: If the model is no bundle of this version.
     """
-    model = model if isinstance(model, Classifier) else load(model, threads=threads)
-    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    loaded = load(model, threads=threads)
+    index = read_patches(data)
     part = part or part_to_judge(index, split)
     n_leaks = 0
     if part is not None:
         index, n_leaks = _part_of(index, split, part, allow_leakage, threads, progress)
     return judge(
         index,
-        model,
+        loaded,
         part=part,
         split=Path(split).name if isinstance(split, (str, Path)) else None,
         n_leaks=n_leaks,
@@ -81,14 +85,14 @@ def evaluate(
 
 def evaluate_photos(
     data: str | Path,
-    model: Scanner | Classifier | Bundle | str | Path | None = None,
+    model: AnyModel = None,
     *,
     tiles: str | Path | None = None,
     masks: str | Path | None = None,
     split: str | Path | Split | None = None,
     part: str | None = None,
-    scale: float | None = None,
-    mm_per_px: float | None = None,
+    network_scale: NetworkScale = "auto",
+    scale: Scale | None = None,
     allow_leakage: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -97,42 +101,54 @@ def evaluate_photos(
 ) -> PhotoEvaluation:
     """Scan photos whose tiles are labelled, and measure what the maps say of each tile.
 
+    Labels come from one of two sources. With `tiles`, a CSV names the label of each tile of a grid; patches that are
+    such tiles are laid together again, or whole photos are found by name. With `masks`, a picture of each photo's name
+    shows its cracks in white.
+
     Args:
-        data: Tiles that are laid together, or whole photos; see `crackscope.data.labelled_photos`.
-        model: As in `crackscope.scan`.
-        tiles: The grid, a CSV with ``photo,row,col,label``; or else
-        masks: Folder or archive of pixel masks.
-        split: Of the tiles, by photo, or its file.
-        part: ``train``, ``val`` or ``test``; ``test`` where there is a split.
-        scale: Of all photos; see `crackscope.scanning.scanner`.
-        mm_per_px: Of all photos, in place of a scale.
-        allow_leakage: Judge on a leaking split; every figure is marked.
-        n_resamples: Bootstrap resamples of each interval.
-        seed: Of the resampling.
-        threads: Thread budget.
-        progress: Called with (done, total).
+        data: Path of the photos or their tiles: a folder or an archive.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        tiles: Path of a CSV with the columns ``photo,row,col,label``, and ``surface`` and ``tile`` for tiles as files.
+        masks: Path of a folder or an archive of masks; give either `tiles` or `masks`.
+        split: A split of the tiles by photo, or its file; with `tiles` only.
+        part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where a split is given, else all
+            photos.
+        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
+            `crackscope.scan`.
+        scale: Millimetres per pixel of all photos, where they are known.
+        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        seed: Seed of the bootstrap resamples.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as photos are scanned.
+
+    Returns:
+        Figures of tiles and of photos, and the maps. `crackscope.write_evaluation` writes them into a folder.
 
     Raises:
-        DataError: If not one of tiles and masks is given, masks with a split, or no photo can be read.
+        DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, or no photo can be
+            read.
         SplitError: If the split leaks, or does not fit the data.
+        BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
+            card does not know its own millimetres per pixel.
     """
     if (tiles is None) == (masks is None):
         raise DataError("tiles (a grid) and masks (a folder): give one of them.")
     if masks is not None and (split is not None or part is not None):
         raise DataError("photos with masks have no split. Leave split and part out.")
-    scanner = model if isinstance(model, Scanner) else scanner_of(model, threads=threads)
+    loaded = load(model, threads=threads)
     name, n_leaks = Path(data).stem if Path(data).is_file() else Path(data).resolve().name, 0
     if masks is not None:
-        photos = photos_by_masks(data, masks, tile_px=scanner.card.source_px)
+        photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px)
     elif split is not None or part is not None:
         index, n_leaks = _part_of(read_patches(data), split, part or "test", allow_leakage, threads)
         photos = photos_by_grid(index, str(tiles))
     else:
         photos = photos_by_grid(data, str(tiles))
-    scanned, refused = scan_labelled(photos, scanner, scale=scale, mm_per_px=mm_per_px, progress=progress)
+    scanned, refused = scan_labelled(photos, loaded, network_scale=network_scale, scale=scale, progress=progress)
     return measure_photos(
         scanned,
-        scanner,
+        loaded,
         dataset=name,
         part=(part or "test") if split is not None else part,
         split=Path(split).name if isinstance(split, (str, Path)) else None,
@@ -153,15 +169,15 @@ def _part_of(
 ) -> tuple[PatchIndex, int]:
     """One part of a split, and the leaks of the whole."""
     known = split_of(index, split)
-    leaks = check_split(apply_split(index, known), threads=threads, progress=progress)
+    leaks = check_split(apply_split(index, split=known), threads=threads, progress=progress)
     if len(leaks) and not allow_leakage:
         raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage to have all figures marked.")
-    return apply_split(index, known, part=part), len(leaks)
+    return apply_split(index, split=known, part=part), len(leaks)
 
 
 def judge(
     index: PatchIndex,
-    model: Classifier,
+    model: Model,
     *,
     part: str | None,
     split: str | None,
@@ -180,19 +196,19 @@ def judge(
         split: Name of the split file, for the record.
         n_leaks: Leaks of that split.
         n_resamples: Bootstrap resamples of each interval.
-        seed: Of the resampling.
+        seed: Seed of the bootstrap resamples.
         threads: Thread budget for reading.
         progress: Called with (done, total).
 
     Raises:
         DataError: If no patch can be read.
     """
-    digests = fingerprints(index, threads=threads, progress=progress).digests
+    digests = index.digests(threads=threads, progress=progress)
     lineage = (*model.card.backbone.trained_on, *model.card.training_data)
     judged, probabilities, reasons, refused = _predictions(index, model, progress)
     photos = [patch.photo for patch in judged if patch.photo is not None]
     return evaluate_predictions(
-        np.array([patch.label == "crack" for patch in judged], np.int64),
+        index.select(judged).labels,
         np.array(probabilities, np.float64),
         paths=[patch.path for patch in judged],
         photos=photos if judged and len(photos) == len(judged) else None,
@@ -208,6 +224,7 @@ def judge(
         n_seen=count_seen(index, digests, lineage),
         refused=refused,
         reasons=reasons if model.card.gate else None,
+        index=index,
         n_resamples=n_resamples,
         seed=seed,
     )
@@ -220,15 +237,14 @@ def part_to_judge(index: PatchIndex, split: str | Path | Split | None) -> str | 
 
 
 def _predictions(
-    index: PatchIndex, model: Classifier, progress: Progress | None
+    index: PatchIndex, model: Model, progress: Progress | None
 ) -> tuple[list[Patch], list[float], list[str | None], list[tuple[str, str]]]:
     """Patches that could be judged, their probabilities, why any is rejected, and the others with the reason."""
-    files = [(path, partial(index.files.read, path)) for path in index.paths]
     judged: list[Patch] = []
     probabilities: list[float] = []
     reasons: list[str | None] = []
     refused: list[tuple[str, str]] = []
-    for i, row in enumerate(model.predict_files(files)):
+    for i, row in enumerate(rows_of(index.images(), model, photos=False)):
         if row.error is not None or row.crack_probability is None:
             refused.append((row.path, row.error or "no probability"))
         else:

@@ -1,9 +1,8 @@
-"""How good are the answers: figures for crack against uncracked, each with its 95 % interval.
+"""Metrics: figures for crack against uncracked, each with its 95 % interval.
 
-Every figure is a function of one weight per patch. The figure itself weighs every patch once; a bootstrap
-resample of the photos weighs a patch by how often its photo was drawn. So a thousand resamples are a few
-matrix products and cumulative sums, in blocks of bounded memory. ``crack`` is 1 and the positive class,
-``uncracked`` is 0.
+Every figure is a function of one weight per patch. The figure itself weighs every patch once; a bootstrap resample of
+the photos weighs a patch by how often its photo was drawn. So a thousand resamples are a few matrix products and
+cumulative sums, in blocks of bounded memory. ``crack`` is 1 and the positive class, ``uncracked`` is 0.
 """
 
 from __future__ import annotations
@@ -28,14 +27,20 @@ _LOGIT_EPSILON = 1e-7  # about float32's step below 1: what a bundle's saturated
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; NaN where it is not defined."""
+    """A figure and its 95 % interval; NaN where it is not defined.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of the interval; NaN where there is no interval.
+        high: Upper end of the interval; NaN where there is no interval.
+    """
 
     value: float
     low: float
     high: float
 
     def document(self) -> dict[str, float | None]:
-        """As it is written in JSON, which knows no NaN.
+        """Value and interval, ready for JSON; NaN becomes None, since JSON knows no NaN.
 
         Example:
             >>> Estimate(0.5, float("nan"), float("nan")).document()
@@ -97,27 +102,26 @@ def measure(
 ) -> dict[str, Estimate]:
     """Measure calibrated probabilities against the truth, with intervals by resampling photos.
 
-    Photos are drawn with replacement, every patch of a photo together, because patches of one photo share
-    light and texture and are not independent. The order of the patches changes nothing.
+    Photos are drawn with replacement, every patch of a photo together, because patches of one photo share light and
+    texture and are not independent. The order of the patches changes nothing.
 
-    The interval is the 2.5th to 97.5th percentile of the resamples in which the figure is defined, widened to
-    hold the value itself (resampling inflates ``ece``). It is NaN with fewer than two photos, because one
-    photo says nothing about how photos differ, and with ``n_resamples=0``. Percentile intervals are a little
-    short below some 30 photos.
+    The interval is the 2.5th to 97.5th percentile of the resamples in which the figure is defined, widened to hold the
+    value itself (resampling inflates ``ece``). It is NaN with fewer than two photos, because one photo says nothing
+    about how photos differ, and with ``n_resamples=0``. Percentile intervals are a little short below some 30 photos.
 
-    A figure that is 0 or 1 in every resample would get an interval of no length, a false certainty. For
-    shares (accuracy, balanced accuracy, precision, recall, F1, false alarm rate, ``auroc``) the far end is
-    then the exact Clopper–Pearson bound, with n the number of photos in the share's denominator (for
-    ``auroc`` the smaller of those with crack and those with uncracked): conservative, not the patches.
-    Perfect ``average_precision``, ``mcc``, ``log_loss``, ``brier`` and ``ece`` get no interval (NaN).
+    A figure that is 0 or 1 in every resample would get an interval of no length, a false certainty. For shares
+    (accuracy, balanced accuracy, precision, recall, F1, false alarm rate, ``auroc``) the far end is then the exact
+    Clopper–Pearson bound, with n the number of photos in the share's denominator (for ``auroc`` the smaller of those
+    with crack and those with uncracked): conservative, not the patches. Perfect ``average_precision``, ``mcc``,
+    ``log_loss``, ``brier`` and ``ece`` get no interval (NaN).
 
     Args:
-        labels: (n,) 1 for crack, 0 for uncracked.
-        probabilities: (n,) calibrated probability of crack, in [0, 1].
-        threshold: A patch is called crack from this probability on.
-        photos: (n,) the photo of each patch. Without it, each patch counts as its own photo.
-        n_resamples: Bootstrap resamples.
-        seed: Of the resampling.
+        labels: Labels, shape (n,): 1 for crack, 0 for uncracked.
+        probabilities: Calibrated probability of crack, shape (n,), in [0, 1].
+        threshold: Probability from which a patch is called crack.
+        photos: Name of the photo of each patch, n names. Without it, each patch counts as its own photo.
+        n_resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap resamples.
 
     Returns:
         ``accuracy``, ``balanced_accuracy``, ``precision_crack``, ``recall_crack``, ``f1_crack``,

@@ -1,4 +1,4 @@
-"""Two models on the same patches: McNemar's test, and the gain in accuracy with its interval over photos."""
+"""Paired tests: two models on the same patches, by McNemar's test and the gain in accuracy over photos."""
 
 from __future__ import annotations
 
@@ -46,18 +46,20 @@ class Answers:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two runs on the patches that both judged. Without a common patch, p and the gain are NaN and a note says why.
+    """Two runs, compared on the patches that both judged.
 
     Attributes:
-        first: Name of a run.
-        second: Name of another.
-        n_common: Patches that both judged.
-        n_photos: Photos, or groups, that these come from; None where they are not known.
-        n_only_first_wrong: Patches that only the first got wrong.
-        n_only_second_wrong: Patches that only the second got wrong.
-        p: Of `mcnemar`.
-        accuracy_gain: Accuracy of the second minus that of the first, in [-1, 1], with its interval over photos.
-        note: Why nothing was tested; empty where it was.
+        first: Name of one run.
+        second: Name of the other run.
+        n_common: Number of patches that both judged.
+        n_photos: Number of photos, or groups, that these patches come from; None where they are not known.
+        n_only_first_wrong: Number of patches that only the first run got wrong.
+        n_only_second_wrong: Number of patches that only the second run got wrong.
+        p: Exact p-value of McNemar's test, in [0, 1]; NaN without a common patch. A small one says that the two differ
+            in how often they are wrong.
+        accuracy_gain: Accuracy of the second run minus that of the first, in [-1, 1], with its 95 % interval over
+            photos; NaN without a common patch.
+        note: Reason why nothing was tested; empty where it was.
     """
 
     first: str

@@ -1,4 +1,4 @@
-"""A bundle learns to read photos: a second calibration, for a patch's footprint inside a photo, and a verdict's rule.
+"""Photo calibration: a bundle learns to read photos, by a second calibration for footprints and a rule for verdicts.
 
 A window sees surroundings that a patch does not, so logits of the same place differ. Both are fitted on validation
 photos whose tiles are labelled, never on those that a figure is reported on.
@@ -58,7 +58,7 @@ def fit_verdict(scanned: Sequence[ScannedPhoto], calibration: Calibration, *, fi
 
     Args:
         scanned: Validation photos.
-        calibration: From `fit_photo_calibration`.
+        calibration: Calibration, from `fit_photo_calibration`.
         fitted_on: Data and part, for the card.
 
     Raises:
@@ -92,9 +92,9 @@ def measured_verdict(
     """The same rule, with the errors that it makes on other photos than it was fitted on.
 
     Args:
-        verdict: From `fit_verdict`.
+        verdict: Verdict, from `fit_verdict`.
         scanned: Photos, best of a test part.
-        calibration: From `fit_photo_calibration`.
+        calibration: Calibration, from `fit_photo_calibration`.
         measured_on: Data and part, for the card.
     """
     clean, cracked, _ = _peaks(scanned, calibration)

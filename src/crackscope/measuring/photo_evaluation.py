@@ -1,4 +1,4 @@
-"""How well maps find cracks in photos whose tiles are labelled: per tile, per region, per photo.
+"""Photo evaluation: how well maps find cracks in photos whose tiles are labelled, per tile, per region, per photo.
 
 Tiles are judged as patches are (`crackscope.measuring.evaluation`), by the probability of their box in the photo's map.
 Two figures more are of photos:
@@ -24,12 +24,15 @@ from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.data.labelled_photos import LabelledPhoto
 from crackscope.data.patches import PatchIndex
 from crackscope.errors import DataError, reason_of
+from crackscope.files.images import Image
 from crackscope.files.streaming import Progress
-from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
+from crackscope.geometry.scale import Scale
+from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html
 from crackscope.measuring.metrics import Estimate
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.crack_map import CrackMap
-from crackscope.scanning.scanner import Scanner, photo_scale
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.scanner import NetworkScale, map_of, photo_scale, prepare_photo
 
 __all__ = ["PhotoEvaluation", "PhotoFigures", "ScannedPhoto", "measure_photos", "scan_labelled", "tile_reader"]
 
@@ -43,10 +46,10 @@ class ScannedPhoto:
     """A labelled photo and its map.
 
     Attributes:
-        photo: With the labels.
-        map: What the model sees.
-        logits: Shape (n,), of each tile's box.
-        n_seen: Its tiles that the model was trained on, or whose photo was.
+        photo: The photo and the labels of its tiles.
+        map: What the model sees in the photo.
+        logits: Pooled logit of each tile's box in the map, shape (n,).
+        n_seen: Number of its tiles that the model was trained on, or whose photo was.
     """
 
     photo: LabelledPhoto
@@ -56,20 +59,21 @@ class ScannedPhoto:
 
     @property
     def probabilities(self) -> Float64Array:
-        """Of each tile, shape (n,)."""
+        """Probability of crack of each tile, shape (n,), in [0, 1]."""
         return self.map.calibration.probability(self.logits)
 
 
 @dataclass(frozen=True)
 class PhotoFigures:
-    """What is measured of photos, not of tiles.
+    """Figures of whole photos.
 
     Attributes:
-        recall_at_one_false_region: Share of cracked tiles that a region touches.
-        threshold: From which regions are drawn for it.
-        pointing_accuracy: Of the photos with a crack.
-        n_photos: All of them.
-        n_cracked: Photos with a cracked tile.
+        recall_at_one_false_region: Share of the cracked tiles that a region touches, at a threshold with on average one
+            false region a photo.
+        threshold: Probability from which regions are drawn for that recall.
+        pointing_accuracy: Share of the photos with a cracked tile whose peak lies in a cracked tile.
+        n_photos: Number of photos.
+        n_cracked: Number of photos with a cracked tile.
     """
 
     recall_at_one_false_region: Estimate
@@ -79,7 +83,7 @@ class PhotoFigures:
     n_cracked: int
 
     def document(self) -> dict[str, object]:
-        """As it is written in ``metrics.json``."""
+        """Figures and counts as ``metrics.json`` holds them, ready for JSON."""
         return {
             "recall_at_one_false_region": self.recall_at_one_false_region.document(),
             "recall_at_one_false_region_threshold": self.threshold,
@@ -93,10 +97,10 @@ class PhotoEvaluation:
     """Figures of tiles and of photos, and the maps they come from.
 
     Attributes:
-        tiles: As of patches.
-        figures: Of photos.
-        scanned: Photos and maps.
-        calibrated: Whether the model has a calibration for photos; else that for patches was used.
+        tiles: Evaluation of the tiles, each judged as a patch by its box in the map.
+        figures: Figures of whole photos.
+        scanned: Photos and their maps.
+        calibrated: Whether the model has a calibration for photos; if not, that for patches was used.
     """
 
     tiles: Evaluation
@@ -104,22 +108,27 @@ class PhotoEvaluation:
     scanned: tuple[ScannedPhoto, ...]
     calibrated: bool
 
+    def _repr_html_(self) -> str:
+        recall, pointing = self.figures.recall_at_one_false_region, self.figures.pointing_accuracy
+        more = (("Recall at one false region a photo", recall), ("Pointing accuracy", pointing))
+        return figures_html(self.tiles, more=more)
+
 
 def scan_labelled(
     photos: Sequence[LabelledPhoto],
-    scanner: Scanner,
+    model: Model,
     *,
-    scale: float | None = None,
-    mm_per_px: float | None = None,
+    network_scale: NetworkScale = "auto",
+    scale: Scale | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[ScannedPhoto], list[tuple[str, str]]]:
     """Scan labelled photos, one at a time.
 
     Args:
-        photos: From `crackscope.data.labelled_photos`.
-        scanner: The model.
-        scale: Of all; see `crackscope.scanning.scanner`.
-        mm_per_px: Of all, in place of a scale.
+        photos: Labelled photos, from `crackscope.data.labelled_photos`.
+        model: The model.
+        network_scale: Pixels of the network per pixel of all photos; ``auto`` chooses, as in `crackscope.scan`.
+        scale: Millimetres per pixel of all photos, where they are known.
         progress: Called with (done, total).
 
     Returns:
@@ -127,15 +136,16 @@ def scan_labelled(
     """
     found: list[ScannedPhoto] = []
     refused: list[tuple[str, str]] = []
-    card = scanner.card
+    card = model.card
     lineage = (*card.backbone.trained_on, *card.training_data)
     for i, photo in enumerate(photos):
         try:
             pixels, digests = photo.load()
             # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
-            auto = scale is None and mm_per_px is None
-            chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else scale
-            seen = scanner.scan(pixels, scale=chosen, mm_per_px=mm_per_px)
+            auto = scale is None and network_scale == "auto"
+            chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
+            prepared = prepare_photo(Image(pixels), card, network_scale=chosen, scale=scale)
+            seen = map_of(prepared, model.network, card)
         except (OSError, DataError) as error:
             refused.append((photo.name, reason_of(error)))
         else:
@@ -150,7 +160,7 @@ def scan_labelled(
 
 def measure_photos(
     scanned: Sequence[ScannedPhoto],
-    scanner: Scanner,
+    model: Model,
     *,
     dataset: str,
     part: str | None = None,
@@ -163,22 +173,22 @@ def measure_photos(
     """Measure maps against the labels of tiles; intervals by bootstrap over photos.
 
     Args:
-        scanned: From `scan_labelled`.
-        scanner: The model they were scanned with.
+        scanned: Photos and their maps, from `scan_labelled`.
+        model: The model they were scanned with.
         dataset: Name of the data.
         part: Which part they are, for the record.
         split: Name of the split file, for the record.
         refused: Name and reason of photos that could not be scanned.
         n_leaks: Leaks of the split.
-        n_resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        seed: Seed of the bootstrap resamples.
 
     Raises:
         DataError: If no photo is left.
     """
     if not scanned:
         raise DataError(f"{dataset}: none of {len(refused)} photos could be scanned; {refused[0][0]}: {refused[0][1]}.")
-    calibration = scanner.calibration
+    calibration = model.card.map_calibration
     tiles = evaluate_predictions(
         np.concatenate([one.photo.labels for one in scanned]),
         np.concatenate([one.probabilities for one in scanned]),
@@ -190,15 +200,15 @@ def measure_photos(
         dataset=dataset,
         part=part,
         split=split,
-        model=scanner.name,
-        model_sha256=scanner.sha256,
+        model=model.name,
+        model_sha256=model.sha256,
         n_leaks=n_leaks,
         n_seen=sum(one.n_seen for one in scanned),
         refused=tuple(refused),
         n_resamples=n_resamples,
         seed=seed,
     )
-    calibrated = scanner.card.photo is not None
+    calibrated = model.card.photo is not None
     return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated)
 
 

@@ -1,4 +1,4 @@
-"""What a model's figures become when photographs go wrong: every corruption at every strength.
+"""Robustness: what a model's figures become on corrupted photographs, for every corruption at every strength.
 
 Each patch is read once, corrupted in every way (`crackscope.drawing.corruptions`), and classified. The *error* of a set
 is one minus balanced accuracy, so that shares of labels do not matter; the *mean corruption error* is its mean over
@@ -9,42 +9,44 @@ AlexNet's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, UInt8Array
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.similarity import fingerprints
-from crackscope.data.splits import Split, apply_split, split_of
+from crackscope.data.splits import Split, apply_split
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
+from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.measuring.judging import part_to_judge
 from crackscope.measuring.metrics import Estimate, measure
-from crackscope.model.bundle import Bundle
+from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.model.provenance import count_seen
-from crackscope.scanning.prediction import Classifier, load
+from crackscope.scanning.loaded_model import AnyModel, Model, load
 
-__all__ = ["Condition", "Robustness", "measure_robustness"]
+__all__ = ["Robustness", "RobustnessCondition", "measure_robustness"]
 
 
 _SHOWN = ("recall_crack", "false_alarm_rate", "balanced_accuracy", "auroc", "ece")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One corruption at one strength; strength 0 of ``clean`` is none.
+class RobustnessCondition:
+    """Figures of a model under one corruption at one strength.
 
     Attributes:
-        corruption: Its name, or ``clean``.
-        strength: 1 to 5, or 0.
-        figures: Recall, false alarm rate, balanced accuracy, AUROC, ECE, with intervals over photos.
-        unsure_share: Share of patches in the unsure band.
-        rejected_share: Share of patches that the gate rejects; they are in the figures all the same. None without one.
-        missed_unrejected: Share of cracked patches that are neither found nor rejected, and so are lost; None without
-            a gate.
+        corruption: Name of the corruption, such as ``motion_blur``; ``clean`` for the patches as they are.
+        strength: Strength of the corruption, 1 to 5; 0 for ``clean``.
+        figures: Recall of crack, false alarm rate, balanced accuracy, AUROC and calibration error (ECE) by name, with
+            95 % intervals.
+        unsure_share: Share of the patches in the unsure band, in [0, 1].
+        rejected_share: Share of the patches that the gate rejects, in [0, 1]; they are in the figures all the same.
+            None for a model without a gate.
+        missed_unrejected: Share of the cracked patches that are neither found nor rejected, and so are lost, in [0, 1];
+            None for a model without a gate.
     """
 
     corruption: str
@@ -56,27 +58,29 @@ class Condition:
 
     @property
     def error(self) -> float:
-        """One minus balanced accuracy."""
+        """Error of the model: one minus balanced accuracy."""
         return 1 - self.figures["balanced_accuracy"].value
 
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """Every condition of one model on one set of patches.
+    """Figures of one model on one set of patches, as they are and under every corruption.
 
     Attributes:
         dataset: Name of the data.
-        part: ``train``, ``val``, ``test``, or None for all patches.
-        split: File name of the split, None without one.
-        model: Name of the model.
-        model_sha256: Of the bundle file.
-        n_patches: Patches that were judged in every condition.
-        n_crack: Those labelled crack.
-        n_photos: Photos they come from; None where each patch counts for itself.
-        n_seen: Patches that the model was trained on, or whose photo was.
-        conditions: ``clean`` first, then by corruption and strength.
-        refused: (path, reason) of every file that could not be read.
-        sample: Path of the first cracked patch that was judged, to show corruptions on.
+        part: Part that was judged, ``train``, ``val`` or ``test``; None for all patches.
+        split: Name of the split file; None without one.
+        model: Name of the model and the beginning of its SHA-256.
+        model_sha256: SHA-256 of the bundle file, in hexadecimal.
+        n_patches: Number of patches that were judged in every condition.
+        n_crack: Number of patches labelled crack.
+        n_photos: Number of photos that the patches come from; None where each patch counts for itself.
+        n_seen: Number of patches that the model was trained on, or whose photo was.
+        conditions: Figures of each condition: ``clean`` first, then by corruption and strength.
+        refused: Path and reason of every file that could not be read.
+        sample: Path of the first cracked patch that was judged, for a report to show corruptions on; None where none
+            was.
+        index: Patches that were judged, in which a report finds the sample; None where they are not at hand.
     """
 
     dataset: str
@@ -88,21 +92,49 @@ class Robustness:
     n_crack: int
     n_photos: int | None
     n_seen: int
-    conditions: tuple[Condition, ...]
+    conditions: tuple[RobustnessCondition, ...]
     refused: tuple[tuple[str, str], ...] = ()
     sample: str | None = None
+    index: PatchIndex | None = field(default=None, repr=False)
+
+    def _repr_html_(self) -> str:
+        mark = f" ({LEAKY})" if self.n_seen else ""
+        patches = f"{self.model} on {self.dataset}, {self.n_patches:,} patches"
+        return html_table(
+            f"{patches}: recall / false alarms; without a corruption {_rates_text(self.clean)}{mark}",
+            ("Corruption", *(f"Strength {strength}" for strength in STRENGTHS), "Mean error"),
+            [
+                (
+                    name.replace("_", " "),
+                    *(_rates_text(one) for one in self.of(name)),
+                    number_text(self.corruption_error(name)),
+                )
+                for name in CORRUPTIONS
+            ],
+        )
 
     @property
-    def clean(self) -> Condition:
-        """The figures without a corruption."""
+    def clean(self) -> RobustnessCondition:
+        """Figures of the patches as they are."""
         return self.conditions[0]
 
-    def of(self, corruption: str) -> tuple[Condition, ...]:
-        """All strengths of one corruption."""
+    def of(self, corruption: str) -> tuple[RobustnessCondition, ...]:
+        """Give the figures of all strengths of one corruption.
+
+        Args:
+            corruption: Name of the corruption, such as ``motion_blur``.
+
+        Returns:
+            Conditions by rising strength; empty where the corruption is not known.
+        """
         return tuple(one for one in self.conditions if one.corruption == corruption)
 
     def corruption_error(self, corruption: str) -> float:
-        """Mean error over the strengths."""
+        """Average the error over the strengths of one corruption.
+
+        Args:
+            corruption: Name of the corruption, such as ``motion_blur``.
+        """
         return float(np.mean([one.error for one in self.of(corruption)]))
 
     @property
@@ -111,7 +143,7 @@ class Robustness:
         return float(np.mean([self.corruption_error(name) for name in CORRUPTIONS]))
 
     def document(self) -> dict[str, object]:
-        """As it is written in JSON."""
+        """Figures of every condition as ``robustness.json`` holds them, ready for JSON."""
         facts = ("dataset", "part", "split", "model", "model_sha256", "n_patches", "n_crack", "n_photos", "n_seen")
         return {
             **{name: getattr(self, name) for name in facts},
@@ -134,9 +166,13 @@ class Robustness:
         }
 
 
+def _rates_text(one: RobustnessCondition) -> str:
+    return " / ".join(number_text(one.figures[name].value) for name in ("recall_crack", "false_alarm_rate"))
+
+
 def measure_robustness(
     data: str | Path | PatchIndex,
-    model: Classifier | Bundle | str | Path | None = None,
+    model: AnyModel = None,
     *,
     split: str | Path | Split | None = None,
     part: str | None = None,
@@ -146,40 +182,49 @@ def measure_robustness(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Robustness:
-    """Corrupt labelled patches in every way, and measure a model on each.
+    """Corrupt labelled patches in eleven ways at five strengths, and measure a model on each.
+
+    The corruptions are motion blur, defocus, noise, JPEG encoding, brightness, contrast, a shadow's edge, stains,
+    smaller and larger pictures, and rotation.
 
     Args:
-        data: Labelled patches, see `crackscope.data.patches.read_patches`.
-        model: From `crackscope.load`, or what it takes; the default bundle where left out.
-        split: A split, or its file; left out, the parts that the data itself names, if it does.
-        part: ``train``, ``val`` or ``test``; ``test`` where there are parts.
-        max_patches: At most so many, half of them cracked where there are enough; drawn by `seed`.
-        n_resamples: Bootstrap resamples of each interval.
-        seed: Of the draw and of the resampling.
-        threads: Thread budget.
-        progress: Called with (done, total).
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        split: A split from `crackscope.split`, or its file; if left out, the parts that the data itself names, if any.
+        part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where there are parts, else all
+            patches.
+        max_patches: Greatest number of patches that are judged, half of them cracked where there are enough; `seed`
+            draws them.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        seed: Seed of the choice of patches, and of the bootstrap resamples.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
+
+    Returns:
+        Figures of every condition. `crackscope.write_robustness` writes them into a folder.
 
     Raises:
-        DataError: If a label is missing, or no patch with one can be read.
+        DataError: If the data or all patches of a label cannot be read, or a label is missing.
         SplitError: If the split does not fit the data.
+        BundleError: If the model is no bundle of this version.
     """
-    classifier = model if isinstance(model, Classifier) else load(model, threads=threads)
-    index = data if isinstance(data, PatchIndex) else read_patches(data)
+    loaded = load(model, threads=threads)
+    index = read_patches(data)
     part = part or part_to_judge(index, split)
     if part is not None:
-        index = apply_split(index, split_of(index, split), part=part)
+        index = apply_split(index, split=split, part=part)
     index.require_both_labels("robustness")
     index = _drawn(index, max_patches, seed)
-    judged, probabilities, rejected, refused = _answers(index, classifier, threads, progress)
+    judged, probabilities, rejected, refused = _answers(index, loaded, threads, progress)
     if not judged:
         raise DataError(f"{index.name}: none of {len(refused)} patches can be read; {refused[0][0]}: {refused[0][1]}.")
     own = index.select(judged)
     own.require_both_labels("robustness, on what can be read,")
-    labels = np.array([patch.label == "crack" for patch in judged], np.int64)
+    labels = own.labels
     photos = [patch.photo for patch in judged if patch.photo is not None]
     known = photos if len(photos) == len(judged) else None
-    lineage = (*classifier.card.backbone.trained_on, *classifier.card.training_data)
-    calibration = classifier.card.patch
+    lineage = (*loaded.card.backbone.trained_on, *loaded.card.training_data)
+    calibration = loaded.card.patch
     conditions = []
     for (corruption, strength), values, away in zip(_conditions(), probabilities.T, rejected.T, strict=True):
         figures = measure(
@@ -187,22 +232,23 @@ def measure_robustness(
         )
         unsure = (values >= calibration.unsure_low) & (values < calibration.unsure_high)
         lost = (values < calibration.threshold)[labels == 1] & ~away[labels == 1]
-        gated = (float(away.mean()), float(lost.mean())) if classifier.card.gate else (None, None)
+        gated = (float(away.mean()), float(lost.mean())) if loaded.card.gate else (None, None)
         shown = {name: figures[name] for name in _SHOWN}
-        conditions.append(Condition(corruption, strength, shown, float(unsure.mean()), *gated))
+        conditions.append(RobustnessCondition(corruption, strength, shown, float(unsure.mean()), *gated))
     return Robustness(
         dataset=index.name,
         part=part,
         split=Path(split).name if isinstance(split, (str, Path)) else None,
-        model=classifier.name,
-        model_sha256=classifier.sha256,
+        model=loaded.name,
+        model_sha256=loaded.sha256,
         n_patches=len(judged),
         n_crack=int(labels.sum()),
         n_photos=len(set(known)) if known is not None else None,
-        n_seen=count_seen(own, fingerprints(own, threads=threads).digests, lineage),
+        n_seen=count_seen(own, own.digests(threads=threads), lineage),
         conditions=tuple(conditions),
         refused=tuple(refused),
         sample=next(patch.path for patch in judged if patch.label == "crack"),
+        index=own,
     )
 
 
@@ -215,23 +261,20 @@ def _drawn(index: PatchIndex, n: int, seed: int) -> PatchIndex:
     if len(index) <= n:
         return index
     rng = np.random.default_rng(seed)
-    crack, other = (
-        rng.permutation([i for i, patch in enumerate(index.patches) if patch.label == label])
-        for label in ("crack", "uncracked")
-    )
+    crack, other = (rng.permutation(np.flatnonzero(index.labels == label)) for label in (1, 0))
     n_crack = min(len(crack), max(n // 2, n - len(other)))
     chosen = sorted(int(i) for i in (*crack[:n_crack], *other[: n - n_crack]))
     return index.select([index.patches[i] for i in chosen])
 
 
 def _answers(
-    index: PatchIndex, classifier: Classifier, threads: int | None, progress: Progress | None
+    index: PatchIndex, model: Model, threads: int | None, progress: Progress | None
 ) -> tuple[list[Patch], Float64Array, BoolArray, list[tuple[str, str]]]:
     """Patches that could be judged, of each in every condition probability and rejection, and why others could not."""
 
     def work(patch: Patch) -> list[tuple[float, bool]] | str:
         try:
-            said = [classifier.classify(view) for view in _views(index.read_pixels(patch.path))]
+            said = [model.classify(view) for view in _views(index.read_pixels(patch.path))]
             return [(one.crack_probability, one.reason is not None) for one in said]
         except (OSError, KeyError, ValueError, ImageError) as error:
             return reason_of(error)

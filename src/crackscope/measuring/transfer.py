@@ -1,4 +1,4 @@
-"""How well what is learnt on one set holds on another: a figure for each pair of a training and a test.
+"""Transfer: how well what is learnt on one set holds on another, a figure for each pair of a training and a test.
 
 A row of the matrix is a training: on one set, or on all but one. A column is the test part of a set.
 `crackscope.training.transfer_run` fills it.
@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from crackscope.files.html import html_table
 from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.wording import LEAKY, number_text
 
 __all__ = ["FIGURES", "KINDS", "Transfer", "TransferTest", "all_but"]
 
@@ -39,24 +41,26 @@ def all_but(name: str) -> str:
 
 @dataclass(frozen=True)
 class TransferTest:
-    """One model on the test part of one set.
+    """Figures of one model on the test part of one set.
 
     Attributes:
-        seed: Of split, draw, training and bootstrap.
-        source: Name of the set it was trained on, or ``all but NAME``.
-        trained_on: Names of all these sets.
-        target: Name of the set it was tested on.
-        n_train: Patches it was trained on, half of them cracked.
-        n_val: Patches it was validated and calibrated on.
-        n_patches: Patches it was tested on.
-        n_photos: Photos, or groups that look alike, that they come from; None where each stands alone.
-        photo_kind: What the intervals resample, see `crackscope.measuring.evaluation.PHOTO_KINDS`.
-        threshold: A patch is called crack from this probability on; from the validation part of the training.
-        figures: The `FIGURES`, with 95 % intervals.
+        seed: Seed of split, draw, training and bootstrap.
+        source: Name of the set that the model was trained on, or ``all but NAME``.
+        trained_on: Names of all sets that the model was trained on.
+        target: Name of the set that the model was tested on.
+        n_train: Number of patches that the model was trained on, half of them cracked.
+        n_val: Number of patches that the model was validated and calibrated on.
+        n_patches: Number of patches that the model was tested on.
+        n_photos: Number of photos, or groups that look alike, that the tested patches come from; None where each stands
+            alone.
+        photo_kind: What the intervals resample: ``photos``, ``similarity groups`` or ``patches``.
+        threshold: Probability from which a patch is called crack; it was chosen on the validation part of the training.
+        figures: AUROC, balanced accuracy, MCC, F1, precision and recall of crack, and false alarm rate by name, with 95
+            % intervals.
         always_crack_f1: F1 of calling every patch crack.
-        n_leaks: Photos and duplicates that stand both in its training and in this test part.
-        n_seen: Patches whose file or photo it, or its backbone, was trained on.
-        model_sha256: Of the bundle.
+        n_leaks: Number of photos and duplicates that stand both in the training and in this test part.
+        n_seen: Number of patches whose file or photo the model, or its backbone, was trained on.
+        model_sha256: SHA-256 of the bundle, in hexadecimal.
     """
 
     seed: int
@@ -77,18 +81,23 @@ class TransferTest:
 
     @property
     def leaky(self) -> bool:
-        """Whether training has seen some of what is judged, so that every figure flatters."""
+        """Whether training has seen some of what is judged, so that every figure is too good."""
         return self.n_leaks > 0 or self.n_seen > 0
 
     @property
     def kind(self) -> str | None:
-        """One of `KINDS`; None for a set among several that were trained on."""
+        """Relation of the tested set to what the model was trained on.
+
+        ``own set``: unseen photos of the only set it was trained on. ``another set``: it was trained on one other set.
+        ``all other sets``: it was trained on all sets but this one. None: the set is one of several that it was trained
+        on.
+        """
         if self.target not in self.trained_on:
             return "another set" if len(self.trained_on) == 1 else "all other sets"
         return "own set" if len(self.trained_on) == 1 else None
 
     def document(self) -> dict[str, Any]:
-        """As it is written in JSON."""
+        """Figures and counts as ``transfer.json`` holds them, ready for JSON."""
         return {
             **{name: getattr(self, name) for name in _FACTS},
             "trained_on": list(self.trained_on),
@@ -99,7 +108,11 @@ class TransferTest:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> TransferTest:
-        """The test that `document` wrote."""
+        """Make the test that `document` wrote.
+
+        Args:
+            document: The dictionary that `document` gave, or that was read from JSON.
+        """
         f1 = document["always_crack_f1"]
         return cls(
             **{name: document[name] for name in _FACTS},
@@ -111,17 +124,17 @@ class TransferTest:
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """The whole matrix.
+    """Matrix of a transfer: every model, tested on every set.
 
     Attributes:
         recipe: Name of the recipe.
-        changes: Settings of it that were changed, ``key=value``.
-        backbone: As it was asked for; None is the recipe's own.
-        per_label: Patches of either label that were asked for, a set.
-        seeds: Each is a split, a draw and a training of its own.
-        sets: What `crackscope.measuring.transfer_sets.TransferSet.document` tells of each.
-        tests: By seed, source and target.
-        refused: Path, the set's name in front, and reason of every file that could not be read.
+        changes: Settings of the recipe that were changed, each ``key=value``.
+        backbone: Backbone that was asked for; None for the recipe's own.
+        per_label: Number of patches of either label that were asked for from each set.
+        seeds: Seeds; each is a split, a draw and a training of its own.
+        sets: Facts of each set, by name: its counts, how it was split, its digest.
+        tests: All tests, by seed, source and target.
+        refused: Path, with the set's name in front, and reason of every file that could not be read.
     """
 
     recipe: str
@@ -140,40 +153,85 @@ class Transfer:
             places[one.source, one.target] = (*places.get((one.source, one.target), ()), one)
         object.__setattr__(self, "_places", places)
 
+    def _repr_html_(self) -> str:
+        n = len(self.seeds)
+        seeds = f"mean of {n} seeds" if n > 1 else f"seed {self.seeds[0]}"
+        return html_table(
+            f"{self.recipe}, {seeds}: AUROC / F1 of crack",
+            ("Trained on", *(f"Tested on {target}" for target in self.targets)),
+            [(source, *(self.cell_text(source, target) for target in self.targets)) for source in self.sources],
+        )
+
     @property
     def sources(self) -> tuple[str, ...]:
-        """What was trained on: single sets first, then all but one."""
+        """Names of what was trained on: single sets first, then all but one."""
         return tuple(dict.fromkeys(one.source for one in self.tests))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What was tested on."""
+        """Names of the sets that were tested on."""
         return tuple(dict.fromkeys(one.target for one in self.tests))
 
     @property
     def leaky(self) -> bool:
-        """Whether any test is."""
+        """Whether training has seen some of what is judged, in any test."""
         return any(one.leaky for one in self.tests)
 
     def of(self, source: str, target: str) -> tuple[TransferTest, ...]:
-        """One test a seed."""
+        """Give the tests of one pair, one for each seed.
+
+        Args:
+            source: Name of what was trained on, one of `sources`.
+            target: Name of the set that was tested on, one of `targets`.
+
+        Raises:
+            KeyError: If there is no such pair.
+        """
         return self._places[source, target]
 
     def mean(self, source: str, target: str) -> dict[str, Estimate]:
-        """Figures of one pair: means over the seeds of the values, and of the ends of their intervals.
+        """Average the figures of one pair over the seeds: their values, and the ends of their intervals.
 
-        So an interval says how sure one seed's test part is, not how far seeds lie apart. A figure that is undefined
-        with one seed is NaN.
+        So an interval says how sure the test part of one seed is; it does not say how far the seeds lie apart. A figure
+        that is undefined with one seed is NaN.
+
+        Args:
+            source: Name of what was trained on, one of `sources`.
+            target: Name of the set that was tested on, one of `targets`.
+
+        Returns:
+            Figures by name.
+
+        Raises:
+            KeyError: If there is no such pair.
         """
         tests = self.of(source, target)
         return {name: _mean(one.figures[name] for one in tests) for name in FIGURES}
 
+    def cell_text(self, source: str, target: str) -> str:
+        """Write AUROC and F1 of crack of one pair, averaged over the seeds; a mark says that they are leaky.
+
+        Args:
+            source: Name of what was trained on, one of `sources`.
+            target: Name of the set that was tested on, one of `targets`.
+
+        Raises:
+            KeyError: If there is no such pair.
+        """
+        mean = self.mean(source, target)
+        mark = f"{LEAKY} " if any(one.leaky for one in self.of(source, target)) else ""
+        return f"{mark}{number_text(mean['auroc'].value)} / {number_text(mean['f1_crack'].value)}"
+
     def always_crack_f1(self, target: str) -> float:
-        """F1 of calling every patch of a set crack, mean over the seeds."""
+        """Average, over the seeds, the F1 of calling every patch of a set crack.
+
+        Args:
+            target: Name of the set, one of `targets`.
+        """
         return float(np.mean([one.always_crack_f1 for one in self.tests if one.target == target]))
 
     def means_by_kind(self) -> dict[str, dict[str, float]]:
-        """For each of the `KINDS` that there are, the mean of every figure over its tests, without intervals."""
+        """Average every figure over the tests of each kind, see `TransferTest.kind`, without intervals."""
         found: dict[str, dict[str, float]] = {}
         for kind in KINDS:
             tests = [one for one in self.tests if one.kind == kind]
@@ -182,12 +240,12 @@ class Transfer:
         return found
 
     def n_no_better(self) -> tuple[int, int]:
-        """Tests on another set whose F1 is no better than always saying crack, and all tests on another set."""
+        """Count the tests on another set whose F1 is no better than calling everything crack, and all of them."""
         away = [one for one in self.tests if one.kind == "another set"]
         return sum(not one.figures["f1_crack"].value > one.always_crack_f1 for one in away), len(away)
 
     def document(self) -> dict[str, Any]:
-        """As it is written in JSON."""
+        """Matrix and tests as ``transfer.json`` holds them, ready for JSON."""
         n_no_better, n_away = self.n_no_better()
         return {
             "recipe": self.recipe,

@@ -1,4 +1,4 @@
-"""The sets of a transfer: which data is one set, what takes no part, how each is split, and how many patches are drawn.
+"""The sets of a transfer: what counts as one set, what takes no part, how each is split, how many patches are drawn.
 
 Every set is split 70:15:15, by photo where photos are known, else into groups that look alike. Then as many patches of
 either label are drawn from each part: with one half cracked, always saying crack has an F1 of 2/3 on every set, and
@@ -7,9 +7,7 @@ figures of different sets can be held against each other.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +18,16 @@ import numpy as np
 from crackscope.data.cache import Rows
 from crackscope.data.patches import LABELS, PARTS, PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
-from crackscope.data.splits import Split, split
-from crackscope.errors import DataError, did_you_mean
+from crackscope.data.splits import Split, divide
+from crackscope.errors import DataError
 from crackscope.files.streaming import Progress
+from crackscope.files.tables import TableForm, read_table
 
-__all__ = ["TransferSet", "draw", "n_to_draw", "read_photo_list", "read_sets"]
+__all__ = ["TransferSet", "draw", "n_to_draw", "read_photo_list", "read_sets", "without_photos"]
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 _READABLE = {"metu": "metu", "sdnet2018-D": "decks", "sdnet2018-P": "pavements", "sdnet2018-W": "walls"}
-_LIST_REMEDY = "The first line must name photo, or surface,photo."
+_LIST = TableForm(("photo",), ("surface",), remedy="Give a CSV whose first line names photo, or surface,photo.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ class TransferSet:
             SplitError: If a part would stay without a label.
         """
         by, val, test = self.split_by, SHARES["val"], SHARES["test"]
-        return split(self.index, by=by, val=val, test=test, seed=seed, rows=self.rows, threads=threads)
+        return divide(self.index, self.rows, by=by, val=val, test=test, seed=seed, threads=threads)
 
     def sha256(self) -> str:
         """Digest of what is in it: paths, labels, photos and the bytes of every file."""
@@ -126,7 +125,7 @@ def _read(
     name: str, index: PatchIndex, without: Collection[str], threads: int | None, progress: Progress | None
 ) -> TransferSet:
     left_out = frozenset(patch.photo for patch in index.patches if patch.photo is not None and patch.photo in without)
-    taken = index.select([patch for patch in index.patches if patch.photo not in left_out])
+    taken = without_photos(index, left_out)
     rows = fingerprints(taken, threads=threads, progress=progress)
     kept = [i for i in range(len(taken)) if i not in rows.refused]
     readable = taken.select([taken.patches[i] for i in kept])
@@ -156,27 +155,20 @@ def read_photo_list(path: str | Path) -> frozenset[str]:
         DataError: If it cannot be read, a column is missing, or a row is empty.
     """
     place = Path(path)
-    try:
-        rows = list(csv.reader(io.StringIO(place.read_bytes().decode("utf-8-sig"), newline=""), strict=True))
-    except OSError as error:
-        raise DataError(f"{place}: cannot be read ({error.strerror}). Check the path.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place}: not a CSV in UTF-8 ({error}). {_LIST_REMEDY}") from error
-    columns = [column.strip().lower() for column in rows[0]] if rows else []
-    if columns.count("photo") != 1 or columns.count("surface") > 1:
-        found = ", ".join(columns) or "none"
-        raise DataError(f"{place}: no column 'photo' among {found}.{did_you_mean('photo', columns)} {_LIST_REMEDY}")
     photos = set()
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-        if not row.get("photo"):
-            raise DataError(f"{place.name}, row {number}: the photo is empty. Name it, or delete the row.")
-        photos.add("-".join(filter(None, (row.get("surface"), row["photo"]))))
+    for row in read_table(place, _LIST):
+        surface, photo = row["surface"].strip(), row["photo"].strip()
+        if not photo:
+            raise DataError(f"{row.where}: the photo is empty. Name it, or delete the row.")
+        photos.add(f"{surface}-{photo}" if surface else photo)
     if not photos:
-        raise DataError(f"{place}: no photo is listed. {_LIST_REMEDY}")
+        raise DataError(f"{place}: no photo is listed. {_LIST.remedy}")
     return frozenset(photos)
+
+
+def without_photos(index: PatchIndex, photos: Collection[str]) -> PatchIndex:
+    """The same data without the patches of some photos, such as those of `read_photo_list`."""
+    return index.select([patch for patch in index.patches if patch.photo not in photos])
 
 
 def n_to_draw(assigned: Split, per_label: int) -> dict[str, int]:
@@ -199,7 +191,7 @@ def draw(assigned: Split, n_per_label: Mapping[str, int], *, seed: int) -> Split
     Args:
         assigned: A whole set, split.
         n_per_label: By part, at most what the part has; nothing of a part that is not named.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
     drawn = []
     for (i, part), (j, label) in ((part, label) for part in enumerate(PARTS) for label in enumerate(LABELS)):

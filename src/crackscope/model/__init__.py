@@ -1,1 +1,1 @@
-"""The model file (the bundle): its card, its graph, and all that is needed to run it."""
+"""Models: the model file (the bundle), its card and its graph, and all that is needed to make, read and run it."""

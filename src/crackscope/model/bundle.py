@@ -62,29 +62,36 @@ __all__ = [
 CardForm = TypeVar("CardForm", bound=BaseModel)
 
 PRECISIONS = ("fp32", "int8")
-"""Of the default bundle; int8 is about a third of the size and faster on CPUs."""
+"""Precisions of the default bundle; int8 is about a third of the size and faster on CPUs."""
 
 _MAX_BYTES = 2**31  # what protobuf can hold
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model file, checked.
+    """A model file that was read and checked, or made in memory.
 
     Attributes:
-        content: The file's bytes, ready for ONNX Runtime.
-        card: What it says of itself.
-        name: File name, for messages.
+        content: Bytes of the file, ready for ONNX Runtime.
+        card: What the model says of itself.
+        name: Name of the file, for messages.
+        path: Path of the file; None for a bundle that was made in memory.
     """
 
     content: bytes
     card: Card
     name: str
+    path: Path | None = None
 
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the whole file, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def full_name(self) -> str:
+        """Name in the card and the beginning of the SHA-256, as tables and reports name the model."""
+        return f"{self.card.name}@{self.sha256[:12]}"
 
 
 def default_bundle(precision: str = "fp32") -> Path:
@@ -94,16 +101,23 @@ def default_bundle(precision: str = "fp32") -> Path:
 
 
 def read_bundle(path: str | Path | None = None, *, precision: str | None = None) -> Bundle:
-    """Read and check a bundle; the default one where no path is given.
+    """Read a bundle (a model file) and check it.
 
     Args:
-        path: The file.
-        precision: One of `PRECISIONS`: which of the default bundles is read (``fp32`` where left out), or what the file
-            at the path must be.
+        path: Path of the file; the default bundle, which comes with the package, if left out.
+        precision: Precision, ``fp32`` or ``int8``. With a path, a file of another precision is refused; without one, it
+            chooses between the two default bundles (``fp32`` if left out).
+
+    Returns:
+        The bundle. `crackscope.load` makes it ready for prediction.
 
     Raises:
-        BundleError: If the file is missing, damaged, a foreign ONNX file, its card is of another version, or it is of
-            another precision.
+        BundleError: If the file is missing, damaged, a foreign ONNX file, of another version, or of another precision.
+
+    Example:
+        >>> card = read_bundle().card
+        >>> card.labels, card.patch_px, card.precision
+        (('crack',), 160, 'fp32')
     """
     if precision is not None and precision not in PRECISIONS:
         raise BundleError(
@@ -115,7 +129,7 @@ def read_bundle(path: str | Path | None = None, *, precision: str | None = None)
     content, model = _load(place)
     card = _checked_card(model, place)
     require_precision(card, precision, str(place))
-    return Bundle(content, card, place.name)
+    return Bundle(content, card, place.name, place)
 
 
 def require_precision(card: Card, precision: str | None, name: str) -> None:

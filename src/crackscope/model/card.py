@@ -1,4 +1,4 @@
-"""The card: what a model file says of itself, as JSON inside it."""
+"""The card: what a model file says of itself, as JSON inside the file."""
 
 from __future__ import annotations
 
@@ -47,19 +47,18 @@ class _Part(BaseModel):
 
 
 class TrainingData(_Part):
-    """Images that weights were fitted to.
+    """Images of one data set that weights were fitted to.
 
     Attributes:
-        name: Of the data set.
-        n_crack: Patches labelled crack.
-        n_uncracked: The others.
-        n_photos: Photos they were cut from; None where that is not known.
-        licence: Of the images.
-        attribution: Whom to name.
-        sha256: Of the digests and labels of all files.
-        seen: Six bytes of each file's SHA-256, and of each photo's name where the set is a published one, in order and
-            base64: whoever judges the model can tell what it was trained on. See
-                `crackscope.model.provenance.count_seen`.
+        name: Name of the data set.
+        n_crack: Number of patches labelled crack.
+        n_uncracked: Number of patches labelled uncracked.
+        n_photos: Number of photos that the patches were cut from; None where it is not known.
+        licence: Licence of the images.
+        attribution: Names to give credit to.
+        sha256: SHA-256 over the digests and labels of all files, in hexadecimal.
+        seen: Marks of what was trained on, sorted, in base64: six bytes of each file's SHA-256, and of each photo's
+            name where the set is a published one. They tell whether a model was trained on what it is judged on.
     """
 
     name: str
@@ -73,16 +72,16 @@ class TrainingData(_Part):
 
 
 class BackboneCard(_Part):
-    """What is known of a feature extractor.
+    """What is known of a backbone, the part of a network that turns pixels into features.
 
     Attributes:
         name: Architecture, for example ``mobilenet_v2``.
-        origin: Where its first weights came from, with licence.
-        feature_dim: Channels d of the last feature map.
-        pixel_scale: Factor on raw pixels 0 to 255, per channel RGB.
-        pixel_shift: Added after the factor.
-        trained_on: Data sets that its weights were fitted to here, after their origin.
-        sha256: Of the backbone's graph.
+        origin: Where the first weights came from, with licence.
+        feature_dim: Number of channels d of the last feature map.
+        pixel_scale: Factor on raw pixels 0 to 255, for red, green and blue.
+        pixel_shift: Summand after the factor, for red, green and blue.
+        trained_on: Data sets that the weights were fitted to by crackscope, after their origin.
+        sha256: SHA-256 of the backbone's graph, in hexadecimal.
     """
 
     name: str
@@ -95,15 +94,16 @@ class BackboneCard(_Part):
 
 
 class Calibration(_Part):
-    """From logits to probabilities and labels, for one unit.
+    """How logits become probabilities and labels, for patches or for footprints inside photos.
 
     Attributes:
-        temperature: ``probability = sigmoid((logit + shift) / temperature)``.
-        threshold: Probability from which we say ``crack``.
-        unsure_low: From here to `unsure_high` we say ``unsure``.
-        unsure_high: Upper end of the band.
-        shift: Added to the logit; that of patches is in the head's bias, so theirs is 0.
-        fitted_on: Data and part it was fitted on.
+        temperature: Temperature above 0 in ``probability = sigmoid((logit + shift) / temperature)``.
+        threshold: Probability from which the label is ``crack``, in [0, 1].
+        unsure_low: Probability from which the label is ``unsure``, in [0, 1].
+        unsure_high: Probability from which the label is no longer ``unsure``, in [0, 1]; no patch is unsure if it
+            equals `unsure_low`.
+        shift: Summand on the logit; 0 for patches, whose shift is in the head's bias.
+        fitted_on: Data and part that the calibration was fitted on.
     """
 
     temperature: float = Field(gt=0)
@@ -120,33 +120,57 @@ class Calibration(_Part):
         return self
 
     def probability(self, logits: Float64Array) -> Float64Array:
-        """Calibrated probabilities of logits, of any shape."""
+        """Calibrate logits.
+
+        Args:
+            logits: Logits, an array of any shape.
+
+        Returns:
+            Probabilities in [0, 1], an array of the same shape.
+
+        Example:
+            >>> calibration = Calibration(temperature=0.5, threshold=0.5, unsure_low=0.4, unsure_high=0.6)
+            >>> calibration.probability(np.array([-1.0, 0.0, 1.0])).round(3).tolist()
+            [0.119, 0.5, 0.881]
+        """
         found: Float64Array = 0.5 + 0.5 * np.tanh((logits + self.shift) / (2 * self.temperature))  # the sigmoid
         return found
 
     def label(self, probability: float) -> str:
-        """``unsure`` inside the band, else ``crack`` from the threshold on, else ``uncracked``."""
+        """Name the label of a probability.
+
+        Args:
+            probability: Calibrated probability, in [0, 1].
+
+        Returns:
+            ``unsure`` inside the band, else ``crack`` from the threshold on, else ``uncracked``.
+
+        Example:
+            >>> calibration = Calibration(temperature=0.5, threshold=0.5, unsure_low=0.4, unsure_high=0.6)
+            >>> [calibration.label(probability) for probability in (0.3, 0.4, 0.6)]
+            ['uncracked', 'unsure', 'crack']
+        """
         if self.unsure_low <= probability < self.unsure_high:
             return "unsure"
         return "crack" if probability >= self.threshold else "uncracked"
 
 
 class Verdict(_Part):
-    """What a whole photo is called, from the greatest probability of any of its footprints, and how often that errs.
+    """What a whole photo is called, by the greatest probability of any footprint in it, and how often that is wrong.
 
-    Measured on square stretches of photos that were laid together from labelled tiles. A larger photo has more places
-    to err in.
+    The two rates were measured on square stretches of photos that were laid together from labelled tiles. A larger
+    photo has more places in which to be wrong.
 
     Attributes:
-        threshold: From here on the photo is called ``crack``.
-        unsure_low: From here to the threshold ``unsure``, below ``uncracked``.
+        threshold: Probability from which the photo is called ``crack``, in [0, 1].
+        unsure_low: Probability from which the photo is called ``unsure``, in [0, 1]; below it is called ``uncracked``.
         stretch_px: Side of a stretch, in photo pixels.
-        n_clean: Stretches without a cracked tile.
-        false_alarm_rate: Share of these called crack.
-        n_cracked: Stretches with at least one.
-        missed_rate: Share of these called uncracked.
-        fitted_on: Data and part that threshold and band were set on.
-        measured_on: Data and part that the two rates are of.
+        n_clean: Number of stretches without a cracked tile.
+        false_alarm_rate: Share of the stretches without a cracked tile that were called crack.
+        n_cracked: Number of stretches with a cracked tile.
+        missed_rate: Share of the stretches with a cracked tile that were called uncracked.
+        fitted_on: Data and part that `threshold` and `unsure_low` were fitted on.
+        measured_on: Data and part that the two rates were measured on.
     """
 
     threshold: float = Field(ge=0, le=1)
@@ -166,7 +190,14 @@ class Verdict(_Part):
         return self
 
     def label(self, peak_probability: float) -> str:
-        """``crack``, ``unsure`` or ``uncracked``."""
+        """Name the verdict of a photo.
+
+        Args:
+            peak_probability: Greatest probability of any footprint in the photo, in [0, 1].
+
+        Returns:
+            ``crack``, ``unsure`` or ``uncracked``.
+        """
         if peak_probability >= self.threshold:
             return "crack"
         return "unsure" if peak_probability >= self.unsure_low else "uncracked"
@@ -175,21 +206,21 @@ class Verdict(_Part):
 class Gate(_Part):
     """When a patch is ``rejected``: it shows what training never saw, or is too blurred to be judged.
 
-    Novelty is an output of the graph: the squared distance of the features to a plane in which those of training
-    patches lie, 1 on average there. Clarity is that of `crackscope.model.gate.patch_clarity`. Both limits were set on
-    cracked validation patches, of which next to none may be rejected.
+    *Novelty* is an output of the graph. Features of training patches lie near a plane; novelty is the squared distance
+    to it, 1 on average for training patches. *Clarity* is sharpness as the network sees the patch, in [0, 1]. Both
+    limits were set on cracked validation patches, of which next to none may be rejected.
 
     Attributes:
-        max_novelty: Above, a patch is ``not concrete``.
-        min_clarity: Below, it is ``blurred``.
-        rank: Axes of the plane.
-        n_crack: Cracked validation patches.
-        n_uncracked: The others.
-        not_concrete_crack: Share of cracked validation patches above `max_novelty`.
-        not_concrete_uncracked: Share of the others.
-        blurred_crack: Share of cracked validation patches below `min_clarity`.
-        blurred_uncracked: Share of the others.
-        fitted_on: Data and part it was fitted on.
+        max_novelty: Novelty above which a patch is ``not concrete``.
+        min_clarity: Clarity below which a patch is ``blurred``, in [0, 1].
+        rank: Number of dimensions of the plane.
+        n_crack: Number of cracked validation patches.
+        n_uncracked: Number of uncracked validation patches.
+        not_concrete_crack: Share of the cracked validation patches above `max_novelty`.
+        not_concrete_uncracked: Share of the uncracked validation patches above `max_novelty`.
+        blurred_crack: Share of the cracked validation patches below `min_clarity`.
+        blurred_uncracked: Share of the uncracked validation patches below `min_clarity`.
+        fitted_on: Data and part that the gate was fitted on.
     """
 
     max_novelty: float = Field(gt=0)
@@ -204,31 +235,49 @@ class Gate(_Part):
     fitted_on: str = ""
 
     def reason(self, novelty: float, clarity: float) -> str | None:
-        """Why a patch is rejected, None where it is not. What is blurred may seem foreign for that alone."""
+        """Say why a patch is rejected.
+
+        Blur is asked first, since a blurred patch may seem foreign for that alone.
+
+        Args:
+            novelty: Novelty of the patch, from 0.
+            clarity: Clarity of the patch, in [0, 1].
+
+        Returns:
+            ``blurred`` or ``not concrete``; None where the patch is not rejected.
+        """
         if clarity < self.min_clarity:
             return BLURRED
         return NOT_CONCRETE if novelty > self.max_novelty else None
 
 
 class Card(_Part):
-    """Everything that a caller of the graph must know, and what an auditor will ask.
+    """What a model says of itself: all that a caller of its graph must know, and what an auditor will ask.
 
     Attributes:
-        labels: In the order of the k axis, each an independent sigmoid.
-        patch_px: Shorter side, in pixels, of what the network was trained to see.
-        source_px: Longest side of a training patch before the resize; tells patches from photos.
-        resize: The one resize rule.
-        mm_per_px: Scale of a training patch after the resize, as far as known.
-        pool: How the map becomes a logit.
-        map: Whether the map explains the logit exactly or approximately.
+        card_version: Version of the card's form.
+        name: Name of the model.
+        made_with: Version of crackscope that made the model.
+        labels: Labels in the order of the graph's outputs, each an independent sigmoid; ``crack`` is one of them.
+        patch_px: Shorter side of a patch after the resize, in pixels: what the network was trained to see.
+        source_px: Longest side of a training patch before the resize, in pixels; it tells patches from photos.
+        resize: Rule of the resize, in words; there is only one.
+        mm_per_px: Millimetres per pixel of a training patch after the resize; None where they are not known.
+        pool: How the logits of cells become one: ``mean``, or ``logsumexp``, log(mean(exp(logit))), which a few strong
+            cells decide.
+        map: Whether the map explains the logit, ``exact`` or ``approximate``.
         patch: Calibration for patches.
-        photo: Calibration for a patch's footprint inside a photo; None until one was fitted.
-        verdict: What a whole photo is called; None until it was fitted.
-        gate: When a patch is rejected; None where too little was known to fit one.
+        photo: Calibration for a patch's footprint inside a photo; None where none was fitted.
+        verdict: What a whole photo is called; None where it was not fitted.
+        gate: When a patch is rejected; None where there is no gate.
+        backbone: What is known of the backbone.
+        training_data: Data sets that the head, or the whole network, was trained on.
+        recipe: Settings of the training, and of what was done to the model since.
         split: How the data was divided: ``by``, ``sha256``, ``leaky``.
-        figures: Measured figures by name of the data, each with value, low, high.
-        precision: Numbers that the graph computes with; ``int8`` of one that `crackscope export` rounded.
-        graph_sha256: Of the graph without metadata.
+        figures: Measured figures by the data and part that they were measured on, each with its value and 95 %
+            interval.
+        precision: Numbers that the graph computes with, ``fp32``, or ``int8`` after `crackscope.export`.
+        graph_sha256: SHA-256 of the graph without metadata, in hexadecimal.
     """
 
     card_version: Literal[1] = CARD_VERSION
@@ -266,12 +315,25 @@ class Card(_Part):
         json.dumps(free, allow_nan=False)  # JSON itself knows no NaN, Python's does
         return free
 
+    @property
+    def map_calibration(self) -> Calibration:
+        """Calibration for footprints inside photos; the one for patches where no other was fitted."""
+        return self.photo or self.patch
+
+    @property
+    def verdict_rule(self) -> Verdict | Calibration:
+        """Rule that names a photo by its greatest probability; the calibration of maps where no verdict was fitted."""
+        return self.verdict or self.map_calibration
+
     @staticmethod
     def version_of(text: str) -> int:
-        """The version a card claims, whatever else is in it.
+        """Tell the version that a card claims, whatever else is in it.
+
+        Args:
+            text: The card as JSON.
 
         Raises:
-            ValueError: If it claims none, or is no JSON object.
+            ValueError: If the card claims no version, or is no JSON object.
         """
         try:
             card = json.loads(text)

@@ -1,4 +1,4 @@
-"""Backbone features of patches: what is frozen is computed once, by ONNX Runtime, and cached on disk."""
+"""Backbone features of patches, computed once by ONNX Runtime and cached on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def extract_features(
 
     Args:
         index: The patches.
-        backbone: From `crackscope.model.bundle.read_backbone`.
+        backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         patch_px: Shorter side that patches are resized to.
         on_disk: Whether to use the cache.
         threads: Thread budget; all cores where left out.
@@ -48,7 +48,7 @@ def feature_kind(backbone: Backbone, *, patch_px: int, on_disk: bool = True) -> 
     """What `extract_features` computes, and its cache.
 
     Args:
-        backbone: From `crackscope.model.bundle.read_backbone`.
+        backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         patch_px: Shorter side that patches are resized to.
         on_disk: Whether to use the cache.
     """

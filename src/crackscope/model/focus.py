@@ -1,4 +1,4 @@
-"""How sharp a picture is, told from its pixels alone.
+"""Focus: how sharp a picture is, told from its pixels alone.
 
 *Sharpness* is how much of the difference between pixels 4 px apart is already there between neighbours, in the
 direction where that is least. It does not ask how much there is to see: smooth concrete keeps its fine grain, and blur

@@ -48,7 +48,7 @@ __all__ = [
 
 
 NOT_CONCRETE_SHARE, BLURRED_SHARE = 0.002, 0.003
-"""Of cracked patches like those of the validation part, at most these shares are to be rejected for either reason."""
+"""Shares of cracked patches like those of the validation part that may be rejected, for either reason."""
 
 LEAST_CRACKED = 200
 """Cracked validation patches below which no limit can be held: past the greatest of n values lies 1 in n + 1."""
@@ -57,7 +57,7 @@ RANK = 64
 """Axes of the plane. On the first default bundle, 32 reject fewer foreign pictures, 128 no more."""
 
 MAX_CROPS = 24
-"""Of a photo that are judged."""
+"""Number of crops that a photo is judged by, at most."""
 
 BLURRED_CROPS, REJECTED_CROPS = 0.5, 0.8
 """Share of them above which a photo is blurred, and from which it is rejected for both reasons together."""
@@ -70,15 +70,15 @@ def fit_gate(
 ) -> tuple[Gate, Plane] | str:
     """A gate and the plane it measures from, or why there can be none.
 
-    The limit is the k-th greatest value of n cracked patches (of clarity, the k-th least), k the greatest for which
-    k / (n + 1), the chance of a further patch like them to lie beyond, is at most the share that is allowed, or 1: with
-    few patches, 1 in n + 1 is all that can be held.
+    The limit is the k-th greatest value of n cracked patches (of clarity, the k-th least), k the greatest for which k /
+    (n + 1), the chance of a further patch like them to lie beyond, is at most the share that is allowed, or 1: with few
+    patches, 1 in n + 1 is all that can be held.
 
     Args:
         training: Features of training patches, shape (m, d).
         validation: Features of validation patches, shape (n, d).
-        clarities: Of validation patches, from `patch_clarity`, shape (n,).
-        labels: Of validation patches, shape (n,), 1 for crack.
+        clarities: Clarity of each validation patch, from `patch_clarity`, shape (n,).
+        labels: Labels of the validation patches, shape (n,), 1 for crack.
         fitted_on: Data and part, for the card.
     """
     cracked = labels == 1
@@ -111,7 +111,8 @@ def fit_plane(features: Float32Array) -> Plane | None:
     """The plane through the mean along the first principal axes, at most `RANK`; None where too little is known.
 
     Args:
-        features: Of training patches, shape (m, d). A quarter of d, and an eighth of m, bound the number of axes.
+        features: Features of training patches, shape (m, d). A quarter of d, and an eighth of m, bound the number of
+            axes.
     """
     values = np.asarray(features, np.float64)
     rank = min(RANK, values.shape[1] // 4, len(values) // 8)
@@ -150,7 +151,7 @@ def patch_clarity(pixels: UInt8Array, card: Card, *, resized: UInt8Array | None 
 
     Args:
         pixels: RGB, uint8, shape (H, W, 3).
-        card: Of the model.
+        card: Card of the model.
         resized: The patch after `crackscope.model.preprocessing.resize_patch`, where it is at hand.
     """
     own_px = min(pixels.shape[:2])
@@ -168,7 +169,7 @@ def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]
     Args:
         pixels: The photo at the network's scale.
         scale: Pixels of the network per pixel of the photo. What was enlarged is shrunk again, but not below a patch.
-        card: Of the model.
+        card: Card of the model.
 
     Returns:
         None of them where a side is shorter than a patch even as it is: of a strip nobody knows what novelty is usual.

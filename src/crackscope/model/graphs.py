@@ -1,4 +1,4 @@
-"""The graph inside a model file: raw pixels, padding, normalising, a trunk, and on a bundle a head.
+"""Graphs: what lies inside a model file, from raw pixels through padding, normalising and a trunk to a head.
 
 What is public here is imported from `crackscope.model.bundle`, which reads and writes the files.
 """
@@ -244,7 +244,7 @@ def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = No
     """Put a head on a backbone: the bundle.
 
     Args:
-        backbone: From `crackscope.model.bundle.read_backbone`.
+        backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         head: The head's weights; its temperature must be the card's.
         card: Its ``graph_sha256`` and ``backbone`` are filled in here.
         plane: What its gate measures novelty from; without a gate, the graph has no output ``novelty``.

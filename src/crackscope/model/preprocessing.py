@@ -1,4 +1,4 @@
-"""The one resize. Training, prediction and every figure pass through these lines.
+"""Preprocessing: the one resize. Training, prediction and every figure pass through these lines.
 
 A patch becomes what a bundle eats: its shorter side is scaled to the card's ``patch_px``, the aspect ratio is kept, by
 ``cv2.INTER_LINEAR``; below half the size by ``cv2.INTER_AREA``, since linear interpolation would skip pixels there. At
@@ -29,8 +29,9 @@ MAX_ASPECT = 1.5
 
 _LARGEST_PATCH_PX = 2048  # to train on; squashing a photo to patch size would teach that cracks are invisible
 _LARGEST_PHOTO_PX = 300_000_000  # that a photo may be enlarged to
-_MAX_ASPECT = 64
-"""A longer strip would take gigabytes: 1×60,000 px becomes 160×9,600,000."""
+_STRIP_ASPECT = 64
+"""Longer side over shorter side of anything that is resized as a patch, at most. A longer strip would take gigabytes:
+1×60,000 px becomes 160×9,600,000."""
 
 
 def patch_hw(source_hw: tuple[int, int], *, patch_px: int) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def patch_hw(source_hw: tuple[int, int], *, patch_px: int) -> tuple[int, int]:
         (160, 200)
     """
     height, width = source_hw
-    if min(source_hw) < 1 or max(source_hw) > _MAX_ASPECT * min(source_hw):
+    if min(source_hw) < 1 or max(source_hw) > _STRIP_ASPECT * min(source_hw):
         raise ImageError(f"{width}×{height} px is no patch, but a strip; cut it into patches")
     scale = patch_px / min(height, width)
     return max(patch_px, round(height * scale)), max(patch_px, round(width * scale))

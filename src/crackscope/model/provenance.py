@@ -1,4 +1,4 @@
-"""Where training data comes from, as a card states it, and whether a model was trained on what it is judged on."""
+"""Provenance: what weights were fitted to, as a card states it, and whether a model has seen what it is judged on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def count_seen(index: PatchIndex, digests: Sequence[bytes], training_data: Seque
     Args:
         index: The patches to be judged.
         digests: SHA-256 of each file, in their order.
-        training_data: Of the model's card, its backbone's included.
+        training_data: Training data in the model's card, with that of its backbone.
     """
     seen: set[bytes] = set()
     for data in training_data:

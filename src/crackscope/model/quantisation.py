@@ -1,4 +1,4 @@
-"""An fp32 bundle becomes an int8 one: a third of the size, twice as fast on a CPU, and checked before it is written.
+"""Quantisation: an fp32 bundle becomes an int8 one, a third of the size, twice as fast on a CPU, and checked.
 
 ONNX Runtime's own tool rounds the trunk's convolutions: weights per channel, values in between per tensor, to ranges
 seen on training patches. Three things keep the answers where they were, each measured on METU and SDNET2018 (mean
@@ -96,9 +96,9 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
     0.52, and on SDNET2018 its calibration error rose from 0.012 to 0.023.) A calibration for photos is stretched alike.
 
     Args:
-        rounded: From `quantise`.
-        exact: What it was made of.
-        patches: Of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
+        rounded: Rounded bundle, from `quantise`.
+        exact: Bundle that it was made of.
+        patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
     """
     logits, others = (
         run_patches(open_session(one.content), patches, "logits", patch_px=one.card.patch_px).astype(np.float64)
@@ -131,9 +131,9 @@ def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) ->
     tenth of the patches that lies nearest to it, by the median.
 
     Args:
-        rounded: From `quantise`; itself where it has no gate.
-        exact: What it was made of.
-        patches: Of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
+        rounded: Rounded bundle, from `quantise`; returned as it is where it has no gate.
+        exact: Bundle that it was made of.
+        patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
     """
     gate = rounded.card.gate
     if gate is None:

@@ -1,32 +1,166 @@
-"""Running a graph: one ONNX Runtime session, patches one by one."""
+"""Sessions: running a graph with ONNX Runtime, patches one by one, a photo window by window.
+
+Each run of a graph takes one thread, and several runs go side by side. On a CPU that is the fastest per image, since
+the activations of one image stay in the cache; and so neither the order nor the company of an image, nor the number of
+threads, can touch a result. Nothing of the process is set here: no environment variable, no allocator, no thread count
+but that of the session itself.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import onnx
 
 from crackscope.arrays import Float32Array, UInt8Array
+from crackscope.errors import BundleError, DataError
+from crackscope.files.streaming import default_threads
+from crackscope.model.bundle import Bundle
+from crackscope.model.graphs import NOVELTY
 from crackscope.model.preprocessing import resize_patch
+from crackscope.model.windows import ReceptiveField, Window, cut_windows, receptive_field, tidy_cut
 
-__all__ = ["open_session", "run_patches"]
+__all__ = ["Network", "open_session", "run_patches"]
+
+WINDOW_PIXELS = 3_800_000
+"""Pixels, with halo, of all windows that are computed at the same time; MobileNetV2 takes some 200 bytes for each."""
+
+LEAST_WINDOW_PIXELS = 1_200_000
+"""Pixels of a window, however many there are: of a smaller one, most would be halo, and computed for nothing."""
+
+WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE = 1_400_000, 700_000
+"""The same two for a photo that takes much memory itself, one of at least `LARGE_PIXELS` for the network."""
+
+LARGE_PIXELS = 16_000_000
 
 
-def open_session(content: bytes, *, threads: int = 1, plan_memory: bool = True) -> Any:
-    """An ONNX Runtime session of a model's bytes.
+class Network:
+    """The graph of a bundle, opened once in each process that uses it. Safe to use from several threads.
 
     Args:
-        content: Of the model file.
-        threads: For one run; patches run side by side, on one each.
-        plan_memory: One piece for a whole run: a little faster, and up to twice the size, which tells on large images.
+        bundle: A bundle from `crackscope.model.bundle.read_bundle`.
+        threads: Windows of photos that are computed at the same time; all cores where left out.
+        max_pixels: Pixels of a window, halo included, at most; chosen by the number of threads where left out.
+
+    Raises:
+        BundleError: If ONNX Runtime cannot run the graph.
     """
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, max_pixels: int | None = None) -> None:
+        self._bundle = bundle
+        self.threads = threads or default_threads()
+        self._max_pixels = max_pixels
+        self._label = bundle.card.labels.index("crack")
+        self._opening = threading.Lock()
+        self._process = -1
+        self._own_session()
+
+    @cached_property
+    def field(self) -> ReceptiveField:
+        """What a cell of the map sees.
+
+        Raises:
+            BundleError: If the graph has no such field, and so scans no photos.
+        """
+        return receptive_field(onnx.load_model_from_string(self._bundle.content).graph)
+
+    def patch(self, resized: UInt8Array, *, novelty: bool = False) -> tuple[float, float | None]:
+        """Crack probability of a patch, and on request its novelty.
+
+        Args:
+            resized: Array (H, W, 3), uint8 RGB, after `crackscope.model.preprocessing.resize_patch`.
+            novelty: Whether novelty is asked for; the bundle must have a gate.
+
+        Raises:
+            BundleError: If the graph gives something that is not a number.
+        """
+        outputs = ["probability", NOVELTY] if novelty else ["probability"]
+        probabilities, *rest = self._own_session().run(outputs, {"pixels": resized[None]})
+        self._require_finite(probabilities)
+        return float(probabilities[0, self._label]), float(rest[0][0]) if rest else None
+
+    def novelties(self, crops: Sequence[UInt8Array]) -> Float32Array:
+        """Novelty of crops of one size, shape (n,); the bundle must have a gate."""
+        (found,) = self._own_session().run([NOVELTY], {"pixels": np.stack(crops)})
+        return np.asarray(found, np.float32)
+
+    def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> Float32Array:
+        """Crack logits over an image, shape (h, w): a cell each stride of the network.
+
+        It is the map of the whole image at once, however the image is cut into windows.
+
+        Args:
+            pixels: Array (H, W, 3), uint8 RGB, at the network's scale.
+            window_px: Side of a window without its halo, a multiple of the stride; chosen by memory where left out.
+
+        Raises:
+            BundleError: If the graph gives something that is not a number.
+            DataError: If `window_px` is no multiple of the stride.
+        """
+        if window_px is not None and (window_px < 1 or window_px % self.field.stride_px):
+            raise DataError(f"a window of {window_px} px; it must be a multiple of {self.field.stride_px}.")
+        size_hw = pixels.shape[0], pixels.shape[1]
+        core_hw = (window_px, window_px) if window_px else self.window_hw(size_hw)
+        stride = self.field.stride_px
+        found = np.empty((-(-size_hw[0] // stride), -(-size_hw[1] // stride)), np.float32)
+        session = self._own_session()
+
+        def run(window: Window) -> None:
+            part = np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])
+            logits = session.run(["logit_map"], {"pixels": part[None]})[0][0, self._label]
+            found[slice(*window.rows), slice(*window.columns)] = logits[window.inside]
+
+        list(self._windows.map(run, cut_windows(size_hw, self.field, core_hw)))
+        self._require_finite(found)
+        return found
+
+    def window_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the windows, without halo, that an image of a size is cut into, in pixels."""
+        at_once, least = WINDOW_PIXELS, LEAST_WINDOW_PIXELS
+        if size_hw[0] * size_hw[1] >= LARGE_PIXELS:
+            at_once, least = WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE
+        most = self._max_pixels or max(least, at_once // self.threads)
+        return tidy_cut(size_hw, self.field, max_pixels=most)
+
+    def _own_session(self) -> Any:
+        """The session of this process: one that was opened before a fork is not used after it."""
+        with self._opening:
+            if self._process != os.getpid():
+                self._session: Any = _opened(self._bundle)
+                self._windows = ThreadPoolExecutor(self.threads, thread_name_prefix="crackscope-window")
+                self._process = os.getpid()
+            return self._session
+
+    def _require_finite(self, values: Float32Array) -> None:
+        if not np.isfinite(values).all():  # it would compare as below every threshold, and read as "uncracked"
+            raise BundleError(
+                f"{self._bundle.full_name}: the network gave something that is not a number. Train the bundle again."
+            )
+
+
+def _opened(bundle: Bundle) -> Any:
+    import onnxruntime  # noqa: F401 - outside the try: Ctrl-C while it loads is no fault of the bundle
+
+    try:
+        return open_session(bundle.content)
+    except Exception as error:  # ONNX Runtime raises its own kinds
+        why = " ".join(str(error).split())[:200]
+        raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
+
+
+def open_session(content: bytes) -> Any:
+    """An ONNX Runtime session of a model's bytes, each run of which takes one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = plan_memory
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
@@ -34,14 +168,11 @@ def open_session(content: bytes, *, threads: int = 1, plan_memory: bool = True) 
 def run_patches(session: Any, patches: Sequence[UInt8Array], output: str, *, patch_px: int) -> Float32Array:
     """Resize patches by the one rule and run them, one by one.
 
-    On a CPU a batch of one is the fastest per image, since its activations stay in the cache; several threads each run
-    their own. So neither the order nor the company of a patch can touch its result.
-
     Args:
-        session: From `open_session`.
+        session: Session from `open_session`.
         patches: Arrays (H, W, 3), uint8, RGB, of any sizes.
         output: Name of an output of the graph, with the batch first.
-        patch_px: From the card.
+        patch_px: Shorter side after the resize, from the card.
 
     Returns:
         Array of shape (n, width of the output), float32, in the order of the patches; (0, 1) of none.

@@ -1,4 +1,4 @@
-"""How a photo is cut for the network: windows on a grid, with a halo around each.
+"""Windows: how a photo is cut for the network, on a grid, with a halo around each window.
 
 A cell of the map sees a stretch of pixels, its receptive field. Where all of it lies inside a window, or where the
 window ends with the photo, the cell gets the value that it would get from the whole photo at once. So a window is
@@ -93,7 +93,7 @@ def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> Rece
     Of several ways to the output (shortcuts), the widest counts.
 
     Args:
-        graph: Of a backbone or a bundle.
+        graph: Graph of a backbone or a bundle.
         output: Name of a value with the shape (n, d, h, w).
 
     Raises:
@@ -150,8 +150,8 @@ def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[
     """Windows that together give every cell of the map once, row by row.
 
     Args:
-        size_hw: Of the photo as the network sees it, in pixels.
-        field: From `receptive_field`.
+        size_hw: Height and width of the photo as the network sees it, in pixels.
+        field: Receptive field, from `receptive_field`.
         core_hw: Pixels of each window without halo, multiples of the stride; the last ones may be smaller.
 
     Example:
@@ -174,9 +174,9 @@ def tidy_cut(size_hw: tuple[int, int], field: ReceptiveField, *, max_pixels: int
     """The size of windows, without halo, that cover a photo at the least cost: halos are computed and thrown away.
 
     Args:
-        size_hw: Of the photo as the network sees it, in pixels.
-        field: From `receptive_field`.
-        max_pixels: That a window may have, halo included. A window of one cell may have more.
+        size_hw: Height and width of the photo as the network sees it, in pixels.
+        field: Receptive field, from `receptive_field`.
+        max_pixels: Greatest number of pixels that a window may have, halo included. A window of one cell may have more.
 
     Returns:
         (height, width) in pixels, multiples of the stride.

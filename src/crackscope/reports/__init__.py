@@ -1,1 +1,1 @@
-"""What people look at: plots, contact sheets, HTML."""
+"""Reports: folders, pages, tables, plots and sheets of pictures for people to look at."""

@@ -1,23 +1,22 @@
-"""A folder on an acceptance test: one page that says what was decided and why, the figures, and every answer."""
+"""Acceptance reports: one page that says what was decided and why, the figures, and every answer."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crackscope.acceptance.decision import LIKELY, Acceptance
 from crackscope.acceptance.site_variants import FIGURES as MORE_FIGURES
 from crackscope.data.patches import LABELS
-from crackscope.files.output import new_folder, write_text
+from crackscope.files.output import json_text, write_folder
+from crackscope.files.tables import table_text
 from crackscope.measuring.clustered_shares import Share
+from crackscope.measuring.evaluation import resampling_text
+from crackscope.measuring.wording import FIGURES, percent_text
 from crackscope.reports.page import environment
-from crackscope.reports.wording import FIGURES, percent_text, resampling_text
 
 __all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
 
@@ -29,7 +28,7 @@ TITLES = {
     "site_threshold": "With a threshold for this site",
     "adapted_head": "With a head adapted to this site",
 }
-"""What a `Variant` is called."""
+"""What a `SiteVariant` is called."""
 
 _N_REFUSED_LISTED = 20
 _WORTH_IT = 0.9  # of the errors that are allowed, a changed model must save a tenth to be spoken of
@@ -58,24 +57,28 @@ class _Scale:
     bars: tuple[_Bar, ...]
 
 
-def write_acceptance(found: Acceptance, out: Path, *, command: str = "", overwrite: bool = False) -> Path:
-    """Write the page, the figures and the answers into a folder, which appears whole.
+def write_acceptance(found: Acceptance, out: str | Path, *, command: str = "", overwrite: bool = False) -> Path:
+    """Write an acceptance test into a folder: the page, the figures and the answers. The folder appears whole.
 
     Args:
-        found: From `crackscope.acceptance.decision.accept`.
-        out: The folder.
-        command: What to type to get the same again, for the page.
-        overwrite: Replace a folder that holds nothing else.
+        found: Outcome from `crackscope.accept`.
+        out: Path of the folder; missing parent folders are made.
+        command: Command that repeats the test, for the page to show.
+        overwrite: Whether an older acceptance test is replaced; a folder that holds anything else never is.
+
+    Returns:
+        The path of the folder, with ``acceptance.json``, ``predictions.csv`` and ``report.html``.
 
     Raises:
-        OutputError: If `out` is taken, or cannot be written.
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
     """
-    out = Path(out)
-    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
-        write_text(part / "acceptance.json", json.dumps(found.document(), indent=2, allow_nan=False) + "\n")
-        write_text(part / "predictions.csv", _table(found))
-        write_text(part / "report.html", _page(found, command))
-    return out
+    return write_folder(out, _files(found, command), ours=FILES, overwrite=overwrite)
+
+
+def _files(found: Acceptance, command: str) -> Iterator[tuple[str, str | bytes]]:
+    yield "acceptance.json", json_text(found.document())
+    yield "predictions.csv", _table(found)
+    yield "report.html", _page(found, command)
 
 
 def headline(found: Acceptance) -> str:
@@ -199,17 +202,15 @@ def _count(n: int, unit: str, *, more: bool = False) -> str:
 def _table(found: Acceptance) -> str:
     """Every patch with the answer of every variant; those of changed models are from other folds."""
     sample = found.evaluation
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     said_by = [f"predicted_{name}" for name in found.variants]
-    writer.writerow(["path", "label", "photo", "crack_probability", "rejected", *said_by])
     photos = sample.photos or ("",) * sample.n_patches
+    rows = []
     for i, path in enumerate(sample.paths):
         said = [LABELS[int(one.said[i])] for one in found.variants.values()]
         reason = sample.reasons[i] if sample.reasons else None
         probability = repr(float(sample.probabilities[i]))
-        writer.writerow([path, LABELS[sample.labels[i]], photos[i], probability, reason or "", *said])
-    return stream.getvalue()
+        rows.append([path, LABELS[sample.labels[i]], photos[i], probability, reason, *said])
+    return table_text(["path", "label", "photo", "crack_probability", "rejected", *said_by], rows)
 
 
 def _page(found: Acceptance, command: str) -> str:

@@ -1,26 +1,20 @@
-"""A folder on what is wrong with a set of patches: every finding as a table and as JSON, the worst ones on a page.
+"""Audit reports: every finding on a set of patches as a table and as JSON, the worst ones on a page.
 
 Nothing in it depends on the clock or on where it was written: the same audit gives the same bytes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crackscope import __version__
-from crackscope.arrays import UInt8Array
-from crackscope.auditing.kinds import KINDS, Audit, Finding, left_out
-from crackscope.errors import CrackscopeError
-from crackscope.files.output import new_folder, write_text
+from crackscope.auditing.kinds import KINDS, Audit, AuditFinding, left_out
+from crackscope.files.output import json_text, write_folder
+from crackscope.files.tables import table_text
 from crackscope.reports.contact_sheet import fit_square
-from crackscope.reports.page import data_uri, environment, picture_bytes
+from crackscope.reports.page import ReadImage, data_uri, environment, picture_bytes, pixels_or_blank
 
 __all__ = ["FILES", "FILES_APART", "write_audit"]
 
@@ -39,44 +33,43 @@ _JPEG_QUALITY = 82
 _WITHOUT_PICTURE = ("unreadable", "unlabelled", "rare_label")
 
 
-def write_audit(found: Audit, out: Path, *, read_image: Callable[[str], UInt8Array], overwrite: bool = False) -> Path:
-    """Write findings, facts and the page of an audit into a folder, which appears whole.
+def write_audit(found: Audit, out: str | Path, *, read_image: ReadImage | None = None, overwrite: bool = False) -> Path:
+    """Write an audit into a folder: findings, facts and the page. The folder appears whole.
 
     Args:
-        found: From `crackscope.audit`.
-        out: The folder.
-        read_image: From a path of the index to RGB uint8 pixels; called for what the page shows. A picture that it
-            refuses is shown as an empty tile.
-        overwrite: Replace a folder that holds nothing but an older audit.
+        found: Outcome from `crackscope.audit`.
+        out: Path of the folder; missing parent folders are made.
+        read_image: Function from a path of the index to RGB pixels, uint8, shape (h, w, 3), for the patches that the
+            page shows; they are read from the index if left out. A patch that cannot be read is shown as a grey square.
+        overwrite: Whether an older audit is replaced; a folder that holds anything else never is.
 
     Returns:
-        ``out``, holding the `FILES`.
+        The path of the folder, with ``audit.json``, ``audit.csv`` and ``report.html``.
 
     Raises:
-        OutputError: If ``out`` is taken, holds anything else, or cannot be written.
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
     """
-    out = Path(out)
+    files = _files(found, read_image or found.index.read_pixels)
+    return write_folder(out, files, ours=FILES, overwrite=overwrite)
+
+
+def _files(found: Audit, read_image: ReadImage) -> Iterator[tuple[str, str | bytes]]:
     without = left_out(found)
-    document = {"made_with": f"crackscope {__version__}"} | found.document()
-    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
-        write_text(part / "audit.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-        write_text(part / "audit.csv", _table(found, without))
-        write_text(part / "report.html", _page(found, without, read_image))
-    return out
+    yield "audit.json", json_text({"made_with": f"crackscope {__version__}"} | found.document())
+    yield "audit.csv", _table(found, without)
+    yield "report.html", _page(found, without, read_image)
 
 
 def _table(found: Audit, without: dict[str, str]) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("kind", "files", "score", "why", "left_out"))
+    rows = []
     for finding in found.findings:
         dropped = [path for path in finding.files if path in without]
-        files = (FILES_APART.join(paths) for paths in (finding.files, dropped))
-        writer.writerow((finding.kind, next(files), f"{finding.score:.6g}", finding.why, next(files)))
-    return stream.getvalue()
+        files, left = (FILES_APART.join(paths) for paths in (finding.files, dropped))
+        rows.append((finding.kind, files, f"{finding.score:.6g}", finding.why, left))
+    return table_text(("kind", "files", "score", "why", "left_out"), rows)
 
 
-def _page(found: Audit, without: dict[str, str], read_image: Callable[[str], UInt8Array]) -> str:
+def _page(found: Audit, without: dict[str, str], read_image: ReadImage) -> str:
     labels = {patch.path: (patch.label, patch.part) for patch in found.index.patches}
     sections = []
     for kind, n in found.counts().items():
@@ -101,13 +94,11 @@ def _page(found: Audit, without: dict[str, str], read_image: Callable[[str], UIn
     )
 
 
-def _card(
-    finding: Finding, labels: dict[str, tuple[str, str | None]], read_image: Callable[[str], UInt8Array]
-) -> dict[str, Any]:
+def _card(finding: AuditFinding, labels: dict[str, tuple[str, str | None]], read_image: ReadImage) -> dict[str, Any]:
     """What the page shows of one finding: the pictures side by side, each with its label, part and path."""
     pictures = []
     for path in finding.files[:_N_PICTURES]:
-        content = picture_bytes(fit_square(_pixels(path, read_image), _SIDE_PX), ".jpg", quality=_JPEG_QUALITY)
+        content = picture_bytes(fit_square(pixels_or_blank(path, read_image), _SIDE_PX), ".jpg", quality=_JPEG_QUALITY)
         label, part = labels[path]
         pictures.append({"path": path, "label": label, "part": part, "source": data_uri(content, "jpeg")})
     return {
@@ -115,10 +106,3 @@ def _card(
         "why": finding.why,
         "n_more": len(finding.files) - len(pictures),
     }
-
-
-def _pixels(path: str, read_image: Callable[[str], UInt8Array]) -> UInt8Array:
-    try:
-        return read_image(path)
-    except (OSError, KeyError, ValueError, CrackscopeError):
-        return np.full((2, 2, 3), 200, dtype=np.uint8)  # the file went after it was judged; the finding stands

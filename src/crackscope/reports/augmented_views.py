@@ -1,4 +1,4 @@
-"""Patches beside other views of themselves: what training sees in their place."""
+"""Pictures of augmented views: patches beside the views that training sees in their place."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def draw_augmented_views(
     """Draw one row an original: the patch itself, then its views.
 
     Args:
-        originals: RGB uint8 (h, w, 3) each.
-        views: Of each original, as many as of every other.
+        originals: Original patches, each RGB, uint8, shape (h, w, 3).
+        views: Views of each original, the same number for each.
         side_px: Side of a picture's square in pixels.
 
     Returns:

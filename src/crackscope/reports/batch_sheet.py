@@ -1,4 +1,4 @@
-"""A picture of some test patches with their true label and the model's: what it does on a usual day.
+"""Batch sheets: some test patches with their true label and the model's, to show what it does on a usual day.
 
 The patches are chosen at random, so right and wrong ones turn up about as often as they do in the data.
 """
@@ -16,8 +16,8 @@ from crackscope.data.patches import LABELS, PatchIndex
 from crackscope.errors import DataError
 from crackscope.files.output import new_file
 from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.wording import LEAKY
 from crackscope.reports.contact_sheet import ALERT, contact_sheet, fit_square
-from crackscope.reports.wording import LEAKY
 
 __all__ = ["draw_test_batch", "write_test_batch"]
 
@@ -50,7 +50,7 @@ def draw_test_batch(index: PatchIndex, evaluation: Evaluation, *, n: int = 16, s
         index: The data that was judged.
         evaluation: The answers.
         n: How many patches, at most.
-        seed: Of the choice.
+        seed: Seed of the choice of patches.
 
     Returns:
         RGB uint8 (height, width, 3).

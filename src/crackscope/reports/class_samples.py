@@ -1,4 +1,4 @@
-"""A picture of a sample of each class, with the counts: what one looks at first."""
+"""Class samples: a picture of some patches of each label, with the counts, to look at first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from crackscope.data.patches import LABELS, PatchIndex
+from crackscope.data.patches import LABELS, PatchIndex, read_patches
 from crackscope.errors import ImageError
 from crackscope.files.output import new_file
 from crackscope.reports.contact_sheet import class_samples
@@ -16,12 +16,22 @@ __all__ = ["write_class_samples"]
 _N_SHOWN = 12
 
 
-def write_class_samples(index: PatchIndex, out: Path, *, overwrite: bool = False) -> None:
-    """Write twelve patches of each class, spread over the data, and the counts, as a PNG.
+def write_class_samples(data: str | Path | PatchIndex, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a picture of twelve patches of each label, spread over the data, with the counts, as a PNG.
+
+    Args:
+        data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
+        out: Path of the picture.
+        overwrite: Whether an existing file is replaced.
+
+    Returns:
+        ``out`` as a path.
 
     Raises:
-        OutputError: If `out` exists, or cannot be written.
+        DataError: If the data cannot be read.
+        OutputError: If `out` exists and `overwrite` is false, or it cannot be written.
     """
+    index, out = read_patches(data), Path(out)
     shown = {}
     for label in reversed(LABELS):
         members = [patch for patch in index.patches if patch.label == label]
@@ -34,5 +44,6 @@ def write_class_samples(index: PatchIndex, out: Path, *, overwrite: bool = False
                 continue
         shown[label] = images
     sheet = class_samples(shown, index.counts())
-    with new_file(out, overwrite=overwrite) as part:
+    with new_file(Path(out), overwrite=overwrite) as part:
         part.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return out

@@ -1,13 +1,10 @@
-"""Runs side by side as a table, a document and a plot."""
+"""Comparison reports: training runs side by side as a table, a document and a plot."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 
@@ -17,12 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from rich.cells import cell_len
 
-from crackscope.files.output import new_folder, write_text
+from crackscope.files.output import json_text, write_folder
+from crackscope.files.tables import table_text
 from crackscope.measuring.comparison import SHOWN, Comparison, RunSummary, Speed
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.paired import PairedTest
+from crackscope.measuring.wording import LEAKY, interval_text, number_text
 from crackscope.reports.look import BLUE, DASHES, GRID, INK, MUTED, VERMILION, drawable, dress_axes, png_bytes
-from crackscope.reports.wording import LEAKY, interval_text, number_text
 
 __all__ = ["FILES", "comparison_document", "comparison_plot", "comparison_text", "write_comparison"]
 
@@ -38,27 +36,27 @@ _WIDTH_INCHES = 7.6
 _LEAST_SPAN = 0.02  # of the axis, so that a patch more or less does not look like a gulf
 
 
-def write_comparison(comparison: Comparison, out: Path, *, overwrite: bool = False) -> Path:
-    """Write the table, the document and the plot of a comparison into a folder, whole or not at all.
+def write_comparison(found: Comparison, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a comparison into a folder: the table, the document and the plot. The folder appears whole.
 
     Args:
-        comparison: What to write.
-        out: The folder; its parents are made as needed.
-        overwrite: Replace a folder that holds nothing but an older comparison.
+        found: Outcome from `crackscope.compare`.
+        out: Path of the folder; missing parent folders are made.
+        overwrite: Whether an older comparison is replaced; a folder that holds anything else never is.
 
     Returns:
-        ``out``, holding the `FILES`.
+        The path of the folder, with ``comparison.csv``, ``comparison.json`` and ``comparison.png``.
 
     Raises:
-        OutputError: If ``out`` is taken, holds anything else, or cannot be written.
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
     """
-    out = Path(out)
-    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
-        write_text(part / "comparison.csv", _csv_text(comparison))
-        document = comparison_document(comparison)
-        write_text(part / "comparison.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-        (part / "comparison.png").write_bytes(png_bytes(comparison_plot(comparison)))
-    return out
+    return write_folder(out, _files(found), ours=FILES, overwrite=overwrite)
+
+
+def _files(found: Comparison) -> Iterator[tuple[str, str | bytes]]:
+    yield "comparison.csv", _csv_text(found)
+    yield "comparison.json", json_text(comparison_document(found))
+    yield "comparison.png", png_bytes(comparison_plot(found))
 
 
 def comparison_document(comparison: Comparison) -> dict[str, object]:
@@ -173,13 +171,9 @@ def _pair_document(pair: PairedTest) -> dict[str, object]:
 
 def _csv_text(comparison: Comparison) -> str:
     """A row a run; what is not known is empty."""
-    stream = io.StringIO()
     tests: list[PairedTest | None] = [None, *comparison.against_reference]
     rows = [_csv_row(run, test) for run, test in zip(comparison.runs, tests, strict=True)]
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return table_text(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _csv_row(run: RunSummary, test: PairedTest | None) -> dict[str, object]:

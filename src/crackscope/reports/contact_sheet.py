@@ -1,7 +1,7 @@
-"""Many small pictures on one sheet, each over its caption: the worst mistakes, or a sample of a data set.
+"""Contact sheets: many small pictures on one sheet, each over its caption.
 
-Text is set in the DejaVu Sans that matplotlib brings, so a sheet looks the same on every machine and a path
-with accents stays readable.
+Text is set in the DejaVu Sans that matplotlib brings, so a sheet looks the same on every machine and a path with
+accents stays readable.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-"""One folder that holds everything about one evaluation, and one page that can be sent to someone.
+"""Evaluation reports: one folder that holds everything about an evaluation, and one page that can be sent to someone.
 
 Nothing in it depends on the clock or on where it was written: the same evaluation gives the same bytes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +14,25 @@ from sklearn.metrics import classification_report
 
 from crackscope.arrays import UInt8Array
 from crackscope.data.patches import LABELS
-from crackscope.errors import CrackscopeError
-from crackscope.files.output import new_folder, write_text
-from crackscope.measuring.evaluation import Evaluation, least_certain, metrics_document, worst_mistakes
+from crackscope.errors import DataError
+from crackscope.files.output import json_text, write_folder
+from crackscope.files.tables import table_text
+from crackscope.measuring.evaluation import (
+    Evaluation,
+    least_certain,
+    metrics_document,
+    origin_text,
+    resampling_text,
+    worst_mistakes,
+)
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
-from crackscope.measuring.photo_evaluation import PhotoEvaluation
+from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
+from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.look import png_bytes
 from crackscope.reports.map_sheet import map_sheet
-from crackscope.reports.page import data_uri, environment, picture_bytes
+from crackscope.reports.page import ReadImage, data_uri, environment, picture_bytes, pixels_or_blank
 from crackscope.reports.plots import PLOTS
-from crackscope.reports.wording import (
-    FIGURES,
-    LEAKY,
-    interval_text,
-    number_text,
-    origin_text,
-    resampling_text,
-)
 
 __all__ = ["FILES", "PHOTO_FILES", "write_evaluation"]
 
@@ -52,7 +50,6 @@ FILES = (
 PHOTO_FILES = (*FILES, "maps.png")
 """What it writes where tiles of photos are judged."""
 
-_HEADLINES = ("recall_crack", "precision_crack", "false_alarm_rate", "accuracy", "auroc", "mcc")
 _N_SHOWN = 24
 _N_REFUSED_LISTED = 50
 _THUMBNAIL_PX = 240  # shown at half that width or less, so sharp on a phone
@@ -83,57 +80,65 @@ class _Shown:
 
 
 def write_evaluation(
-    evaluation: Evaluation,
-    out: Path,
+    found: Evaluation | PhotoEvaluation,
+    out: str | Path,
     *,
-    read_image: Callable[[str], UInt8Array],
-    photos: PhotoEvaluation | None = None,
+    read_image: ReadImage | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write figures, tables, plots and the page of an evaluation into a folder.
+    """Write an evaluation into a folder: figures, tables, plots and the page. The folder appears whole.
 
-    All is written beside the folder first and renamed at the end, so nobody ever sees half of it. If training
-    has seen what is judged, every figure carries the mark "leaky".
+    If training has seen what is judged, every figure carries the mark "leaky".
 
     Args:
-        evaluation: What to write.
-        out: The folder; its parents are made as needed.
-        read_image: From a path of the evaluation to RGB uint8 pixels (h, w, 3). Called for the patches
-            shown, at most 24. One that it refuses with a `CrackscopeError` is shown as an empty tile.
-        photos: Where what is judged are tiles of photos: their figures and maps.
-        overwrite: Replace a folder that holds nothing but an older evaluation.
+        found: Evaluation from `crackscope.evaluate`, from a training, or from `crackscope.evaluate_photos`, whose maps
+            are then shown.
+        out: Path of the folder; missing parent folders are made.
+        read_image: Function from a path of the evaluation to RGB pixels, uint8, shape (h, w, 3), for at most 24 patches
+            that the page shows; they are read from the data that was judged if left out. A patch that cannot be read is
+            shown as a grey square.
+        overwrite: Whether an older evaluation is replaced; a folder that holds anything else never is.
 
     Returns:
-        ``out``, holding the `FILES`, or the `PHOTO_FILES`.
+        The path of the folder, with ``metrics.json``, ``classification_report.txt``, ``predictions.csv``, four plots,
+        ``mistakes.png`` and ``report.html``; of photos also ``maps.png``.
 
     Raises:
-        OutputError: If ``out`` is taken, holds anything else, or cannot be written.
+        DataError: If `read_image` is left out, and the evaluation does not know its patches.
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
     """
-    out = Path(out)
-    with new_folder(out, ours=PHOTO_FILES, overwrite=overwrite) as part:
-        _write_files(evaluation, part, read_image, photos)
-    return out
+    photos = found if isinstance(found, PhotoEvaluation) else None
+    evaluation = found.tiles if isinstance(found, PhotoEvaluation) else found
+    files = _files(evaluation, photos, read_image or _reader_of(found))
+    return write_folder(out, files, ours=PHOTO_FILES, overwrite=overwrite)
 
 
-def _write_files(
-    evaluation: Evaluation, folder: Path, read_image: Callable[[str], UInt8Array], photos: PhotoEvaluation | None
-) -> None:
-    document = metrics_document(evaluation) | (photos.figures.document() if photos else {})
+def _reader_of(found: Evaluation | PhotoEvaluation) -> ReadImage:
+    if isinstance(found, PhotoEvaluation):
+        return tile_reader(found)
+    if found.index is None:
+        raise DataError(f"{found.dataset}: this evaluation does not know where its patches lie. Give read_image.")
+    return found.index.read_pixels
+
+
+def _files(
+    evaluation: Evaluation, photos: PhotoEvaluation | None, read_image: ReadImage
+) -> Iterator[tuple[str, str | bytes]]:
     maps = picture_bytes(map_sheet(photos), ".png") if photos else None
     if maps:
-        (folder / "maps.png").write_bytes(maps)
-    write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    write_text(folder / "classification_report.txt", _classification_text(evaluation))
-    write_text(folder / "predictions.csv", _predictions_text(evaluation))
+        yield "maps.png", maps
+    yield "metrics.json", json_text(metrics_document(evaluation) | (photos.figures.document() if photos else {}))
+    yield "classification_report.txt", _classification_text(evaluation)
+    yield "predictions.csv", _predictions_text(evaluation)
     plots = {name: png_bytes(draw(evaluation)) for name, draw in PLOTS.items()}
     for name, content in plots.items():
-        (folder / f"{name}.png").write_bytes(content)
+        yield f"{name}.png", content
     heading, shown = _worth_looking_at(evaluation, read_image)
     items = [(patch.pixels, patch.caption) for patch in shown]
     title = f"{heading} ({LEAKY})" if evaluation.leaky else heading
     sheet = contact_sheet(items, title=title, alert=evaluation.leaky)
-    (folder / "mistakes.png").write_bytes(picture_bytes(sheet, ".png"))
-    write_text(folder / "report.html", _page(evaluation, plots, heading, shown, photos, maps))
+    yield "mistakes.png", picture_bytes(sheet, ".png")
+    yield "report.html", _page(evaluation, plots, heading, shown, photos, maps)
 
 
 def _classification_text(evaluation: Evaluation) -> str:
@@ -166,19 +171,14 @@ def _classification_text(evaluation: Evaluation) -> str:
 
 
 def _predictions_text(evaluation: Evaluation) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("path", "label", "photo", "crack_probability", "predicted"))
+    labels = [LABELS[label] for label in evaluation.labels.tolist()]
+    said = [LABELS[label] for label in evaluation.predictions.tolist()]
     photos = evaluation.photos or ("",) * evaluation.n_patches
-    labels, probabilities = evaluation.labels.tolist(), evaluation.probabilities.tolist()
-    for path, label, photo, probability, said in zip(
-        evaluation.paths, labels, photos, probabilities, evaluation.predictions.tolist(), strict=True
-    ):
-        writer.writerow((path, LABELS[label], photo, repr(probability), LABELS[said]))
-    return stream.getvalue()
+    rows = zip(evaluation.paths, labels, photos, evaluation.probabilities.tolist(), said, strict=True)
+    return table_text(("path", "label", "photo", "crack_probability", "predicted"), rows)
 
 
-def _worth_looking_at(evaluation: Evaluation, read_image: Callable[[str], UInt8Array]) -> tuple[str, list[_Shown]]:
+def _worth_looking_at(evaluation: Evaluation, read_image: ReadImage) -> tuple[str, list[_Shown]]:
     """The worst mistakes, or where there are none, what the model was least certain of; and which it is."""
     n_mistakes = int((evaluation.predictions != evaluation.labels).sum())
     if n_mistakes:
@@ -192,15 +192,8 @@ def _worth_looking_at(evaluation: Evaluation, read_image: Callable[[str], UInt8A
     shown = []
     for row in rows.tolist():
         path, truth = evaluation.paths[row], LABELS[int(evaluation.labels[row])]
-        shown.append(_Shown(path, truth, float(evaluation.probabilities[row]), _pixels(path, read_image)))
+        shown.append(_Shown(path, truth, float(evaluation.probabilities[row]), pixels_or_blank(path, read_image)))
     return heading, shown
-
-
-def _pixels(path: str, read_image: Callable[[str], UInt8Array]) -> UInt8Array:
-    try:
-        return read_image(path)
-    except CrackscopeError:
-        return np.full((2, 2, 3), 200, dtype=np.uint8)  # the file went after it was judged; the figures stand
 
 
 def _page(
@@ -219,7 +212,7 @@ def _page(
             counts=evaluation.confusion_counts.tolist(),
             figures=FIGURES,
             n_bins=N_CALIBRATION_BINS,
-            headlines=_HEADLINES,
+            headlines=HEADLINES,
             leaks=_leaks_text(evaluation),
             sample=resampling_text(evaluation),
             plots={name: data_uri(content, "png") for name, content in plots.items()},

@@ -1,7 +1,7 @@
-"""Loss and accuracy over the epochs of a training run, with its phases and its best epoch.
+"""History plots: loss and accuracy over the epochs of a training run, with its phases and its best epoch.
 
-The axis of accuracy is stretched towards 1: each step to a tenth of the errors takes the same room, so that 0.99
-and 0.999 stand as far apart as 0.9 and 0.99.
+The axis of accuracy is stretched towards 1: each step to a tenth of the errors takes the same room, so that 0.99 and
+0.999 stand as far apart as 0.9 and 0.99.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How all plots look: colours, sizes, axes. Figures are made without pyplot, so nothing is global.
+"""The look of all plots: colours, sizes, axes. Figures are made without pyplot, so nothing is global.
 
 Colours are from the palette of Okabe & Ito (2008), told apart by readers of any colour vision; nothing is said by
 colour alone.

@@ -1,4 +1,4 @@
-"""The best and the worst maps of an evaluation on photos, side by side: what was found, and what is labelled."""
+"""Map sheets: the best and the worst maps of an evaluation on photos, what was found beside what is labelled."""
 
 from __future__ import annotations
 

@@ -1,17 +1,24 @@
-"""What pages are made of: templates in `templates/`, and pictures inside the page."""
+"""Pages: templates in `templates/`, and pictures inside the page."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
-import cv2
 import jinja2
 import numpy as np
 
 from crackscope.arrays import UInt8Array
-from crackscope.reports.wording import interval_text, number_text, percent_text
+from crackscope.errors import CrackscopeError
+from crackscope.files.pictures import picture_bytes
+from crackscope.measuring.wording import interval_text, number_text, percent_text
 
-__all__ = ["data_uri", "environment", "picture_bytes"]
+__all__ = ["ReadImage", "data_uri", "environment", "picture_bytes", "pixels_or_blank"]
+
+ReadImage = Callable[[str], UInt8Array]
+"""From the path of a patch to its RGB pixels, uint8 (h, w, 3)."""
+
+_BLANK_GREY = 200
 
 
 def environment() -> jinja2.Environment:
@@ -28,11 +35,12 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def picture_bytes(pixels: UInt8Array, suffix: str, *, quality: int = 95) -> bytes:
-    """Encode an RGB picture (h, w, 3) or a grey one (h, w) as ``.png`` or ``.jpg``; the same gives the same bytes."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
-    order = pixels[..., ::-1] if pixels.ndim == 3 else pixels
-    return cv2.imencode(suffix, np.ascontiguousarray(order), options)[1].tobytes()
+def pixels_or_blank(path: str, read_image: ReadImage) -> UInt8Array:
+    """Pixels of a patch, or a grey square where it went after it was judged: what was found stands without it."""
+    try:
+        return read_image(path)
+    except (OSError, KeyError, ValueError, CrackscopeError):
+        return np.full((2, 2, 3), _BLANK_GREY, np.uint8)
 
 
 def data_uri(content: bytes, kind: str) -> str:

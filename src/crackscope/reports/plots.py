@@ -1,4 +1,4 @@
-"""The four plots of an evaluation: each function takes an `Evaluation` and returns a figure of its own."""
+"""Plots of an evaluation: ROC, precision and recall, reliability, confusion matrix, each a figure of its own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from crackscope.data.patches import LABELS
-from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.evaluation import Evaluation, origin_text
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
+from crackscope.measuring.wording import LEAKY, interval_text, number_text, percent_text
 from crackscope.reports.look import AMBER, BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes
-from crackscope.reports.wording import LEAKY, interval_text, number_text, origin_text, percent_text
 
 __all__ = ["PLOTS", "confusion_matrix", "precision_recall", "reliability", "roc"]
 

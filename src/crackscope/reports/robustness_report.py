@@ -1,11 +1,9 @@
-"""A folder on a model's robustness: the chart, the table, and what each corruption looks like."""
+"""Robustness reports: the chart, the table, and what each corruption looks like."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,14 @@ from matplotlib.figure import Figure
 
 from crackscope.arrays import UInt8Array
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from crackscope.files.output import new_folder, write_text
+from crackscope.errors import CrackscopeError
+from crackscope.files.output import json_text, write_folder
+from crackscope.files.tables import table_text
 from crackscope.measuring.robustness import Robustness
+from crackscope.measuring.wording import LEAKY
 from crackscope.reports.contact_sheet import contact_sheet
 from crackscope.reports.look import BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes, png_bytes
-from crackscope.reports.page import picture_bytes
-from crackscope.reports.wording import LEAKY
+from crackscope.reports.page import ReadImage, picture_bytes
 
 __all__ = ["FILES", "draw_robustness", "write_robustness"]
 
@@ -32,26 +32,38 @@ _SIDE_PX = 140
 
 
 def write_robustness(
-    found: Robustness, out: Path, *, sample: UInt8Array | None = None, overwrite: bool = False
+    found: Robustness, out: str | Path, *, read_image: ReadImage | None = None, overwrite: bool = False
 ) -> Path:
-    """Write figures, chart and samples into a folder, which appears whole.
+    """Write a model's robustness into a folder: figures, chart, a picture of each corruption. The folder appears whole.
 
     Args:
-        found: From `crackscope.measuring.robustness.measure_robustness`.
-        out: The folder.
-        sample: A patch to show every corruption on; without it, that picture holds none.
-        overwrite: Replace a folder that holds nothing else.
+        found: Outcome from `crackscope.measure_robustness`.
+        out: Path of the folder; missing parent folders are made.
+        read_image: Function from a path of the data to RGB pixels, uint8, shape (h, w, 3), for the patch that
+            corruptions are shown on; it is read from the data if left out. If the patch cannot be read, the picture
+            shows none.
+        overwrite: Whether an older report on robustness is replaced; a folder that holds anything else never is.
+
+    Returns:
+        The path of the folder, with ``robustness.json``, ``robustness.csv``, ``robustness.png`` and
+        ``corruptions.png``.
 
     Raises:
-        OutputError: If `out` is taken, or cannot be written.
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
     """
-    out = Path(out)
-    with new_folder(out, ours=FILES, overwrite=overwrite) as part:
-        write_text(part / "robustness.json", json.dumps(found.document(), indent=2, allow_nan=False) + "\n")
-        write_text(part / "robustness.csv", _table(found))
-        (part / "robustness.png").write_bytes(png_bytes(draw_robustness(found)))
-        (part / "corruptions.png").write_bytes(picture_bytes(_sheet(sample), ".png"))
-    return out
+    read_image = read_image or (found.index.read_pixels if found.index else None)
+    return write_folder(out, _files(found, read_image), ours=FILES, overwrite=overwrite)
+
+
+def _files(found: Robustness, read_image: ReadImage | None) -> Iterator[tuple[str, str | bytes]]:
+    yield "robustness.json", json_text(found.document())
+    yield "robustness.csv", _table(found)
+    yield "robustness.png", png_bytes(draw_robustness(found))
+    sample = None
+    if found.sample is not None and read_image is not None:
+        with suppress(OSError, KeyError, ValueError, CrackscopeError):  # it went after it was judged: the figures stand
+            sample = read_image(found.sample)
+    yield "corruptions.png", picture_bytes(_sheet(sample), ".png")
 
 
 def draw_robustness(found: Robustness) -> Figure:
@@ -94,23 +106,19 @@ def draw_robustness(found: Robustness) -> Figure:
 
 
 def _table(found: Robustness) -> str:
-    stream = io.StringIO()
     names = list(found.clean.figures)
-    writer = csv.writer(stream, lineterminator="\n")
     shares = ("unsure_share", "rejected_share", "missed_unrejected")
-    writer.writerow(
-        ["corruption", "strength", *(f"{name}{end}" for name in names for end in ("", "_low", "_high")), *shares]
-    )
+    figures = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    rows = []
     for one in found.conditions:
         numbers = [value for name in names for value in one.figures[name].document().values()]
         numbers += [getattr(one, share) for share in shares]
-        writer.writerow([one.corruption, one.strength, *("" if n is None else f"{n:.6g}" for n in numbers)])
-    return stream.getvalue()
+        rows.append([one.corruption, one.strength, *("" if n is None else f"{n:.6g}" for n in numbers)])
+    return table_text(["corruption", "strength", *figures, *shares], rows)
 
 
 def _sheet(sample: UInt8Array | None) -> UInt8Array:
     items: list[tuple[UInt8Array, str]] = []
     if sample is not None:
-        show: Callable[[str, int], UInt8Array] = lambda name, strength: corrupt(sample, name, strength)  # noqa: E731
-        items = [(show(name, s), f"{name.replace('_', ' ')} {s}") for name in CORRUPTIONS for s in STRENGTHS]
+        items = [(corrupt(sample, name, s), f"{name.replace('_', ' ')} {s}") for name in CORRUPTIONS for s in STRENGTHS]
     return contact_sheet(items, columns=len(STRENGTHS), side_px=_SIDE_PX, title="Every corruption at every strength")

@@ -1,10 +1,11 @@
-"""The page of a scan: photos ranked, each with its map to switch, to zoom and to set a threshold on. One file."""
+"""Scan reports: the page of a scan, one file, with ranked photos and maps to switch, zoom and set a threshold on."""
 
 from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 from crackscope.arrays import UInt8Array
 from crackscope.errors import CrackscopeError
 from crackscope.files.output import write_text
-from crackscope.reports.page import data_uri, environment, picture_bytes
+from crackscope.files.pictures import picture_bytes
+from crackscope.reports.page import data_uri, environment
+from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.overlay import shrunk
-from crackscope.scanning.scanner import Scanner
+from crackscope.scanning.results import PhotoResult
 
-__all__ = ["write_scan_report"]
+__all__ = ["ScannedRow", "write_scan_report"]
 
 
 _N_SHOWN = 24
@@ -28,36 +31,73 @@ _N_LISTED = 2000
 _N_REFUSED_LISTED = 50
 
 
+@dataclass(frozen=True)
+class ScannedRow:
+    """A photo of a scan's folder.
+
+    Attributes:
+        result: What is known of it.
+        map: Name of the picture of its map in the folder; None where it could not be scanned.
+        overlay: Name of its overlay in the folder; None where it could not be scanned.
+    """
+
+    result: PhotoResult
+    map: str | None = None
+    overlay: str | None = None
+
+    def cell(self, column: str, rank: int) -> Any:
+        """Value of a column of ``photos.csv``; `rank` is the place of the row, from 1."""
+        own = {"rank": rank, "map": self.map, "overlay": self.overlay}
+        if column in own:
+            return own[column]
+        found = self.result
+        if column == "n_regions":
+            return None if found.error else len(found.regions)
+        if column == "mm_per_px":
+            return found.scale.mm_per_px if found.scale else None
+        return found.taken_at.isoformat() if column == "taken_at" and found.taken_at else getattr(found, column)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON; its path stands at the top, for the journal."""
+        return {"path": self.result.path, "error": self.result.error} | {
+            "result": self.result.to_dict(),
+            "map": self.map,
+            "overlay": self.overlay,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> ScannedRow:
+        """What `to_dict` gave."""
+        return cls(PhotoResult.from_dict(found["result"]), found["map"], found["overlay"])
+
+
 def write_scan_report(
-    ranked: Sequence[dict[str, Any]],
-    folder: Path,
-    scanner: Scanner,
-    *,
-    read_photo: Callable[[str], UInt8Array],
+    ranked: Sequence[ScannedRow], folder: Path, model: Model, *, read_photo: Callable[[ScannedRow], UInt8Array]
 ) -> None:
     """Write ``report.html`` into a folder that holds the maps.
 
     The first 24 photos are shown with their maps, in a copy of at most 1,280 px; the first 2,000 are listed.
 
     Args:
-        ranked: Rows of `crackscope.reports.scan_run`, in their order.
-        folder: With the ``maps``.
-        scanner: The model.
-        read_photo: From a path to RGB uint8 pixels. A photo that it refuses is listed, but not shown.
+        ranked: Rows in the order in which they are shown.
+        folder: Folder with the ``maps``.
+        model: The model.
+        read_photo: Function from a row to RGB pixels, uint8, shape (h, w, 3). A photo that it refuses is listed, but
+            not shown.
     """
-    done = [row for row in ranked if not row["error"]]
-    refused = [row for row in ranked if row["error"]]
-    shown = [view for row in done[:_N_SHOWN] if (view := _view(row, folder, scanner, read_photo)) is not None]
+    done = [(rank, row) for rank, row in enumerate(ranked, start=1) if not row.result.error]
+    refused = [row.result for row in ranked if row.result.error]
+    shown = [view for rank, row in done[:_N_SHOWN] if (view := _view(rank, row, folder, model, read_photo))]
     page = (
         environment()
         .get_template("scan.html")
         .render(
-            model=scanner.name,
-            card=scanner.card,
-            calibration=scanner.calibration,
-            verdict_threshold=scanner.threshold,
-            counts=Counter(row["verdict"] for row in done),
-            photos=done[:_N_LISTED],
+            model=model.name,
+            card=model.card,
+            calibration=model.card.map_calibration,
+            verdict_threshold=model.card.verdict_rule.threshold,
+            counts=Counter(row.result.verdict for _, row in done),
+            photos=[(rank, row.result) for rank, row in done[:_N_LISTED]],
             n_photos=len(done),
             shown=shown,
             refused=refused[:_N_REFUSED_LISTED],
@@ -68,22 +108,24 @@ def write_scan_report(
 
 
 def _view(
-    row: dict[str, Any], folder: Path, scanner: Scanner, read_photo: Callable[[str], UInt8Array]
+    rank: int, row: ScannedRow, folder: Path, model: Model, read_photo: Callable[[ScannedRow], UInt8Array]
 ) -> dict[str, Any] | None:
     """What the page needs of one photo: the picture, the map's levels and how far the map reaches over its edges."""
+    found = row.result
     try:
-        picture = shrunk(read_photo(row["path"]), _PHOTO_PX)
+        picture = shrunk(read_photo(row), _PHOTO_PX)
     except (OSError, CrackscopeError):  # it went after it was scanned
         return None
-    content = np.frombuffer((folder / row["map"]).read_bytes(), np.uint8)
+    content = np.frombuffer((folder / str(row.map)).read_bytes(), np.uint8)
     levels = np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
-    stride = scanner.field.stride_px
+    stride = model.network.field.stride_px
     reach_y, reach_x = (
-        100 * n_cells * stride / max(1, round(side * row["scale"]))
-        for n_cells, side in zip(levels.shape, (row["height_px"], row["width_px"]), strict=True)
+        100 * n_cells * stride / max(1, round((side or 0) * (found.network_scale or 0)))
+        for n_cells, side in zip(levels.shape, (found.height_px, found.width_px), strict=True)
     )
     return {
-        **row,
+        "rank": rank,
+        "photo": found,
         "picture": data_uri(picture_bytes(picture, ".jpg", quality=_JPEG_QUALITY), "jpeg"),
         "picture_hw": picture.shape[:2],
         "levels": base64.b64encode(levels.tobytes()).decode("ascii"),

@@ -1,11 +1,8 @@
-"""A folder on a transfer: the matrix as a picture, a table with every test, a page."""
+"""Transfer reports: the matrix as a picture, a table with every test, a page."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +12,19 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from crackscope.files.output import write_text
+from crackscope.files.output import json_text, write_files, write_folder
+from crackscope.files.tables import table_text
 from crackscope.measuring.transfer import FIGURES, KINDS, Transfer, all_but
+from crackscope.measuring.wording import FIGURES as TITLES
+from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.reports.look import BLUE, GRID, INK, MUTED, VERMILION, blank_sheet, drawable, png_bytes
 from crackscope.reports.page import data_uri, environment
-from crackscope.reports.wording import FIGURES as TITLES
-from crackscope.reports.wording import LEAKY, number_text
 
-__all__ = ["REPORT_FILES", "draw_transfer", "write_transfer_report"]
+__all__ = ["REPORT_FILES", "draw_transfer", "write_transfer", "write_transfer_report"]
 
 
 REPORT_FILES = ("report.html", "transfer.csv", "transfer.json", "transfer.png")
-"""What `write_transfer_report` writes."""
+"""What `write_transfer` writes."""
 
 KIND_WORDS = {
     "own set": "On other photos of the set it was trained on",
@@ -49,17 +47,40 @@ class _SetRow:
     photos: str
 
 
+def write_transfer(found: Transfer, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a transfer into a folder: figures, table, picture and page. The folder appears whole.
+
+    `crackscope.measure_transfer` has written them already, beside its models.
+
+    Args:
+        found: Outcome from `crackscope.measure_transfer`.
+        out: Path of the folder; missing parent folders are made.
+        overwrite: Whether an older report of a transfer is replaced; a folder that holds anything else never is.
+
+    Returns:
+        The path of the folder, with ``report.html``, ``transfer.csv``, ``transfer.json`` and ``transfer.png``.
+
+    Raises:
+        OutputError: If `out` is taken, holds anything else, or cannot be written.
+    """
+    return write_folder(out, _files(found, models=False), ours=REPORT_FILES, overwrite=overwrite)
+
+
 def write_transfer_report(found: Transfer, folder: Path) -> None:
-    """Write figures, table, picture and page into a folder that is there.
+    """Write figures, table, picture and page into a folder that is there, with the models.
 
     Raises:
         OutputError: If one of them is taken, or cannot be written.
     """
+    write_files(folder, _files(found, models=True))
+
+
+def _files(found: Transfer, *, models: bool) -> Iterator[tuple[str, str | bytes]]:
     picture = png_bytes(draw_transfer(found))
-    write_text(folder / "transfer.json", json.dumps(found.document(), indent=2, allow_nan=False) + "\n")
-    write_text(folder / "transfer.csv", _table(found))
-    (folder / "transfer.png").write_bytes(picture)
-    write_text(folder / "report.html", _page(found, picture))
+    yield "transfer.json", json_text(found.document())
+    yield "transfer.csv", _table(found)
+    yield "transfer.png", picture
+    yield "report.html", _page(found, picture, models=models)
 
 
 def draw_transfer(found: Transfer) -> Figure:
@@ -124,25 +145,23 @@ def _colour(value: float, worthless: float) -> tuple[float, float, float]:
 
 def _table(found: Transfer) -> str:
     """A row a test."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     facts = ("seed", "source", "target", "kind", "n_train", "n_val", "n_patches", "n_photos", "photo_kind", "threshold")
-    columns = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
-    writer.writerow([*facts, *columns, "always_crack_f1", "leaky", "model_sha256"])
+    figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    rows = []
     for one in found.tests:
         numbers = [number for name in FIGURES for number in one.figures[name].document().values()]
         told = [_cell(number) for number in (*numbers, one.always_crack_f1)]
         leaky, kind = str(one.leaky).lower(), one.kind or "one of the sets"
         values = (kind if name == "kind" else getattr(one, name) for name in facts)
-        writer.writerow([*values, *told, leaky, one.model_sha256])
-    return stream.getvalue()
+        rows.append([*values, *told, leaky, one.model_sha256])
+    return table_text([*facts, *figures, "always_crack_f1", "leaky", "model_sha256"], rows)
 
 
 def _cell(number: float | None) -> str:
     return "" if number is None or not np.isfinite(number) else f"{number:.6g}"
 
 
-def _page(found: Transfer, picture: bytes) -> str:
+def _page(found: Transfer, picture: bytes, *, models: bool) -> str:
     n_no_better, n_away = found.n_no_better()
     return (
         environment()
@@ -161,6 +180,7 @@ def _page(found: Transfer, picture: bytes) -> str:
             pairs=[(source, target) for source in found.sources for target in found.targets],
             leave_one_out={all_but(target): target for target in found.targets},
             refused=found.refused[:_N_REFUSED_LISTED],
+            models=models,
         )
     )
 

@@ -1,1 +1,1 @@
-"""Images become answers: a patch its label, a photo its map and its verdict."""
+"""Scanning: images become answers, a patch its label, a photo its map, its regions and its verdict."""

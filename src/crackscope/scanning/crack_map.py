@@ -2,44 +2,61 @@
 
 A single cell is never called a probability. What is calibrated is a *footprint*: as many cells as a training patch had,
 pooled as the card says. Every cell of `CrackMap.probabilities` is the probability of the footprint around it; at the
-photo's edge, of the nearest one that lies inside.
+photo's edge, of the nearest footprint that lies inside.
+
+Pixels are those of the upright photo, after its EXIF orientation was applied. As a point, (0, 0) is the middle of the
+first pixel; a box names the first pixel inside and the first one outside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
-from crackscope.errors import DataError
+from crackscope.errors import DataError, OutputError, reason_of
+from crackscope.files.output import new_file
+from crackscope.files.pictures import picture_bytes
 from crackscope.model.card import Calibration, Pool
-from crackscope.scanning.overlay import draw_overlay
+from crackscope.scanning.overlay import draw_map, draw_overlay
 from crackscope.scanning.regions import Region
 
 __all__ = ["CrackMap", "pool_footprints"]
 
 
+MAP_VERSION = 1
+"""Version of the form in which `CrackMap.save` keeps a map."""
+
+_KEPT = ("photo_hw", "cell_px", "footprint_cells", "network_scale", "unit", "path", "pool", "reason")
 _EIGHT_NEIGHBOURS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class CrackMap:
-    """What a model sees in a photo.
+    """What a model sees in a photo: logits on a regular grid, and the probabilities that follow from them.
+
+    A *footprint* is a square of cells, as large as a training patch. Only the probability of a footprint is calibrated;
+    a single cell has none. Pixels are those of the upright photo; (0, 0) is the middle of the first pixel.
 
     Attributes:
-        logits: Array of shape (h, w), float32: a logit a cell, row by row from the upper left.
+        logits: Logit of each cell, shape (h, w), float32, row by row from the upper left.
         photo_hw: Height and width of the photo, in pixels.
         cell_px: Height and width of a cell, in photo pixels.
-        footprint_cells: Cells along a side of a training patch.
-        calibration: From pooled logits of a footprint to its probability.
-        scale: Pixels of the network per pixel of the photo.
+        footprint_cells: Number of cells along a side of a footprint.
+        calibration: Calibration from the pooled logit of a footprint to its probability.
+        network_scale: Pixels of the network per pixel of the photo.
         unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
-        path: Of the photo.
-        pool: How the logits of a footprint's cells become one.
+        path: Path of the photo.
+        pool: How the logits of a footprint's cells become one: ``mean``, or ``logsumexp``, log(mean(exp(logit))).
         reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not. The map is there all
             the same.
     """
@@ -49,7 +66,7 @@ class CrackMap:
     cell_px: tuple[float, float]
     footprint_cells: int
     calibration: Calibration
-    scale: float
+    network_scale: float
     unit: str = "photo"
     path: str = ""
     pool: Pool = "mean"
@@ -62,7 +79,7 @@ class CrackMap:
 
     @cached_property
     def probabilities(self) -> Float32Array:
-        """Of the footprint around each cell, shape (h, w), in [0, 1]."""
+        """Probability of the footprint around each cell, shape (h, w), float32, in [0, 1]."""
         pooled = pool_footprints(self.logits, self.footprint_cells, pool=self.pool)
         rows, columns = (
             np.clip(np.arange(n) - (self.footprint_cells - 1) // 2, 0, n_places - 1)
@@ -72,60 +89,75 @@ class CrackMap:
 
     @property
     def peak_probability(self) -> float:
-        """The greatest probability of any footprint."""
+        """Greatest probability of any footprint, in [0, 1]."""
         return float(self.probabilities.max())
 
     @property
     def peak_xy(self) -> tuple[int, int]:
-        """Where to look first, in photo pixels: the middle of the strongest cell of the most probable footprint."""
+        """Pixel (x, y) to look at first: the middle of the strongest cell of the most probable footprint."""
         return self._peak_of(np.ones(self.logits.shape, np.bool_))
 
     def probability_at(self, x_px: float, y_px: float) -> float:
-        """Crack probability of the footprint around a point of the photo.
+        """Tell the crack probability of the footprint around a point of the photo.
 
         Args:
-            x_px: From the left, in photo pixels.
-            y_px: From the top.
+            x_px: Photo pixels to the right of the middle of the first pixel, from -0.5 to below the width less 0.5.
+            y_px: Photo pixels below the middle of the first pixel, from -0.5 to below the height less 0.5.
+
+        Returns:
+            The probability, in [0, 1].
 
         Raises:
-            DataError: If the point lies outside.
+            DataError: If the point lies outside the photo.
         """
         height, width = self.photo_hw
-        if not (0 <= x_px < width and 0 <= y_px < height):
+        if not (-0.5 <= x_px < width - 0.5 and -0.5 <= y_px < height - 0.5):
             raise DataError(f"({x_px:g}, {y_px:g}) lies outside of a photo of {width}×{height} px.")
         row, column = (  # rounding may put what lies just before the edge into the cell after the last
-            min(int(place / cell), n - 1)
+            min(int((place + 0.5) / cell), n - 1)
             for place, cell, n in zip((y_px, x_px), self.cell_px, self.logits.shape, strict=True)
         )
         return float(self.probabilities[row, column])
 
     def probability_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
-        """Crack probability of a box about as large as a footprint, for example a tile of a data set's grid.
+        """Tell the crack probability of a box about as large as a footprint, for example a tile of a data set's grid.
 
-        The cells are pooled whose middle lies inside; the nearest one counts where there is none.
+        The cells whose middle lies inside are pooled; the nearest cell counts where there is none.
 
         Args:
-            box_xyxy: Left, top, right, bottom in photo pixels.
+            box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
+
+        Returns:
+            The probability, in [0, 1].
 
         Raises:
-            DataError: If the box is empty, or lies outside.
+            DataError: If the box is empty, or lies outside the photo.
         """
         return float(self._calibrated(self.logit_in(box_xyxy)))
 
     def logit_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
-        """The pooled logit behind `probability_in`.
+        """Tell the pooled logit behind `probability_in`.
+
+        Args:
+            box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
 
         Raises:
-            DataError: If the box is empty, or lies outside.
+            DataError: If the box is empty, or lies outside the photo.
         """
         cells = self.logits[self.cells_in(box_xyxy)]
         return float(pool_footprints(cells, max(cells.shape), pool=self.pool)[0, 0])
 
     def cells_in(self, box_xyxy: tuple[float, float, float, float]) -> tuple[slice, slice]:
-        """Rows and columns of the cells whose middle lies in a box; of the nearest cell where none does.
+        """Tell the rows and columns of the cells whose middle lies in a box; those of the nearest cell where none does.
+
+        Args:
+            box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
+
+        Returns:
+            Two slices, of the rows and of the columns of `logits`.
 
         Raises:
-            DataError: If the box is empty, or lies outside.
+            DataError: If the box is empty, or lies outside the photo.
         """
         left, top, right, bottom = box_xyxy
         height, width = self.photo_hw
@@ -136,29 +168,44 @@ class CrackMap:
         return rows, columns
 
     def share_cracked(self, threshold: float | None = None) -> float:
-        """Share of the photo's cells with a probability from the threshold on (the model's own if left out)."""
+        """Tell the share of the cells whose probability reaches a threshold.
+
+        Args:
+            threshold: Probability from which a cell counts, in [0, 1]; the model's own if left out.
+
+        Returns:
+            The share, in [0, 1].
+        """
         return float(self._above(threshold).mean())
 
     def regions(self, threshold: float | None = None) -> list[Region]:
-        """Connected regions, the one with the greatest peak first.
+        """List the connected regions, the one with the greatest peak first, numbered from 1.
 
         Args:
-            threshold: Probability from which a cell counts; the model's own if left out.
+            threshold: Probability from which a cell counts, in [0, 1]; the model's own if left out.
+
+        Returns:
+            The regions; empty where no cell reaches the threshold.
         """
         above = self._above(threshold)
         n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=_EIGHT_NEIGHBOURS)
         found = [self._region(numbers == number) for number in range(1, n)]
-        return sorted(found, key=lambda region: (-region.peak_probability, -region.area_px, region.box_xyxy))
+        found.sort(key=lambda region: (-region.peak_probability, -region.area_px, region.box_xyxy))
+        return [replace(region, id=number) for number, region in enumerate(found, start=1)]
 
     def overlay(
         self, pixels: UInt8Array, *, threshold: float | None = None, longest_px: int | None = None
     ) -> UInt8Array:
-        """The photo with its regions outlined and tinted, numbered as `regions` lists them.
+        """Draw the photo with its regions outlined and tinted, numbered as `regions` lists them.
 
         Args:
-            pixels: The photo, RGB, uint8, of any size with its aspect.
-            threshold: As in `regions`.
-            longest_px: The longer side of the picture; that of `pixels` if left out. It is never enlarged.
+            pixels: The photo, shape (H, W, 3), uint8, RGB; of any size, but with the photo's aspect.
+            threshold: Probability from which a cell is tinted, in [0, 1]; the model's own if left out.
+            longest_px: Longer side of the picture in pixels; that of `pixels` if left out. The picture is never
+                enlarged.
+
+        Returns:
+            The picture, shape (h, w, 3), uint8, RGB.
 
         Raises:
             DataError: If `pixels` are no RGB image, or `longest_px` is below 1.
@@ -175,6 +222,52 @@ class CrackMap:
             longest_px=longest_px,
         )
 
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Keep the map in one file: its logits as float32, and all that is needed to read them.
+
+        Args:
+            path: Path of the file; its name ends in ``.npz``.
+            overwrite: Whether an existing file is replaced.
+
+        Raises:
+            OutputError: If the file exists and `overwrite` is false, its name ends otherwise, or it cannot be written.
+        """
+        place = Path(path)
+        if place.suffix.lower() != ".npz":
+            raise OutputError(f"{place}: a map is kept in a file that ends in .npz; found '{place.suffix}'. Rename it.")
+        about = {"map_version": MAP_VERSION, "calibration": self.calibration.model_dump()}
+        about |= {name: getattr(self, name) for name in _KEPT}
+        with new_file(place, overwrite=overwrite) as part:
+            np.savez_compressed(part, logits=self.logits, about=np.array(json.dumps(about)))
+
+    @classmethod
+    def load(cls, path: str | Path) -> CrackMap:
+        """Read a map that `save` wrote; nothing in the file is executed.
+
+        Args:
+            path: Path of the file.
+
+        Raises:
+            DataError: If the file cannot be read, is no map, or is one of a newer version.
+        """
+        try:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as kept:
+                logits, about = np.asarray(kept["logits"], np.float32), json.loads(str(kept["about"]))
+            version = about["map_version"]
+            if version != MAP_VERSION:
+                raise DataError(f"{path}: a map of version {version}, not {MAP_VERSION}. Upgrade crackscope.")
+            pairs = {name: tuple(about[name]) for name in ("photo_hw", "cell_px")}
+            values = {name: about[name] for name in _KEPT} | pairs
+            return cls(logits=logits, calibration=Calibration.model_validate(about["calibration"]), **values)
+        except OSError as error:
+            raise DataError(f"{path}: {reason_of(error)}. Check the path.") from error
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{path}: not a map that CrackMap.save wrote, or damaged. Scan the photo again.") from error
+
+    def _repr_png_(self) -> bytes:
+        """The map as a picture, for notebooks."""
+        return picture_bytes(draw_map(self.probabilities, threshold=self.calibration.threshold), ".png")
+
     def _above(self, threshold: float | None) -> BoolArray:
         found: BoolArray = self.probabilities >= (self.calibration.threshold if threshold is None else threshold)
         return found
@@ -186,6 +279,7 @@ class CrackMap:
         lefts, rights = columns * cell_width, np.minimum((columns + 1) * cell_width, width)
         inside = self.probabilities[cells]
         return Region(
+            id=0,
             box_xyxy=(int(lefts.min()), int(tops.min()), round(rights.max()), round(bottoms.max())),
             area_px=round(float(((bottoms - tops) * (rights - lefts)).sum())),
             peak_probability=float(inside.max()),

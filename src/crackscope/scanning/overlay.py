@@ -1,4 +1,4 @@
-"""A photo with what a scan found drawn over it: regions tinted and outlined, numbered by rank."""
+"""Overlays: a photo with what a scan found drawn over it, regions tinted and outlined, numbered by rank."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from crackscope.arrays import BoolArray, Float32Array, UInt8Array
 from crackscope.errors import DataError
-from crackscope.scanning.prediction import require_rgb
+from crackscope.files.images import require_rgb
 from crackscope.scanning.regions import Region
 
-__all__ = ["draw_overlay", "shrunk"]
+__all__ = ["draw_map", "draw_overlay", "shrunk"]
 
 
 _TINT = np.array((230, 159, 0), np.float32)  # amber for little above the threshold
@@ -65,6 +65,26 @@ def draw_overlay(
     if reason is not None:
         _write(picture, f"rejected: {reason}", (0, picture.shape[0]), line_px)
     return picture
+
+
+def draw_map(probabilities: Float32Array, *, threshold: float) -> UInt8Array:
+    """Draw a map without its photo: the darker a cell, the more probable; cells above the threshold are tinted.
+
+    Args:
+        probabilities: Shape (h, w), in [0, 1]: a cell each.
+        threshold: Probability from which a cell is tinted.
+
+    Returns:
+        The picture, RGB, uint8, with its longer side near 480 px.
+    """
+    grey = np.round(255 * (1 - 0.6 * probabilities)).astype(np.uint8)
+    picture = np.repeat(grey[:, :, None], 3, axis=2)
+    cell_px = max(1, 480 // max(grey.shape))
+    size = grey.shape[1] * cell_px, grey.shape[0] * cell_px
+    enlarged, values = (cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in (picture, probabilities))
+    found = np.asarray(enlarged, np.uint8)
+    _tint(found, np.asarray(values, np.float32), threshold, 1)
+    return found
 
 
 def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:

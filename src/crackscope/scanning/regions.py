@@ -1,4 +1,4 @@
-"""A region: a connected stretch of the map above the threshold."""
+"""Regions: connected stretches of the map above the threshold."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ __all__ = ["Region"]
 
 @dataclass(frozen=True)
 class Region:
-    """Cells that touch each other, each with a probability from the threshold on.
+    """Cells of a map that touch each other, each with a probability from the threshold on.
 
     Attributes:
-        box_xyxy: Left, top, right, bottom in photo pixels; right and bottom are the first ones outside.
-        area_px: Photo pixels that its cells cover.
-        peak_probability: The greatest, in [0, 1].
-        mean_probability: Over its cells.
-        peak_xy: Where to look, in photo pixels: the middle of its strongest cell in the most probable footprint.
+        id: Number of the region in its photo, from 1, the one with the greatest peak first.
+        box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
+        area_px: Number of photo pixels that its cells cover.
+        peak_probability: Greatest probability of any of its cells, in [0, 1].
+        mean_probability: Mean probability of its cells, in [0, 1].
+        peak_xy: Pixel (x, y) to look at first: the middle of its strongest cell in the most probable footprint.
     """
 
+    id: int
     box_xyxy: tuple[int, int, int, int]
     area_px: int
     peak_probability: float

@@ -1,1 +1,4 @@
-"""From patches and a backbone to a bundle. `head` needs the core alone; `torch/` needs the extra `train`."""
+"""Training: from patches and a backbone to a bundle.
+
+The recipe `head` needs the core alone; what lies in `torch/` needs the extra `train`.
+"""

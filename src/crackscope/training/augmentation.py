@@ -1,7 +1,7 @@
-"""Other views of a patch for training: turned, moved, nearer or farther, in other light, with a crack drawn on it.
+"""Augmentation: other views of a patch, turned, moved, nearer or farther, in other light, with a crack drawn on it.
 
-A crack that is drawn on an uncracked patch makes it a cracked one. It is what lets a model that has seen wide cracks
-from close by know a hairline from afar, and the other way round: see ``docs/transfer.md``.
+A crack that is drawn on an uncracked patch makes it a cracked one. It lets a model that has seen wide cracks from close
+by know a hairline from afar, and the other way round: see ``docs/transfer.md``.
 """
 
 from __future__ import annotations
@@ -21,31 +21,34 @@ __all__ = ["Augmentation", "square", "view_of"]
 
 
 class Augmentation(BaseModel):
-    """How far a view may lie from its patch; what comes in from outside is mirrored at the edge.
+    """How far a view of a training patch may differ from the patch; what comes in from outside is mirrored at the edge.
 
     Attributes:
-        views: So many views of a patch are made, and shown by turns with the patch itself, an epoch each: in every
-            epoch some patches are shown as they are, and the others in one view or another. 0 makes another view of
-            all patches for every epoch.
-        quarter_turns: Turned by 0, 90, 180 or 270 degrees.
-        zoom_out: Seen from up to so many times the distance; 1 leaves it.
-        zoom_in: Uncracked patches also from up to so many times as near, half of them; a cracked one could lose its
-            crack.
-        drawn_cracks: Share of the views of uncracked patches on which a crack is drawn: those count as cracked.
-        drawn_widths_px: Typical width of a drawn crack, from and to, in pixels of the patch.
-        light: How far brightness, contrast and colour may change; 1 is much.
-        blur_px: Standard deviation of the blur of four views in ten, at most.
-        motion: Length of the motion blur of one view in ten, at most, as a share of the side.
-        noise: Standard deviation of the noise of half of the views, at most, in grey levels.
-        jpeg: Share of the views that are encoded anew, at a quality of 30 to 90.
-        marks: Share of the views on which a stroke of pen or chalk, or the shadow of a wire is drawn: no crack.
-        clutter: Share of the views on which a joint, a shadow's edge, paint, writing, rust or holes are drawn.
-        flip_horizontal: Left and right change places, in half of the views.
-        flip_vertical: Top and bottom, in half of the views.
-        rotation_degrees: At most so far, either way.
-        shift: At most this share of the side, along each axis.
-        shear_degrees: At most so far, either way.
-        zoom: The picture grows or shrinks by at most this share.
+        flip_horizontal: Whether half of the views are mirrored left to right.
+        flip_vertical: Whether half of the views are mirrored top to bottom.
+        rotation_degrees: Greatest rotation in degrees, either way, 0 to 180.
+        shift: Greatest shift along each axis, as a share of the side, in [0, 1).
+        shear_degrees: Greatest shear in degrees, either way, from 0 to below 80.
+        zoom: Greatest change of each side's length, as a share of it, in [0, 1).
+        views: Number of views of each patch, which take turns with the patch itself, an epoch each. In every epoch some
+            patches are shown as they are, and the others in one view or another. 0 makes a new view of every patch for
+            every epoch.
+        quarter_turns: Whether views are turned by 0, 90, 180 or 270 degrees.
+        zoom_out: Greatest factor of the distance from which a view is seen, 1 to 8; 1 leaves the distance.
+        zoom_in: Greatest factor by which half of the views of uncracked patches are enlarged, 1 to 8. A cracked patch
+            is not enlarged, since it could lose its crack.
+        drawn_cracks: Share of the views of uncracked patches on which a crack is drawn, in [0, 1); those count as
+            cracked.
+        drawn_widths_px: Smallest and largest typical width of a drawn crack, in pixels of the patch, above 0 to 1000.
+        light: How far brightness, contrast and colour may change, in [0, 1]; 1 is much.
+        blur_px: Greatest standard deviation of the blur of four views in ten, in pixels, 0 to 10.
+        motion: Greatest length of the motion blur of one view in ten, as a share of the side, 0 to 0.5.
+        noise: Greatest standard deviation of the noise of half of the views, in grey levels, 0 to 100.
+        jpeg: Share of the views that are encoded as JPEG, at a quality of 30 to 90, in [0, 1).
+        marks: Share of the views on which a stroke of pen or chalk, or the shadow of a wire is drawn, in [0, 1). These
+            are no cracks.
+        clutter: Share of the views on which a joint, a shadow's edge, paint, writing, rust or holes are drawn, in [0,
+            1). These are no cracks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -79,11 +82,23 @@ class Augmentation(BaseModel):
 
     @property
     def heeds_labels(self) -> bool:
-        """Whether a view depends on its patch's label, or has another one."""
+        """Whether a view depends on the label of its patch, or may have another label."""
         return self.zoom_in > 1 or self.drawn_cracks > 0
 
     def views_in(self, epoch: int, places: Int64Array) -> Int64Array:
-        """Number of the view of each patch, by its place, that an epoch (from 1) shows; 0 is the patch as it is."""
+        """Tell which view of each patch an epoch shows.
+
+        Args:
+            epoch: Number of the epoch, from 1.
+            places: Place of each patch in the index, shape (n,).
+
+        Returns:
+            Number of each patch's view, shape (n,); 0 is the patch as it is.
+
+        Example:
+            >>> Augmentation(views=2).views_in(1, np.arange(5)).tolist()
+            [1, 2, 0, 1, 2]
+        """
         return (places + epoch) % (self.views + 1) if self.views else np.full(len(places), epoch)
 
 

@@ -1,4 +1,4 @@
-"""What a training says of its model: calibrated on ``val``, with the data it saw and the figures it reached there."""
+"""Cards of trained models: calibrated on ``val``, with the data that was seen and the figures that were reached."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def calibrated_card(
     Args:
         index: The patches of ``train`` and ``val`` that were used.
         digests: SHA-256 of each file, in their order.
-        val_logits: Of the patches of ``val``, in their order, shape (n,).
+        val_logits: Logits of the patches of ``val``, in their order, shape (n,).
         backbone: Its card.
-        name: Of the model.
+        name: Name of the model.
         patch_px: Shorter side that patches are resized to.
         recipe: Settings to state, by name.
         split: The split.
         n_leaks: Its leaks.
         refused: Path and reason of patches that could not be read.
-        seed: Of the bootstrap over photos.
+        seed: Seed of the bootstrap over photos.
         pool: How the logits of cells become one.
 
     Returns:
@@ -65,7 +65,7 @@ def calibrated_card(
     """
     places = {part: [i for i, patch in enumerate(index.patches) if patch.part == part] for part in ("train", "val")}
     judged, training = (index.select([index.patches[i] for i in places[part]]) for part in ("val", "train"))
-    labels = np.array([patch.label == "crack" for patch in judged.patches], np.int64)
+    labels = judged.labels
     logits = np.asarray(val_logits, np.float64)
     calibration = fit_calibration(logits, labels, fitted_on=f"{len(judged)} patches of part val")
     photos = [patch.photo or "" for patch in judged.patches]

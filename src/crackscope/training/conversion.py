@@ -1,4 +1,4 @@
-"""A model folder or hub id becomes a backbone file: once, cached, and from then on without torch."""
+"""Conversion: a model folder or hub id becomes a backbone file, once; from then on it is used without torch."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from pathlib import Path
 from crackscope.data.cache import cache_folder
 from crackscope.model.bundle import write_model
 
-__all__ = ["backbone_file", "source_digest"]
+__all__ = ["convert_backbone", "source_digest"]
 
 _VERSION = "backbone-2"
 _ENDINGS = (".json", ".safetensors", ".bin")
 
 
-def backbone_file(source: str, *, n_blocks: int | None = None, until: str | None = None) -> Path:
-    """Path of the backbone file of a model folder or hub id, made (extra ``train``) if it is not in the cache.
+def convert_backbone(source: str, *, n_blocks: int | None = None, until: str | None = None) -> Path:
+    """Turn a model folder or hub id into a backbone file (extra ``train``).
+
+    The file is kept in the cache, so the work is done once. Its path can be given as ``backbone`` to
+    `crackscope.train`.
 
     Args:
-        source: A folder as the hub lays it out, known by its content; or a hub id, known by its name.
-        n_blocks: The first so many blocks alone, a trunk: its feature map is that of the last of them.
-        until: Where the backbone ends, see `crackscope.training.torch.backbones.FeatureMap.ending`.
+        source: Path of a folder as the Hugging Face hub lays it out, or a hub id such as
+            ``google/mobilenet_v2_1.0_224``.
+        n_blocks: Number of blocks to keep, from the first on; the feature map is that of the last one kept. All are
+            kept if left out.
+        until: Name of the last block to keep, or the first layer of a block, such as ``block_13.expand_1x1``; all are
+            kept if left out.
+
+    Returns:
+        The path of the backbone file, an ONNX file in the cache.
 
     Raises:
-        DataError: If the source cannot be found or is of an unknown family.
+        DataError: If the source cannot be found or is of an unknown family, or there is no such block.
         BundleError: If the graph does not agree with torch.
-        MissingExtraError: If it is not in the cache and the extra is not installed.
+        MissingExtraError: If the file is not in the cache and the extra is not installed.
     """
     cut = "" if n_blocks is None else f" {n_blocks} blocks"
     cut += "" if until is None or n_blocks is not None else f" until {until}"

@@ -1,4 +1,4 @@
-"""The gate of a model that was just trained: from files and a backbone to what `crackscope.model.gate` needs."""
+"""Gates of trained models: from files and a backbone to what `crackscope.model.gate` needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crackscope.arrays import Float32Array, Float64Array, UInt8Array
-from crackscope.data.cache import RowCache, RowKind, rows_of
+from crackscope.data.cache import RowCache, RowKind, Rows, rows_of
 from crackscope.data.patches import LABELS, Patch, PatchIndex
 from crackscope.files.streaming import Progress
 from crackscope.model.bundle import Backbone, Plane
@@ -15,7 +15,7 @@ from crackscope.model.card import Card, Gate
 from crackscope.model.features import extract_features
 from crackscope.model.gate import LEAST_CRACKED, fit_gate, patch_clarity
 
-__all__ = ["gate_of", "gated", "measure_clarity", "spread_patches"]
+__all__ = ["gate_of", "gated", "spread_patches"]
 
 
 MAX_TRAINING = 4000
@@ -35,20 +35,21 @@ def gate_of(
 
     Args:
         index: Patches with their parts; those that cannot be read are left out.
-        backbone: Of the model.
-        card: Of the model.
+        backbone: Backbone of the model.
+        card: Card of the model.
         on_disk: Whether features are read from the cache, and kept there.
         threads: Thread budget.
         progress: Called as work goes on.
     """
-    training = spread_patches([patch for patch in index.patches if patch.part == "train"], MAX_TRAINING)
-    validation = sorted((patch for patch in index.patches if patch.part == "val"), key=lambda patch: patch.path)
+    training = spread_patches(index.part("train").patches, MAX_TRAINING)
+    validation = sorted(index.part("val").patches, key=lambda patch: patch.path)
     n_crack = sum(patch.label == "crack" for patch in validation)
     if n_crack < LEAST_CRACKED:
         return f"{n_crack} cracked validation patches; a gate takes {LEAST_CRACKED}"
     used = index.select([*training, *validation])
     rows = extract_features(used, backbone, patch_px=card.patch_px, on_disk=on_disk, threads=threads, progress=progress)
-    clarities = measure_clarity(index.select(validation), card, on_disk=on_disk, threads=threads, progress=progress)
+    kind = _clarity_kind(card, on_disk=on_disk)
+    clarities = _clarities(rows_of(index.select(validation), kind, threads=threads, progress=progress))
     first = len(training)
     read = [i for i in range(len(used)) if i not in rows.refused]
     fitting, judged = [i for i in read if i < first], [i - first for i in read if i >= first]
@@ -69,32 +70,20 @@ def gated(card: Card, found: tuple[Gate, Plane] | str) -> tuple[Card, Plane | No
     return card.model_copy(update={"gate": gate}), plane, None
 
 
-def measure_clarity(
-    index: PatchIndex,
-    card: Card,
-    *,
-    on_disk: bool = True,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Float64Array:
-    """Clarity of every patch, shape (n,); of one that cannot be read it is not a number.
+def _clarities(rows: Rows) -> Float64Array:
+    """Clarity of every patch, shape (n,); of one that cannot be read it is not a number."""
+    values = np.array(rows.values[:, 0], np.float64)
+    values[list(rows.refused)] = np.nan
+    return values
 
-    Args:
-        index: The patches.
-        card: Of the model.
-        on_disk: Whether to use the cache.
-        threads: Thread budget.
-        progress: Called as work goes on.
-    """
+
+def _clarity_kind(card: Card, *, on_disk: bool) -> RowKind:
+    """How clear a patch is, as rows that are computed once."""
 
     def compute(images: Sequence[UInt8Array]) -> Float32Array:
         return np.array([[patch_clarity(pixels, card)] for pixels in images], np.float32)
 
-    cache = RowCache(f"clarity-1 {card.patch_px} {card.source_px}", width=1, on_disk=on_disk)
-    rows = rows_of(index, RowKind(cache, compute), threads=threads, progress=progress)
-    values = np.array(rows.values[:, 0], np.float64)
-    values[list(rows.refused)] = np.nan
-    return values
+    return RowKind(RowCache(f"clarity-1 {card.patch_px} {card.source_px}", width=1, on_disk=on_disk), compute)
 
 
 def spread_patches(patches: Sequence[Patch], n: int) -> list[Patch]:

@@ -69,10 +69,10 @@ def train_head(
 
     Args:
         index: Patches with their parts, from `crackscope.data.splits.apply_split`.
-        backbone: From `crackscope.model.bundle.read_backbone`.
+        backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         split: The split, for the card.
         patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
-        seed: Of the bootstrap over photos; fitting itself is deterministic.
+        seed: Seed of the bootstrap over photos; fitting itself is deterministic.
         n_leaks: Leaks of the split, for the card and the figures.
         on_disk: Whether features are cached.
         threads: Thread budget.
@@ -82,8 +82,8 @@ def train_head(
         DataError: If ``train`` or ``val`` lacks a label, or lacks it among what can be read.
     """
     for part in ("train", "val"):
-        _part(index, part).require_both_labels(f"part {part}")
-    used = index.select([patch for patch in index.patches if patch.part in ("train", "val")])
+        index.part(part).require_both_labels(f"part {part}")
+    used = index.part("train", "val")
     common: dict[str, Any] = {"on_disk": on_disk, "threads": threads, "progress": progress}
     rows = extract_features(used, backbone, patch_px=patch_px, **common)
     refused = tuple((used.patches[i].path, why) for i, why in rows.refused.items())
@@ -91,7 +91,7 @@ def train_head(
     readable = used.select([used.patches[i] for i in kept])
     _require_readable(readable, rows)
     train, val = _rows_in(used, rows, "train"), _rows_in(used, rows, "val")
-    labels = np.array([patch.label == "crack" for patch in used.patches], np.int64)
+    labels = used.labels
     head, penalty = _fit(rows.values[train], labels[train], rows.values[val], labels[val])
     card, evaluation = calibrated_card(
         readable,
@@ -111,10 +111,6 @@ def train_head(
     return HeadRun(model, penalty, evaluation, refused, rows.n_computed, no_gate)
 
 
-def _part(index: PatchIndex, part: str) -> PatchIndex:
-    return index.select([patch for patch in index.patches if patch.part == part])
-
-
 def _rows_in(index: PatchIndex, rows: Rows, part: str) -> Int64Array:
     places = [i for i, patch in enumerate(index.patches) if patch.part == part and i not in rows.refused]
     return np.array(places, np.int64)
@@ -124,7 +120,7 @@ def _require_readable(index: PatchIndex, rows: Rows) -> None:
     """Both labels in both parts, of what could be read."""
     for part in ("train", "val"):
         try:
-            _part(index, part).require_both_labels(f"part {part}")
+            index.part(part).require_both_labels(f"part {part}")
         except DataError as error:
             reason = next(iter(rows.refused.values()), "the part is empty")
             raise DataError(f"{error} {len(rows.refused)} files were refused, the first because: {reason}.") from error

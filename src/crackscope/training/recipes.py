@@ -10,7 +10,7 @@ import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,6 +28,7 @@ __all__ = [
     "SCRATCH_CNN",
     "Finetuning",
     "HeadSettings",
+    "NamedSettings",
     "Phase",
     "Plateau",
     "Recipe",
@@ -53,8 +54,8 @@ class Plateau(_Settings):
     """Lower the learning rate when the loss on ``val`` stands still.
 
     Attributes:
-        factor: On the learning rate.
-        patience: Epochs without a better loss before it is lowered.
+        factor: Factor on the learning rate, in (0, 1).
+        patience: Number of epochs without a better loss before the learning rate is lowered, at least 1.
     """
 
     factor: float = Field(gt=0, lt=1)
@@ -62,16 +63,18 @@ class Plateau(_Settings):
 
 
 class Phase(_Settings):
-    """One stretch of training.
+    """Settings of one phase of a training.
 
     Attributes:
-        epochs: At most so many.
+        epochs: Greatest number of epochs, 1 to 10,000.
         optimiser: ``adam``, ``adamw`` (weight decay .01) or ``rmsprop``, with Keras' constants.
-        learning_rate: At its start.
-        schedule: ``constant``, or ``cosine``: it falls to zero along half a wave, an epoch at a time.
-        early_stop: Epochs without a better loss on ``val`` after which it ends; 0 is never.
-        reduce_on_plateau: Whether and how the learning rate falls.
-        average: Decay of a running average of the weights, which is then judged and kept; 0 keeps those of a step.
+        learning_rate: Learning rate at the start, above 0.
+        schedule: ``constant``; or ``cosine``, by which the learning rate falls to zero along half a wave, epoch by
+            epoch.
+        early_stop: Number of epochs without a better loss on ``val`` after which the phase ends; 0 never ends it early.
+        reduce_on_plateau: When and how the learning rate falls; None leaves it to the schedule.
+        average: Decay of a running average of the weights, in [0, 1), which is then judged and kept; 0 keeps the
+            weights themselves.
     """
 
     epochs: int = Field(ge=1, le=10_000)
@@ -84,13 +87,16 @@ class Phase(_Settings):
 
 
 class Finetuning(Phase):
-    """The phase in which blocks of the backbone learn too.
+    """Settings of the phase in which blocks of the backbone learn too.
+
+    It has the settings of `Phase`, and these.
 
     Attributes:
-        from_block: The first block that learns, by its number in the layer table; 0 is the whole backbone.
-        frozen_layers: Layers with weights at the start of that block that stay as they are.
-        batch_norm: ``inference`` keeps the statistics of the backbone, ``training`` learns them anew.
-        precision: ``bf16`` computes convolutions so where the processor has instructions for it; weights stay fp32.
+        from_block: Number of the first block that learns, as the layer table counts; 0 is the whole backbone.
+        frozen_layers: Number of layers with weights that stay as they are, at the start of that block.
+        batch_norm: ``inference`` keeps the statistics of the backbone; ``training`` learns them anew.
+        precision: ``fp32``; or ``bf16``, which computes convolutions in bfloat16 where the device can. Weights stay in
+            fp32.
     """
 
     from_block: int = Field(default=0, ge=0)
@@ -100,15 +106,16 @@ class Finetuning(Phase):
 
 
 class HeadSettings(_Settings):
-    """What stands on the pooled features.
+    """Settings of the head, the layers that turn features into a logit.
 
     Attributes:
-        output: ``softmax`` over two classes or one ``sigmoid``. The bundle holds their difference, one logit.
-        features_dropout: Share of the features dropped in training.
-        hidden: Widths of fully connected layers with ReLU; none is a linear head, whose map is exact.
-        hidden_dropout: Share dropped after each of them.
-        pool: What the head stands on: ``mean``, the mean of the feature map; or ``logsumexp``, each of its cells, whose
-            logits become one as `crackscope.model.card.Pool` says.
+        output: ``softmax`` over two classes, or one ``sigmoid``. The bundle holds one logit either way, for ``softmax``
+            the difference of the two.
+        features_dropout: Share of the features that are dropped in training, in [0, 1).
+        hidden: Widths of fully connected layers with ReLU; none makes a linear head, whose map is exact.
+        hidden_dropout: Share dropped in training after each of these layers, in [0, 1); as many as there are layers.
+        pool: ``mean``: the head works on the mean of the feature map. ``logsumexp``: it works on each cell, and the
+            logits of the cells become one by log(mean(exp(logit))).
     """
 
     output: Literal["softmax", "sigmoid"] = "softmax"
@@ -124,26 +131,39 @@ class HeadSettings(_Settings):
         return self
 
 
-class Recipe(_Settings):
-    """All choices of a training but data, split and seed.
+class NamedSettings(_Settings):
+    """Settings that `changed` can change; their name stays.
 
     Attributes:
-        name: Its file's name.
-        summary: One line.
-        source: The project it follows.
-        expected: The result to expect, with data and split.
-        backbone: A hub id, a model folder, or `SCRATCH_CNN`.
-        until: The block after which the backbone ends, or the first layer of a block, such as
-            ``block_13.expand_1x1``; None keeps all of it.
-        patch_px: Shorter side that patches are resized to.
-        batch_size: Patches a step, in both phases.
-        augmentation: Other views of the training patches; None shows each as it is.
-        head: What stands on the features.
-        frozen: The phase in which the head alone learns.
-        finetuning: The phase in which blocks learn too, after the other.
+        name: What errors call them by.
     """
 
     name: str
+
+
+Named = TypeVar("Named", bound=NamedSettings)
+
+
+class Recipe(NamedSettings):
+    """All settings of a training but data, split and seed.
+
+    Attributes:
+        name: Name of the recipe, which is that of its file.
+        summary: What the recipe does, in one line.
+        source: Project or paper that the recipe follows.
+        expected: Result to expect, with data and split.
+        backbone: Backbone to start from: a hub id, the path of a model folder, or ``scratch-cnn``, a small network with
+            random weights.
+        until: Name of the last block of the backbone to keep, or the first layer of a block, such as
+            ``block_13.expand_1x1``; None keeps all of it.
+        patch_px: Shorter side that patches are resized to, in pixels, 32 to 4096.
+        batch_size: Number of patches a step, in both phases.
+        augmentation: Other views of the training patches; None shows each patch as it is.
+        head: Settings of the head.
+        frozen: Settings of the phase in which the head alone learns; None leaves that phase out.
+        finetuning: Settings of the phase in which blocks learn too, which comes after the other; None leaves it out.
+    """
+
     summary: str = ""
     source: str = ""
     expected: str = ""
@@ -173,18 +193,23 @@ class Recipe(_Settings):
 
     @property
     def first_block(self) -> int:
-        """The first block that ever learns; 0 also where none does."""
+        """Number of the first block that ever learns; 0 also where none does."""
         return self.finetuning.from_block if self.finetuning else 0
 
     @property
     def phases(self) -> tuple[tuple[str, Phase], ...]:
-        """Name and settings of its phases, in order."""
+        """Name and settings of each phase, in order."""
         named = (("frozen", self.frozen), ("finetuning", self.finetuning))
         return tuple((name, phase) for name, phase in named if phase is not None)
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the recipes in the package, sorted."""
+    """List the names of the recipes in the package, sorted.
+
+    Example:
+        >>> "mobilenetv2-frozen" in recipe_names()
+        True
+    """
     return tuple(sorted(file.name[:-5] for file in _folder().iterdir() if file.name.endswith(".toml")))
 
 
@@ -192,9 +217,9 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe of the package and change some of its settings.
 
     Args:
-        name: One of `recipe_names`.
-        changes: Each ``key=value``: a dotted key, a TOML value; a bare word counts as text, ``none`` takes a
-            setting or a whole phase away.
+        name: Name of the recipe, one of `recipe_names`.
+        changes: Changes, each ``key=value`` with a dotted key and a TOML value. A bare word counts as text; ``none``
+            takes a setting or a whole phase away.
 
     Raises:
         RecipeError: If there is no such recipe or key, or a value does not fit.
@@ -209,14 +234,14 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
             f"There is no recipe '{name}'.{did_you_mean(name, (HEAD, *recipe_names()))} `crackscope recipes` lists all."
         )
     document = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
-    return changed(_checked({"name": name, **document}, name), changes)
+    return changed(_checked(Recipe, {"name": name, **document}), changes)
 
 
-def changed(recipe: Recipe, changes: Sequence[str] | Mapping[str, Any]) -> Recipe:
+def changed(recipe: Named, changes: Sequence[str] | Mapping[str, Any]) -> Named:
     """A recipe with some settings changed.
 
     Args:
-        recipe: The recipe.
+        recipe: The recipe, or other settings under a name.
         changes: Each ``key=value``, see `read_recipe`; or values by dotted key.
 
     Raises:
@@ -229,8 +254,8 @@ def changed(recipe: Recipe, changes: Sequence[str] | Mapping[str, Any]) -> Recip
     """
     document = recipe.model_dump(mode="json")
     for key, value in changes.items() if isinstance(changes, Mapping) else map(_read_change, changes):
-        _put(document, key, value, f"{key}={value}")
-    return _checked(document, recipe.name)
+        _put(type(recipe), document, key, value, f"{key}={value}")
+    return _checked(type(recipe), document)
 
 
 def _read_change(change: str) -> tuple[str, Any]:
@@ -253,9 +278,9 @@ def _value(text: str) -> Any:
         return text
 
 
-def _put(document: dict[str, Any], key: str, value: Any, change: str) -> None:
+def _put(form: type[NamedSettings], document: dict[str, Any], key: str, value: Any, change: str) -> None:
     """Set one dotted key. A table that the recipe leaves out is begun; what it then lacks is told by the check."""
-    known = [own for own in _keys(Recipe) if own != "name"]
+    known = [own for own in _keys(form) if own != "name"]
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         near = near or [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]][:1]
@@ -282,18 +307,18 @@ def _keys(form: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
-def _checked(document: Mapping[str, Any], name: str) -> Recipe:
+def _checked(form: type[Named], document: Mapping[str, Any]) -> Named:
     try:
-        return Recipe.model_validate(document)
+        return form.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
             why = f"'{key}' is missing. Give it with --set {key}=VALUE."
         elif first["type"] == "extra_forbidden":
-            why = f"there is no setting '{key}'.{did_you_mean(key, _keys(Recipe))}"
+            why = f"there is no setting '{key}'.{did_you_mean(key, _keys(form))}"
         else:
             found = "" if isinstance(first["input"], dict) else f", not {first['input']!r:.60}"
             message = first["msg"].removeprefix("Value error, ")
             why = f"{key}: {message}{found}." if key else f"{message}."
-        raise RecipeError(f"Recipe '{name}': {why}") from error
+        raise RecipeError(f"Recipe '{document['name']}': {why}") from error

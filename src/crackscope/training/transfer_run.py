@@ -1,4 +1,4 @@
-"""Train on each set, and on all but one; test on every set: `crackscope.measure_transfer`.
+"""The run of a transfer: train on each set, and on all but one; test on every set. See `crackscope.measure_transfer`.
 
 Trainings are independent of each other. Each leaves its bundle and its figures beside the output. A run that was killed
 takes up those that are whole: it loses one training at most, and its outcome is that of a run without a break.
@@ -31,8 +31,8 @@ from crackscope.measuring.transfer import FIGURES, Transfer, TransferTest, all_b
 from crackscope.measuring.transfer_sets import TransferSet, draw, n_to_draw, read_photo_list, read_sets
 from crackscope.model.bundle import default_bundle
 from crackscope.reports.transfer_report import REPORT_FILES, write_transfer_report
-from crackscope.scanning.prediction import load
-from crackscope.training.conversion import backbone_file, source_digest
+from crackscope.scanning.loaded_model import load
+from crackscope.training.conversion import convert_backbone, source_digest
 from crackscope.training.recipes import HEAD, Recipe, changed, read_recipe
 from crackscope.training.runs import train
 
@@ -55,7 +55,7 @@ class _Training:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Name of the training's files."""
         return f"{self.source.replace(' ', '-')}-{self.seed}"
 
 
@@ -88,8 +88,8 @@ class _Drawn:
 
     def test_index(self, target: str) -> PatchIndex:
         """The test part of a set."""
-        mine = [patch for patch in self.index.patches if patch.part == "test" and set_of(patch.path) == target]
-        return replace(self.index.select(mine), name=target)
+        test = self.index.part("test")
+        return replace(test.select([patch for patch in test.patches if set_of(patch.path) == target]), name=target)
 
     def grouped_by(self, names: Sequence[str]) -> str:
         """What was kept together in these sets."""
@@ -99,8 +99,8 @@ class _Drawn:
 
 def measure_transfer(
     data: Sequence[str | Path | PatchIndex],
-    out: str | Path,
     *,
+    out: str | Path,
     recipe: str | Recipe = HEAD,
     changes: Sequence[str] = (),
     backbone: str | Path | None = None,
@@ -113,31 +113,42 @@ def measure_transfer(
     progress: Progress | None = None,
     say: Say = lambda _: None,
 ) -> Transfer:
-    """Train a recipe on each set, and on all but one where there are three, and test every model on every set.
+    """Train a recipe on each set, and on all sets but one where there are three; test every model on every set.
 
-    A set is split 70:15:15 with each seed, by photo where photos are known, else into groups that look alike; see
-    `crackscope.measuring.transfer_sets`. A model is chosen and calibrated, and its threshold found, on validation
-    patches of what it was trained on: the set that it is tested on decides nothing. A training on several sets has as
-    many patches in all as one on a single set, an equal share of each.
+    Each set is split 70:15:15 with each seed, by photo where photos are known, else into groups that look alike. A
+    model is chosen and calibrated on validation patches of what it was trained on, and so is its threshold: the set
+    that it is tested on decides nothing. A training on several sets has as many patches in all as a training on one, an
+    equal share of each set.
 
     Args:
-        data: Labelled patches each, see `crackscope.data.patches.read_patches`. One that holds several published sets,
-            such as the three surfaces of SDNET2018, is divided into them.
-        out: A folder for figures, report and every bundle.
-        recipe: As for `crackscope.train`.
+        data: Sets of labelled patches, each a path that `crackscope.read_patches` takes, or the index that it returns.
+            Data that holds several published sets, such as the three surfaces of SDNET2018, is divided into them.
+        out: Path of the folder for figures, report and every bundle.
+        recipe: ``head``, one of `crackscope.recipe_names`, or a recipe of your own.
         changes: Settings of the recipe to change, each ``key=value``.
-        backbone: As for `crackscope.train`. The default bundle was trained on published sets, which is told.
-        seeds: Each is a split, a draw and a training of its own.
-        per_label: Patches of either label that are drawn from each set, over all parts; fewer where it has fewer.
-        without: A CSV of photos that take no part, see `crackscope.measuring.transfer_sets.read_photo_list`.
-        n_resamples: Bootstrap resamples of each interval.
-        threads: Thread budget.
-        overwrite: Replace `out`, or what an interrupted run of other settings left.
-        progress: Called as work goes on.
-        say: Told a line at a time how it goes.
+        backbone: Path of a model folder, or a hub id; for ``head`` also the path of a bundle. If left out, the recipe's
+            own. The default bundle was trained on published sets; tests on these are marked leaky.
+        seeds: Seeds; each is a split, a draw and a training of its own.
+        per_label: Number of patches of either label that are drawn from each set, over all parts, at least 10; fewer
+            where it has fewer.
+        without: Path of a CSV of photos that take no part, with a column ``photo``, or the columns ``surface,photo``.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
+        threads: Number of threads; all cores if left out.
+        overwrite: Whether an existing folder is replaced, and what an interrupted run with other settings left.
+        progress: Called with (done, total) as work goes on.
+        say: Called with a line of text as each step begins.
+
+    Returns:
+        The figures of every test. They are in `out` already; `crackscope.write_transfer` writes them elsewhere.
 
     Raises:
-        CrackscopeError: With file, value and remedy.
+        DataError: If there are fewer than two sets, a set lacks a label, data or `without` cannot be read, or a seed or
+            `per_label` is not allowed.
+        SplitError: If a part of a set would have no patch of a label.
+        RecipeError: If there is no such recipe or setting.
+        BundleError: If the backbone is none.
+        OutputError: If `out` is taken, or cannot be written.
+        MissingExtraError: If the recipe needs the extra ``train`` and it is not installed.
     """
     out, seeds = Path(out), tuple(seeds)
     changes = (changes,) if isinstance(changes, str) else tuple(changes)
@@ -218,7 +229,7 @@ def _settings(recipe: str | Recipe, changes: Sequence[str], backbone: str | Path
             raise RecipeError(f"--set {changes[0]}: the recipe 'head' has no settings. Choose another with --recipe.")
         path = default_bundle() if backbone is None else Path(backbone)
         if not path.is_file():
-            path = backbone_file(str(backbone))
+            path = convert_backbone(str(backbone))
         return found | {"recipe": HEAD, "backbone": content_digest(path.read_bytes()).hex()}
     chosen = changed(read_recipe(recipe) if isinstance(recipe, str) else recipe, list(changes))
     source = str(backbone) if backbone is not None else chosen.backbone
@@ -271,7 +282,7 @@ def _train_and_test(
     goes_on = recipe != HEAD
     run = train(
         index,
-        run_folder,
+        out=run_folder,
         recipe=recipe,
         changes=changes,
         split=Split(index.patches, drawn.grouped_by(training.sets)),
@@ -284,7 +295,7 @@ def _train_and_test(
     )
     model = load(run.model, threads=threads)
     learnt = set(index.paths)
-    numbers = {f"n_{part}": sum(patch.part == part for patch in index.patches) for part in ("train", "val")}
+    numbers = {f"n_{part}": len(index.part(part)) for part in ("train", "val")}
     tests, refused = [], dict(run.refused)
     for target in drawn.parts:
         judged = judge(
@@ -310,7 +321,7 @@ def _train_and_test(
         "seed": training.seed,
         "tests": tests,
         "refused": sorted(refused.items()),
-        "run": run.document,
+        "run": run.document.to_dict(),
     }
     place = folder / "figures" / f"{training.name}.json"
     write_text(place, json.dumps(document, indent=2) + "\n", overwrite=True)

@@ -6,33 +6,34 @@ import io
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-from crackscope.training.torch.averaging import WeightAverage  # noqa: E402
+from crackscope.training.torch.averaging import WeightAverage
 
 
-def module() -> nn.Module:
+def module() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
 
 
-def stepped(learning: nn.Module, average: WeightAverage, n: int) -> list[torch.Tensor]:
+def stepped(learning: nn.Sequential, average: WeightAverage, n: int) -> list[torch.Tensor]:
     """Weights after each of some random steps."""
     seen = []
     for _ in range(n):
         learning(torch.randn(4, 3))  # moves the batch statistics too
         with torch.no_grad():
-            learning[0].weight.add_(torch.randn(2, 3))
+            learning.get_parameter("0.weight").add_(torch.randn(2, 3))
         average.update()
-        seen.append(learning[0].weight.detach().clone())
+        seen.append(learning.get_parameter("0.weight").detach().clone())
     return seen
 
 
 def test_it_is_the_exponential_average_with_a_short_beginning() -> None:
     learning = module()
-    expected = learning[0].weight.detach().clone()
+    expected = learning.get_parameter("0.weight").detach().clone()
     average = WeightAverage(learning, 0.5)
     for t, weight in enumerate(stepped(learning, average, 20)):
         decay = min(0.5, (1 + t) / (10 + t))
@@ -64,8 +65,8 @@ def test_the_module_has_it_inside_and_its_own_weights_afterwards() -> None:
 
     def interrupted() -> None:
         with average.applied():
-            assert torch.equal(learning[0].weight, average.average["0.weight"])
-            assert not torch.equal(learning[0].weight, own["0.weight"])
+            assert torch.equal(learning.get_parameter("0.weight"), average.average["0.weight"])
+            assert not torch.equal(learning.get_parameter("0.weight"), own["0.weight"])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

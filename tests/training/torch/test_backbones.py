@@ -7,24 +7,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from conftest import SMALL_CONFIGS, write_model_folder  # noqa: E402
-from crackscope.data.cache import cache_folder  # noqa: E402
-from crackscope.errors import DataError  # noqa: E402
-from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model  # noqa: E402
-from crackscope.model.card import BackboneCard, Calibration, Card  # noqa: E402
-from crackscope.scanning.prediction import open_session  # noqa: E402
-from crackscope.training.conversion import backbone_file  # noqa: E402
-from crackscope.training.recipes import SCRATCH_CNN, HeadSettings  # noqa: E402
-from crackscope.training.torch.backbones import FAMILIES, FeatureMap, feature_dim, load_backbone  # noqa: E402
-from crackscope.training.torch.export import export_backbone, torch_features  # noqa: E402
-from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits  # noqa: E402
-from crackscope.training.torch.scratch_cnn import build_scratch_cnn  # noqa: E402
+import torch
+
+from crackscope.data.cache import cache_folder
+from crackscope.errors import DataError
+from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
+from crackscope.model.card import BackboneCard, Calibration, Card
+from crackscope.model.sessions import open_session
+from crackscope.training.conversion import convert_backbone
+from crackscope.training.recipes import SCRATCH_CNN, HeadSettings
+from crackscope.training.torch.backbones import FAMILIES, FeatureMap, feature_dim, load_backbone
+from crackscope.training.torch.export import export_backbone, torch_features
+from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits
+from crackscope.training.torch.scratch_cnn import build_scratch_cnn
+from shared.models import SMALL_CONFIGS, statistics_of, write_model_folder
 
 N_BLOCKS = {"mobilenet_v2": 18, "resnet": 6, "resnet-basic": 5, "scratch-cnn": 5}
 SIZES_HW = [(31, 31), (160, 160), (227, 227), (1000, 801), (1040, 1024)]
@@ -54,8 +57,9 @@ def loaded(source: str) -> tuple[FeatureMap, BackboneCard]:
     module, card = build_scratch_cnn()
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.1)
-            layer.running_var.uniform_(0.5, 1.5)
+            mean, variance = statistics_of(layer)
+            mean.normal_(0, 0.1)
+            variance.uniform_(0.5, 1.5)
     return module.eval(), card
 
 
@@ -130,7 +134,7 @@ def test_freezing_and_a_step_of_training(source: str) -> None:
         before = {name: value.clone() for name, value in module.state_dict().items()}
         optimiser = torch.optim.SGD([*tail.parameters(), *head.parameters()], 0.1)
         with fast_convolutions(module):
-            loss = plane_logits(tail, head, trunk(planes(64, 64, n=4))).sum()
+            loss: Any = plane_logits(tail, head, trunk(planes(64, 64, n=4))).sum()
             loss.backward()
         optimiser.step()
         moved = {
@@ -164,8 +168,8 @@ def test_a_trained_tail_on_an_exported_trunk_is_the_exported_whole(source: str, 
     module, _ = loaded(source)
     whole = open_session(exported.read_bytes())
     at = len(module.blocks) // 2
-    trunk = open_session(backbone_file(source, n_blocks=at).read_bytes())
-    assert read_backbone(backbone_file(source, n_blocks=at)).card.feature_dim == feature_dim(module.cut(at)[0])
+    trunk = open_session(convert_backbone(source, n_blocks=at).read_bytes())
+    assert read_backbone(convert_backbone(source, n_blocks=at)).card.feature_dim == feature_dim(module.cut(at)[0])
     for height, width in SIZES_HW[:3]:
         pixels = random_pixels(height, width)
         maps = torch.from_numpy(trunk.run(["feature_map"], {"pixels": pixels})[0])
@@ -257,12 +261,12 @@ def test_a_folder_is_known_by_its_content(resnet_folder: Path, tmp_path: Path) -
     copy = tmp_path / "elsewhere"
     shutil.copytree(resnet_folder, copy)
     (copy / "README.md").write_text("not part of it")
-    first = backbone_file(str(resnet_folder))
-    assert backbone_file(str(copy)) == first
-    assert backbone_file(str(copy), n_blocks=2) != first
-    assert backbone_file(str(copy), n_blocks=2) == backbone_file(str(resnet_folder), n_blocks=2)
+    first = convert_backbone(str(resnet_folder))
+    assert convert_backbone(str(copy)) == first
+    assert convert_backbone(str(copy), n_blocks=2) != first
+    assert convert_backbone(str(copy), n_blocks=2) == convert_backbone(str(resnet_folder), n_blocks=2)
     (copy / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}')
-    assert backbone_file(str(copy)) != first
+    assert convert_backbone(str(copy)) != first
 
 
 def test_an_unknown_family_and_a_folder_without_configuration(tmp_path: Path) -> None:
@@ -286,7 +290,7 @@ def test_real_weights_agree_with_torch_and_with_the_published_padding(real_weigh
     from transformers import AutoModel
 
     module, card = load_backbone(str(real_weights))
-    session = open_session(backbone_file(str(real_weights)).read_bytes())
+    session = open_session(convert_backbone(str(real_weights)).read_bytes())
     head = torch.nn.Linear(card.feature_dim, 1)
     for height, width in SIZES_HW:
         pixels = random_pixels(height, width)
@@ -310,7 +314,7 @@ def test_real_resnet_weights_agree_with_torch_and_with_the_published_model(real_
         pytest.skip(f"{folder.name} does not lie beside CRACKSCOPE_TEST_DATA")
     module, card = load_backbone(str(folder))
     assert card.feature_dim == 2048
-    session = open_session(backbone_file(str(folder)).read_bytes())
+    session = open_session(convert_backbone(str(folder)).read_bytes())
     for height, width in SIZES_HW[:3]:
         pixels = random_pixels(height, width)
         found = session.run(["features"], {"pixels": pixels})[0]
@@ -328,7 +332,7 @@ def test_real_resnet_weights_agree_with_torch_and_with_the_published_model(real_
 @pytest.mark.slow
 def test_logits_of_a_whole_bundle_agree_with_torch_at_every_size(real_weights: Path, tmp_path: Path) -> None:
     module, card = load_backbone(str(real_weights))
-    backbone = read_backbone(backbone_file(str(real_weights)))
+    backbone = read_backbone(convert_backbone(str(real_weights)))
     rng = np.random.default_rng(0)
     head = Head(rng.normal(0, 0.1, (1, card.feature_dim)).astype(np.float32), np.zeros(1, np.float32))
     calibration = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
@@ -347,17 +351,17 @@ def test_logits_of_a_whole_bundle_agree_with_torch_at_every_size(real_weights: P
 def test_a_folder_is_turned_into_onnx_once_and_then_without_torch(
     real_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = backbone_file(str(real_weights))
+    first = convert_backbone(str(real_weights))
     assert first.is_relative_to(cache_folder())
     monkeypatch.setitem(sys.modules, "crackscope.training.torch.export", None)
-    assert backbone_file(str(real_weights)) == first
+    assert convert_backbone(str(real_weights)) == first
 
 
 def test_without_the_extra_the_error_names_it() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from crackscope.training.conversion import backbone_file\n"
-        "backbone_file('some/model')"
+        "from crackscope.training.conversion import convert_backbone\n"
+        "convert_backbone('some/model')"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "needs torch, which is not installed. Try: pip install 'crackscope[train]'" in found.stderr
@@ -392,9 +396,9 @@ def test_a_backbone_that_ends_earlier_exports_and_says_so(mobilenet_folder: Path
     module, card = load_backbone(str(mobilenet_folder), until="block_13.expand_1x1")
     assert card.name == "mobilenet_v2 until block_13.expand_1x1"
     assert card.feature_dim == feature_dim(module)
-    path = backbone_file(str(mobilenet_folder), until="block_13.expand_1x1")
-    assert path != backbone_file(str(mobilenet_folder))
-    assert backbone_file(str(mobilenet_folder), n_blocks=3) == backbone_file(
+    path = convert_backbone(str(mobilenet_folder), until="block_13.expand_1x1")
+    assert path != convert_backbone(str(mobilenet_folder))
+    assert convert_backbone(str(mobilenet_folder), n_blocks=3) == convert_backbone(
         str(mobilenet_folder), n_blocks=3, until="block_13.expand_1x1"
     )  # the first blocks are the same, wherever it ends
     pixels = random_pixels(100, 131)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-from crackscope.training.torch.convolution import Geometry, convolve, geometry_of, runs_fused  # noqa: E402
-from crackscope.training.torch.finetuning import has_bf16  # noqa: E402
+from crackscope.training.torch.convolution import Geometry, convolve, geometry_of, runs_fused
+from crackscope.training.torch.finetuning import has_bf16
 
 DEPTHWISE = {
     stride_2: Geometry((2, 2) if stride_2 else (1, 1), (0, 0) if stride_2 else (1, 1), stride_2, (1, 1), 8, True)
@@ -47,7 +50,13 @@ def plain(planes: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, geomet
     return nn.functional.relu6(found) if geometry.clipped else found
 
 
-def outcome(function, planes, weight, bias, geometry) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
+def outcome(
+    function: Callable[..., torch.Tensor],
+    planes: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    geometry: Geometry,
+) -> list[np.ndarray]:
     found = function(planes, weight, bias, geometry)
     shares = torch.randn(found.shape, generator=torch.Generator().manual_seed(5)).to(found.dtype)
     gradients = torch.autograd.grad((found * shares).float().sum(), (planes, weight, bias))
@@ -70,9 +79,9 @@ def test_as_pytorch_does_it(name: str, size_hw: tuple[int, int]) -> None:
 def test_in_bfloat16_as_in_float32_but_for_rounding(name: str, size_hw: tuple[int, int]) -> None:
     n_out, kernel, geometry = LAYERS[name]
     own = planes_of(size_hw, torch.bfloat16), *layer_of(n_out, kernel, geometry, torch.bfloat16)
-    exact = [values.detach().float().requires_grad_() for values in own]
+    planes, weight, bias = (values.detach().float().requires_grad_() for values in own)
     found = outcome(convolve, *own, geometry._replace(clipped=False))
-    expected = outcome(plain, *exact, geometry._replace(clipped=False))
+    expected = outcome(plain, planes, weight, bias, geometry._replace(clipped=False))
     for values, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(values, wanted, rtol=0.02, atol=0.02 * np.abs(wanted).max())
 
@@ -80,20 +89,24 @@ def test_in_bfloat16_as_in_float32_but_for_rounding(name: str, size_hw: tuple[in
 def test_what_needs_no_gradient_gets_none() -> None:
     for wanted in itertools.product((False, True), repeat=3):
         geometry = DEPTHWISE[True]
-        given = [planes_of((6, 6), torch.float32), *layer_of(8, 3, geometry, torch.float32)]
-        given = [values.detach().requires_grad_(own) for values, own in zip(given, wanted, strict=True)]
-        found = convolve(*given, geometry)
+        given = (planes_of((6, 6), torch.float32), *layer_of(8, 3, geometry, torch.float32))
+        planes, weight, bias = (values.detach().requires_grad_(own) for values, own in zip(given, wanted, strict=True))
+        found: Any = convolve(planes, weight, bias, geometry)
         assert found.requires_grad == any(wanted)
         if any(wanted):
             found.sum().backward()
-        assert [values.grad is not None for values in given] == list(wanted)
+        assert [values.grad is not None for values in (planes, weight, bias)] == list(wanted)
 
 
 def test_a_gradient_that_lies_otherwise_in_memory() -> None:
     """Of a mean it has no strides of its own, of a transposed map others."""
     geometry = DEPTHWISE[True]
-    given = [planes_of((8, 8), torch.float32), *layer_of(8, 3, geometry, torch.float32)]
-    for last in (lambda found: found.mean(), lambda found: (found.transpose(2, 3) ** 2).sum()):
+    given = (planes_of((8, 8), torch.float32), *layer_of(8, 3, geometry, torch.float32))
+    ends: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+        torch.mean,
+        lambda found: (found.transpose(2, 3) ** 2).sum(),
+    )
+    for last in ends:
         grads = [torch.autograd.grad(last(way(*given, geometry)), given) for way in (convolve, plain)]
         for found, expected in zip(*grads, strict=True):
             np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from torch import nn  # noqa: E402
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
-from crackscope.errors import RecipeError  # noqa: E402
-from crackscope.measuring.history import Epoch  # noqa: E402
-from crackscope.training.recipes import Phase, Plateau, Recipe  # noqa: E402
-from crackscope.training.torch import finetuning  # noqa: E402
-from crackscope.training.torch.backbones import FeatureMap  # noqa: E402
-from crackscope.training.torch.finetuning import Trainer, has_bf16, learning_rate, stops  # noqa: E402
-from crackscope.training.torch.network import HeadLayers, plane_logits  # noqa: E402
+from crackscope.errors import RecipeError
+from crackscope.measuring.history import Epoch
+from crackscope.training.recipes import Phase, Plateau, Recipe
+from crackscope.training.torch import finetuning
+from crackscope.training.torch.backbones import FeatureMap
+from crackscope.training.torch.finetuning import Trainer, has_bf16, learning_rate, stops
+from crackscope.training.torch.network import HeadLayers, plane_logits
+from shared.models import statistics_of
+from shared.stopping import Stopped, stopping_after
 
 N_TRAIN, N_VAL, DIM = 26, 12, 6
 
@@ -95,8 +99,9 @@ def made_tail(seed: int = 0) -> FeatureMap:
     tail = FeatureMap([("a", nn.Sequential(Block(3, 5), Block(5, 5))), ("b", Block(5, DIM))]).eval()
     for module in tail.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            mean, variance = statistics_of(module)
+            mean.normal_(0, 0.1)
+            variance.uniform_(0.5, 1.5)
     return tail
 
 
@@ -152,7 +157,7 @@ class World:
         tail = made_tail().requires_grad_(False) if self.recipe.finetuning else None
         torch.manual_seed(self.seed)
         head = HeadLayers(DIM, self.recipe.head)
-        options = {"on_epoch": self.epochs.append, "seed": self.seed} | options
+        options = {"on_epoch": self.epochs.append, "seed": self.seed, **options}
         material = options.pop("material", self.materials.__getitem__)
         return Trainer(self.recipe, tail, head, material, checkpoint=self.checkpoint, identity=identity, **options)
 
@@ -285,7 +290,8 @@ def test_the_early_stop_of_one_phase_says_nothing_of_the_next(tmp_path: Path) ->
 
 
 def layers_of_first_block(tail: FeatureMap) -> list[nn.Module]:
-    first, second = tail.blocks["a"]
+    block: Any = tail.blocks["a"]
+    first, second = block
     return [first.convolution, first.normalization, second.convolution, second.normalization]
 
 
@@ -301,16 +307,12 @@ def test_the_layers_that_stay_are_the_first_of_the_first_block(tmp_path: Path, n
         for layer, own in zip(layers_of_first_block(trainer.tail), layers_of_first_block(before), strict=True)
     ]
     assert changed == [i >= n_frozen for i in range(4)]
-    assert not torch.equal(trainer.tail.blocks["b"].convolution.weight, before.blocks["b"].convolution.weight)
+    one, other = (model.get_parameter("blocks.b.convolution.weight") for model in (trainer.tail, before))
+    assert not torch.equal(one, other)
 
 
 def statistics(tail: FeatureMap) -> list[torch.Tensor]:
-    return [
-        value
-        for module in tail.modules()
-        if isinstance(module, nn.BatchNorm2d)
-        for value in (module.running_mean, module.running_var)
-    ]
+    return [value for module in tail.modules() if isinstance(module, nn.BatchNorm2d) for value in statistics_of(module)]
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
@@ -421,7 +423,7 @@ def test_bf16_is_used_where_the_processor_has_it(tmp_path: Path, monkeypatch: py
     assert has_bf16(torch.device("cpu")) in (True, False)
     recipe = made_recipe(finetuning={**FINETUNING, "precision": "bf16"})
     seen: list[bool] = []
-    real = finetuning.plane_logits
+    real = plane_logits
 
     def watched(*args: Any) -> torch.Tensor:
         seen.append(torch.is_autocast_enabled("cpu"))
@@ -439,22 +441,7 @@ def test_bf16_is_used_where_the_processor_has_it(tmp_path: Path, monkeypatch: py
 # The checkpoint
 
 
-class Stopped(Exception):
-    pass
-
-
-def interrupted_after(n: int) -> Any:
-    left = [n]
-
-    def progress(done: int, total: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stopped
-
-    return progress
-
-
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "frozen": {"frozen": {"epochs": 4, "learning_rate": 0.05, "reduce_on_plateau": {"factor": 0.5, "patience": 1}}},
     "hidden": {
         "frozen": {"epochs": 4, "learning_rate": 0.05, "optimiser": "adamw"},
@@ -489,7 +476,7 @@ def test_a_training_that_was_stopped_anywhere_ends_as_one_that_was_not(
         for n in stops_at:
             torch.manual_seed(n)
             with contextlib.suppress(Stopped):
-                broken.run(progress=interrupted_after(n), material=material)
+                broken.run(progress=stopping_after(n), material=material)
         torch.manual_seed(99)
         found = broken.run(material=material)
     assert same(weights(found), weights(expected))
@@ -500,7 +487,7 @@ def test_steps_that_are_safe_are_not_done_again(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(finetuning, "_CHECKPOINT_S", -1.0)
     world = World(tmp_path, made_recipe(frozen=FROZEN))
     with pytest.raises(Stopped):
-        world.run(progress=interrupted_after(6))
+        world.run(progress=stopping_after(6))
     told: list[int] = []
     world.run(progress=lambda done, total: told.append(done))
     assert len(told) == 12 - 6
@@ -527,7 +514,7 @@ def test_a_finished_training_goes_on_to_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, made_recipe(frozen=FROZEN, finetuning=FINETUNING))
     expected = world.run()
     before = world.checkpoint.read_bytes()
-    again = world.trainer(progress=interrupted_after(0), material=lambda name: pytest.fail("made anew"))
+    again = world.trainer(progress=stopping_after(0), material=lambda name: pytest.fail("made anew"))
     assert again.restore() == 6
     again.run()
     assert same(weights(again), weights(expected))
@@ -538,7 +525,7 @@ def test_a_finished_training_goes_on_to_nothing(tmp_path: Path) -> None:
 
 def test_time_of_all_sessions_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(finetuning.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(finetuning, "_CHECKPOINT_S", 5.0)
     world = World(tmp_path, made_recipe(frozen=FROZEN))
 
@@ -596,7 +583,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, damage: str) -> 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, made_recipe(frozen=FROZEN))
     with pytest.raises(Stopped):
-        world.run(progress=interrupted_after(5))
+        world.run(progress=stopping_after(5))
     before = world.checkpoint.read_bytes()
 
     def half(state: Any, part: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-from crackscope.errors import OutputError  # noqa: E402
-from crackscope.training.torch.layers import Layer, format_layers, layer_table, write_layers  # noqa: E402
+from crackscope.errors import OutputError
+from crackscope.training.torch.layers import Layer, format_layers, layer_table, write_layers
 
 
 class Branching(nn.Module):
@@ -26,7 +27,8 @@ class Branching(nn.Module):
         self.scale = nn.Parameter(torch.ones(8, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.inner(x) + self.shortcut(x)) * self.scale
+        found: torch.Tensor = (self.inner(x) + self.shortcut(x)) * self.scale
+        return found
 
 
 def make_blocks() -> list[tuple[str, nn.Module]]:

@@ -16,20 +16,24 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from crackscope.data import cache as cache_module  # noqa: E402
-from crackscope.data.patches import Patch, PatchIndex, read_patches  # noqa: E402
-from crackscope.data.splits import apply_split, split  # noqa: E402
-from crackscope.errors import DataError, ImageError, OutputError  # noqa: E402
-from crackscope.files.archives import Files  # noqa: E402
-from crackscope.files.images import decode_image  # noqa: E402
-from crackscope.model.bundle import Backbone, read_backbone  # noqa: E402
-from crackscope.model.features import extract_features  # noqa: E402
-from crackscope.model.preprocessing import resize_patch  # noqa: E402
-from crackscope.training.augmentation import Augmentation, square, view_of  # noqa: E402
-from crackscope.training.torch import material as material_module  # noqa: E402
-from crackscope.training.torch.material import Material, Reader, n_batches, readable  # noqa: E402
+import torch
+
+from crackscope.data import cache as cache_module
+from crackscope.data.patches import Patch, PatchIndex, read_patches
+from crackscope.data.splits import apply_split, split
+from crackscope.errors import DataError, ImageError, OutputError
+from crackscope.files.archives import Files
+from crackscope.files.images import decode_image
+from crackscope.model.bundle import Backbone, read_backbone
+from crackscope.model.features import extract_features
+from crackscope.model.preprocessing import resize_patch
+from crackscope.model.sessions import open_session
+from crackscope.training.augmentation import Augmentation, square, view_of
+from crackscope.training.torch import material as material_module
+from crackscope.training.torch.material import Material, Reader, n_batches, readable
+from shared.memory_files import MemoryFiles
 
 PATCH_PX = 64
 TURN = Augmentation(rotation_degrees=40, flip_horizontal=True)
@@ -45,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def parts(drawn: Path) -> PatchIndex:
     index = read_patches(drawn)
-    return apply_split(index, split(index, by="photo", val=0.25, test=0.25))
+    return apply_split(index, split=split(index, by="photo", val=0.25, test=0.25))
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +62,9 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.n_images = 0
-        real = material_module.open_session
 
-        def open_session(*args: Any, **kwargs: Any) -> Any:
-            opened = real(*args, **kwargs)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            opened = open_session(*args, **kwargs)
             outer = self
 
             class Session:
@@ -71,7 +74,7 @@ class Counting:
 
             return Session()
 
-        monkeypatch.setattr(material_module, "open_session", open_session)
+        monkeypatch.setattr(material_module, "open_session", counted)
 
 
 def made(
@@ -217,11 +220,12 @@ def test_threads_change_nothing(parts: PatchIndex, trunk: Backbone) -> None:
     for on_disk in (True, False):
         one = made(parts, trunk, augmentation=TURN, on_disk=on_disk, threads=1)
         three = made(parts, trunk, augmentation=TURN, on_disk=on_disk, threads=3)
-        order, found = shuffled(one), []
+        order = shuffled(one)
+        found: list[np.ndarray] = []
         for material in (one, three):
             shutil.rmtree(os.environ["CRACKSCOPE_CACHE"], ignore_errors=True)
             found.append(collected(material.train(order, epoch=1, batch_size=8))[0])
-        assert np.array_equal(*found)
+        assert np.array_equal(found[0], found[1])
 
 
 # The cache
@@ -408,15 +412,6 @@ def test_a_shard_that_vanishes_is_computed_again(parts: PatchIndex, trunk: Backb
 # Patches that are none
 
 
-class Memory:
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self.contents = contents
-        self.names = tuple(contents)
-
-    def read(self, name: str) -> bytes:
-        return self.contents[name]
-
-
 def index_of(sizes_hw: Sequence[tuple[int, int]]) -> PatchIndex:
     rng = np.random.default_rng(0)
     contents = {
@@ -427,12 +422,12 @@ def index_of(sizes_hw: Sequence[tuple[int, int]]) -> PatchIndex:
         Patch(path, ("crack", "uncracked")[i % 2], part=("train", "train", "val", "val")[i % 4])
         for i, path in enumerate(contents)
     ]
-    return PatchIndex("memory", tuple(patches), Memory(contents))
+    return PatchIndex("memory", tuple(patches), MemoryFiles(contents))
 
 
 def test_what_cannot_be_read_or_is_no_patch_is_told_by_its_place() -> None:
     index = index_of([(40, 40), (8, 8), (40, 80), (64, 64), (2049, 2049), (40, 60), (40, 61), (16, 16)])
-    assert isinstance(index.files, Memory)
+    assert isinstance(index.files, MemoryFiles)
     index.files.contents["3.png"] = b"%PDF-1.7"
     index.files.contents["0.png"] = index.files.contents["0.png"][:50]
     for _ in range(2):  # the second time from the cache
@@ -446,7 +441,7 @@ def test_what_cannot_be_read_or_is_no_patch_is_told_by_its_place() -> None:
 
 def test_the_second_of_two_equal_files_that_are_no_patch_is_told_too() -> None:
     index = index_of([(8, 8)] * 3 + [(40, 40)] * 2)
-    assert isinstance(index.files, Memory)
+    assert isinstance(index.files, MemoryFiles)
     for name in ("1.png", "2.png"):
         index.files.contents[name] = index.files.contents["0.png"]
     for threads in (1, 3):
@@ -467,7 +462,7 @@ def test_patches_that_are_not_square_show_their_middle(trunk: Backbone, on_disk:
 
 def test_a_patch_that_turned_into_a_photo_meanwhile_is_refused(trunk: Backbone) -> None:
     index = index_of([(64, 64)] * 4)
-    assert isinstance(index.files, Memory)
+    assert isinstance(index.files, MemoryFiles)
     material = made(index, trunk, on_disk=False)
     index.files.contents["0.png"] = cv2.imencode(".png", np.zeros((64, 200, 3), np.uint8))[1].tobytes()
     with pytest.raises(ImageError, match="not a patch"):
@@ -493,7 +488,7 @@ def test_a_file_that_vanishes_after_the_first_look_stops_the_run(trunk: Backbone
             return self._files.read(name)
 
     index = read_patches(drawn)
-    index = apply_split(index, split(index, val=0.25, test=0.25))
+    index = apply_split(index, split=split(index, val=0.25, test=0.25))
     gone = next(patch.path for patch in index.patches if patch.part == "train")
     material = made(replace(index, files=Vanishing(index.files, gone)), trunk, output=output)
     with pytest.raises(DataError, match=rf"{gone}: .*though it could be read before. Go on with --resume"):
@@ -517,7 +512,8 @@ def test_a_view_with_a_crack_drawn_on_it_counts_as_cracked(parts: PatchIndex, tr
         assert np.array_equal(labels[as_they_are], own[as_they_are])
         assert np.array_equal(found[as_they_are], plain[0][as_they_are])
         assert not np.array_equal(found[~as_they_are], plain[0][~as_they_are])
-    assert np.array_equal(*(collected(cached.train(order, epoch=epoch, batch_size=8))[0] for epoch in (1, 4)))
+    first, fourth = (collected(cached.train(order, epoch=epoch, batch_size=8))[0] for epoch in (1, 4))
+    assert np.array_equal(first, fourth)
 
 
 def test_rows_that_are_kept_by_label_come_in_any_order(parts: PatchIndex, trunk: Backbone) -> None:

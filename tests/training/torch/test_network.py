@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from conftest import SMALL_CONFIGS, tiny_backbone_card, tiny_card, write_model_folder  # noqa: E402
-from crackscope.errors import BundleError  # noqa: E402
-from crackscope.model.bundle import compose, make_backbone, read_backbone  # noqa: E402
-from crackscope.model.card import Card  # noqa: E402
-from crackscope.model.graphs import CARD_KEY, make_model  # noqa: E402
-from crackscope.training.recipes import HeadSettings  # noqa: E402
-from crackscope.training.torch.backbones import FeatureMap, load_backbone  # noqa: E402
-from crackscope.training.torch.network import (  # noqa: E402
+from crackscope.errors import BundleError
+from crackscope.model.bundle import compose, make_backbone, read_backbone
+from crackscope.model.card import Card
+from crackscope.model.graphs import CARD_KEY, make_model
+from crackscope.training.recipes import HeadSettings
+from crackscope.training.torch.backbones import FeatureMap, load_backbone
+from crackscope.training.torch.network import (
     HeadLayers,
     fast_convolutions,
-    keep_memory,
     plane_logits,
     to_planes,
 )
+from shared.models import SMALL_CONFIGS, tiny_backbone_card, tiny_card, write_model_folder
 
 SIZES_HW = [(1, 1), (31, 31), (32, 32), (33, 95), (100, 81), (160, 160), (227, 227)]
 HEADS = {
@@ -165,7 +167,7 @@ def test_a_head_of_another_backbone_is_refused(backbone_file: Path) -> None:
         with pytest.raises(BundleError, match="12 features does not fit a backbone of 16"):
             compose(read_backbone(backbone_file), made_head(HEADS[kind], dim=12).exported(temperature=2.0), tiny_card())
     broken = made_head(HEADS["hidden"])
-    broken.hidden[0].weight.data[0, 0] = float("nan")
+    broken.get_parameter("hidden.0.weight").data[0, 0] = float("nan")
     with pytest.raises(BundleError, match="not finite"):
         compose(read_backbone(backbone_file), broken.exported(temperature=2.0), tiny_card())
 
@@ -189,7 +191,7 @@ def test_planes_are_what_the_graph_makes_of_pixels(height: int, width: int, n: i
     np.testing.assert_allclose(session(model.SerializeToString()).run(["feature_map"], {"pixels": pixels})[0], found)
 
 
-def _identity_trunk():  # type: ignore[no-untyped-def]
+def _identity_trunk() -> onnx.GraphProto:
     """A trunk that gives the normalised pixels as they are, at stride 1."""
     from onnx import TensorProto, helper
 
@@ -218,7 +220,8 @@ def outcome(module: FeatureMap, planes: torch.Tensor, head: HeadLayers) -> tuple
     module.zero_grad()
     head.zero_grad()
     logits = plane_logits(module, head, planes)
-    (logits * torch.arange(1, len(logits) + 1)).sum().backward()
+    loss: Any = (logits * torch.arange(1, len(logits) + 1)).sum()
+    loss.backward()
     both = {**dict(module.named_parameters()), **dict(head.named_parameters(prefix="head"))}
     return logits.detach(), {name: own.grad.clone() for name, own in both.items() if own.grad is not None}
 
@@ -250,7 +253,8 @@ class Doubled(HeadLayers):
         self.own, self.pool = head, head.pool
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.own(features.double())
+        found: torch.Tensor = self.own(features.double())
+        return found
 
 
 def test_the_way_back(backbone: FeatureMap) -> None:
@@ -308,9 +312,3 @@ def test_every_convolution_of_mobilenet_takes_the_fast_way(mobilenet_folder: Pat
         padded = [layer for layer in fast if isinstance(vars(layer)["forward"].pad, torch.nn.ZeroPad2d)]
     assert len(padded) == len(strided) == 5
     assert {layer.padding for layer in strided} == {(0, 0)}
-
-
-def test_memory_is_kept_where_glibc_is_and_nothing_happens_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_memory()
-    monkeypatch.setattr("sys.platform", "darwin")
-    keep_memory()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,22 +20,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+import torch
+import transformers
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import crackscope  # noqa: E402
-from crackscope.cli import main  # noqa: E402
-from crackscope.data.patches import read_patches  # noqa: E402
-from crackscope.data.splits import read_split, split, write_split  # noqa: E402
-from crackscope.drawing.walls import draw_patch, draw_photo  # noqa: E402
-from crackscope.errors import BundleError, DataError, OutputError, RecipeError, SplitError  # noqa: E402
-from crackscope.measuring.history import read_history  # noqa: E402
-from crackscope.model.bundle import read_backbone, read_bundle  # noqa: E402
-from crackscope.scanning.scanner import scanner_of  # noqa: E402
-from crackscope.training import runs  # noqa: E402
-from crackscope.training.runs import Run, train  # noqa: E402
-from crackscope.training.torch import finetuning, recipe_run  # noqa: E402
+import crackscope
+from crackscope.cli import main
+from crackscope.data.patches import read_patches
+from crackscope.data.splits import read_split, split, write_split
+from crackscope.drawing.walls import draw_patch, draw_photo
+from crackscope.errors import BundleError, DataError, OutputError, RecipeError, SplitError
+from crackscope.measuring.history import read_history
+from crackscope.measuring.run_document import RunGate, RunParameters, read_run_document
+from crackscope.model.bundle import read_backbone, read_bundle
+from crackscope.training import runs
+from crackscope.training.runs import Run, train
+from crackscope.training.torch import finetuning, recipe_run
+from crackscope.training.torch.export import torch_logits
+from crackscope.training.torch.process import own_threads
+from shared.folders import contents_of
+from shared.stopping import Stopped, stop_training
 
 CONTENT = {
     *("checkpoint.pt", "evaluation", "history.csv", "history.png", "layers.csv", "metrics.json", "model.onnx"),
@@ -60,13 +69,6 @@ KINDS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def split_file(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("split") / "walls.csv"
-    write_split(split(read_patches(drawn), by="photo", val=0.25, test=0.25), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def trained(
     drawn: Path, split_file: Path, resnet_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Run]:
@@ -74,11 +76,11 @@ def trained(
 
     def call(kind: str, out: Path | None = None, **options: Any) -> Run:
         name, changes = KINDS[kind]
-        options = {"threads": 1, "patch_px": 64, "split": split_file, "recipe": name} | options
+        options = {"threads": 1, "patch_px": 64, "split": split_file, "recipe": name, **options}
         if kind != "scratch":
             options.setdefault("backbone", resnet_folder)
         options["changes"] = [*changes, *options.get("changes", ())]
-        return train(options.pop("data", drawn), out or tmp_path_factory.mktemp(kind) / "run", **options)
+        return train(options.pop("data", drawn), out=out or tmp_path_factory.mktemp(kind) / "run", **options)
 
     return call
 
@@ -96,23 +98,6 @@ def finished(trained: Callable[..., Run]) -> Callable[[str], Run]:
     return of
 
 
-class Stopped(Exception):
-    pass
-
-
-def stop_training(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Raise after so many steps, as a kill would come."""
-    real, left = finetuning.Trainer._step, [after]
-
-    def step(self: Any, *args: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stopped
-        real(self, *args)
-
-    monkeypatch.setattr(finetuning.Trainer, "_step", step)
-
-
 @pytest.fixture
 def unfinished(trained: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run from nothing, stopped in the middle of its second epoch."""
@@ -124,10 +109,6 @@ def unfinished(trained: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.
     assert (out / "checkpoint.pt").is_file()
     assert not (out / "model.onnx").exists()
     return out
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def sizes(split_file: Path) -> dict[str, int]:
@@ -156,7 +137,7 @@ def test_a_run_folder_holds_what_it_says_and_exactly_one_model(finished: Callabl
     assert [path.name for path in folder.rglob("*.onnx")] == ["model.onnx"]
     for picture in folder.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
-    assert not [name for name in contents(folder) if "part" in name.split("/")[-1]]
+    assert not [name for name in contents_of(folder) if "part" in name.split("/")[-1]]
 
 
 @pytest.mark.slow
@@ -180,7 +161,8 @@ def test_the_figures_are_those_of_the_bundle_on_test(
 def test_run_json_says_how_it_came_about(finished: Callable[[str], Run], kind: str, split_file: Path) -> None:
     run = finished(kind)
     found = document(run.folder / "run.json")
-    assert found == run.document
+    assert found == run.document.to_dict()
+    assert read_run_document(run.folder / "run.json", remedy="") == run.document
     assert {"settings", "recipe", "chosen", "parameters", "seconds", "agreement_with_torch"} <= set(found)
     assert {"data", "split", "versions", "git"} <= set(found)
     assert found["settings"]["recipe"] == KINDS[kind][0]
@@ -245,10 +227,9 @@ def test_the_layer_table_says_what_learns(finished: Callable[[str], Run], kind: 
     if kind == "hairline":
         assert {name.partition(".")[0] for name in trainable} == {"stage_2_block_1", "stage_3_block_1", "head"}
     assert len(heads) == (3 if kind == "hidden" else 1)
-    assert run.document["parameters"] == {
-        "total": sum(int(row["n_parameters"]) for row in rows),
-        "trainable": sum(int(row["trainable"]) for row in rows),
-    }
+    assert run.document.parameters == RunParameters(
+        total=sum(int(row["n_parameters"]) for row in rows), trainable=sum(int(row["trainable"]) for row in rows)
+    )
 
 
 @pytest.mark.slow
@@ -259,7 +240,7 @@ def test_the_card_tells_the_story(finished: Callable[[str], Run], kind: str, dra
     assert card.patch_px == 64
     assert card.map == ("approximate" if kind == "hidden" else "exact")
     assert (card.recipe["name"], card.recipe["patch_px"]) == (KINDS[kind][0], 64)
-    assert card.split == {"by": "photo", "sha256": run.document["split"]["sha256"], "leaky": False}
+    assert card.split == {"by": "photo", "sha256": run.document.split.sha256, "leaky": False}
     assert card.training_data[0].n_crack > 0
     assert card.figures["val"]["n_patches"] == sizes(split_file)["val"]
     content = (run.folder / "model.onnx").read_bytes()
@@ -280,6 +261,39 @@ def test_a_model_knows_its_training_patches(
     assert seen.n_seen == n_train
 
 
+# What belongs to the whole process
+
+
+def process_state() -> dict[str, Any]:
+    """What any program shares with a training that runs in it."""
+    hub = logging.getLogger("huggingface_hub")
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": torch.get_rng_state().tolist(),
+        "random": random.getstate(),
+        "numpy": [np.asarray(one).tolist() for one in np.random.get_state()],
+        "environment": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "logging": (transformers.utils.logging.get_verbosity(), hub.level),
+        "bars": transformers.utils.logging.is_progress_bar_enabled(),
+    }
+
+
+@pytest.mark.parametrize("kind", ["frozen", "scratch"])
+def test_a_training_leaves_the_process_as_it_was(
+    trained: Callable[..., Run], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ["frozen.epochs=1"] if kind == "frozen" else ["finetuning.epochs=1"]
+    with own_threads(2):
+        before = process_state()
+        trained(kind, changes=changes, patch_px=32)
+        assert process_state() == before
+        stop_training(monkeypatch, after=1)
+        with pytest.raises(Stopped):
+            trained(kind, changes=changes, patch_px=32)
+        assert process_state() == before
+
+
 # The same again
 
 
@@ -289,6 +303,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another(
     finished: Callable[[str], Run], trained: Callable[..., Run], kind: str
 ) -> None:
     model = (finished(kind).folder / "model.onnx").read_bytes()
+    torch.rand(3)  # whatever the process drew before
     assert (trained(kind).folder / "model.onnx").read_bytes() == model
     if kind == "frozen":
         assert (trained(kind, seed=1).folder / "model.onnx").read_bytes() != model
@@ -313,7 +328,7 @@ def test_without_a_cache_the_figures_are_the_same_and_no_rows_are_kept(
     before = {path.name for path in (cache / "rows").iterdir()}
     run = trained(kind, cache=False)
     assert {path.name for path in (cache / "rows").iterdir()} == before
-    assert run.document["settings"]["cache"] is False
+    assert run.document.settings.cache is False
     for one, other in zip(
         read_history(run.folder / "history.csv"), read_history(expected.folder / "history.csv"), strict=True
     ):
@@ -330,7 +345,7 @@ def test_without_a_cache_the_figures_are_the_same_and_no_rows_are_kept(
 def test_a_bundle_that_does_not_say_what_torch_says_is_not_written(
     trained: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = recipe_run.torch_logits
+    real = torch_logits
     for shift, told in ((0.1, "in probability"), (float("nan"), "in probability")):
         monkeypatch.setattr(recipe_run, "torch_logits", lambda *a, shift=shift, **k: real(*a, **k) + shift)
         with pytest.raises(BundleError, match=rf"differs from torch by .* {told}.* it was not written"):
@@ -364,14 +379,15 @@ def test_overwriting_costs_nothing_until_the_new_run_can_begin(
     for name in ("model.onnx", "run.json", "checkpoint.pt", "split.csv"):
         (out / name).write_text("precious")
     (tmp_path / "leaking.csv").write_text(split_file.read_text().replace(",val", ",train", 1))
-    options: dict[str, Any] = {
+    wrong: dict[str, dict[str, Any]] = {
         "no such data": {"data": tmp_path / "nowhere"},
         "leak": {"split": tmp_path / "leaking.csv"},
         "no such recipe": {"recipe": "cnn-scrath"},
         "bad setting": {"changes": ["finetuning.epochs=0"]},
         "layers": {"changes": ["finetuning.frozen_layers=99"]},
         "no room": {},
-    }[trouble]
+    }
+    options = wrong[trouble]
     if trouble == "no room":
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=10**12, used=10**12, free=0))
     kind = "frozen" if trouble == "no room" else "scratch"
@@ -399,10 +415,10 @@ def test_a_run_that_could_not_begin_is_not_in_the_way_of_the_next(
 
 
 def test_a_run_that_is_not_finished_is_not_lost_by_accident(trained: Callable[..., Run], unfinished: Path) -> None:
-    before = contents(unfinished)
+    before = contents_of(unfinished)
     with pytest.raises(OutputError, match=r"holds a run that is not finished. Say --resume to go on, or --overwrite"):
         trained("scratch", unfinished)
-    assert contents(unfinished) == before
+    assert contents_of(unfinished) == before
 
 
 @pytest.mark.parametrize(
@@ -420,22 +436,22 @@ def test_a_run_that_is_not_finished_is_not_lost_by_accident(trained: Callable[..
 def test_a_run_goes_on_with_the_same_settings_only(
     trained: Callable[..., Run], unfinished: Path, resnet_folder: Path, options: dict[str, Any]
 ) -> None:
-    before = contents(unfinished)
+    before = contents_of(unfinished)
     if "backbone" in options:
         options = {**options, "backbone": resnet_folder, "changes": ["frozen=none"]}
     with pytest.raises(RecipeError, match=r"of a training with other data, split, recipe, seed or threads"):
         trained("scratch", unfinished, resume=True, **options)
-    assert contents(unfinished) == before
+    assert contents_of(unfinished) == before
 
 
 def test_a_run_goes_on_with_the_same_split_only_and_keeps_it(
     trained: Callable[..., Run], unfinished: Path, drawn: Path, tmp_path: Path
 ) -> None:
     write_split(split(read_patches(drawn), by="photo", val=0.25, test=0.25, seed=5), tmp_path / "other.csv")
-    before = contents(unfinished)
+    before = contents_of(unfinished)
     with pytest.raises(RecipeError, match="other data, split"):
         trained("scratch", unfinished, resume=True, split=tmp_path / "other.csv")
-    assert contents(unfinished) == before
+    assert contents_of(unfinished) == before
 
 
 def test_a_run_goes_on_with_the_same_patches_only(
@@ -448,7 +464,7 @@ def test_a_run_goes_on_with_the_same_patches_only(
     second.write_bytes(content)
     import cv2
 
-    cv2.imwrite(str(first), cv2.imread(str(first))[:, ::-1])
+    cv2.imwrite(str(first), np.asarray(cv2.imread(str(first)))[:, ::-1])
     with pytest.raises(RecipeError, match="other data, split"):
         trained("scratch", unfinished, resume=True, data=tmp_path / "walls" / "labels.csv")
 
@@ -460,17 +476,17 @@ def test_resume_begins_a_run_where_there_is_none_and_ends_at_once_where_it_is_do
     expected = (finished("scratch").folder / "model.onnx").read_bytes()
     run = trained("scratch", tmp_path / "run", resume=True)
     assert (run.folder / "model.onnx").read_bytes() == expected
-    before = contents(run.folder)
+    before = contents_of(run.folder)
     stop_training(monkeypatch, after=0)
     again = trained("scratch", tmp_path / "run", resume=True)
-    after = contents(run.folder)
+    after = contents_of(run.folder)
     for name in ("model.onnx", "metrics.json", "split.csv", "layers.csv", "checkpoint.pt", "history.csv"):
         assert after[name] == before[name], name
     assert {name for name in after if not name.startswith("tensorboard")} == {
         name for name in before if not name.startswith("tensorboard")
     }
-    assert again.document["chosen"] == run.document["chosen"]
-    assert again.document["seconds"]["epochs"] == pytest.approx(run.document["seconds"]["epochs"])
+    assert again.document.chosen == run.document.chosen
+    assert again.document.seconds.epochs == pytest.approx(run.document.seconds.epochs)
 
 
 @pytest.mark.slow
@@ -478,12 +494,12 @@ def test_a_finished_run_is_not_overwritten_unless_it_is_said(
     trained: Callable[..., Run], finished: Callable[[str], Run], tmp_path: Path
 ) -> None:
     shutil.copytree(finished("scratch").folder, tmp_path / "run")
-    before = contents(tmp_path / "run")
+    before = contents_of(tmp_path / "run")
     with pytest.raises(OutputError, match=r"exists. Choose another --out, or say --overwrite"):
         trained("scratch", tmp_path / "run")
-    assert contents(tmp_path / "run") == before
+    assert contents_of(tmp_path / "run") == before
     trained("scratch", tmp_path / "run", overwrite=True, seed=3)
-    assert contents(tmp_path / "run")["model.onnx"] != before["model.onnx"]
+    assert contents_of(tmp_path / "run")["model.onnx"] != before["model.onnx"]
 
 
 def test_resume_never_costs_a_run_that_it_cannot_go_on_with(trained: Callable[..., Run], tmp_path: Path) -> None:
@@ -492,10 +508,10 @@ def test_resume_never_costs_a_run_that_it_cannot_go_on_with(trained: Callable[..
     out.mkdir()
     for name in ("metrics.json", "model.onnx", "run.json", "split.csv"):
         (out / name).write_text("precious")
-    before = contents(out)
+    before = contents_of(out)
     with pytest.raises(OutputError, match="--overwrite"):
         trained("scratch", out, resume=True)
-    assert contents(out) == before
+    assert contents_of(out) == before
 
 
 def test_a_foreign_file_is_never_deleted(trained: Callable[..., Run], unfinished: Path, tmp_path: Path) -> None:
@@ -606,7 +622,8 @@ def test_without_a_test_part_val_is_judged(trained: Callable[..., Run], drawn: P
     run = trained("scratch", tmp_path / "run", split=tmp_path / "two.csv", changes=["finetuning.epochs=1"])
     assert run.evaluation.part == "val"
     assert document(run.folder / "metrics.json")["part"] == "val"
-    assert run.document["agreement_with_torch"]["n"] == sizes(tmp_path / "two.csv")["val"]
+    assert run.document.agreement_with_torch is not None
+    assert run.document.agreement_with_torch.n == sizes(tmp_path / "two.csv")["val"]
 
 
 def test_a_last_batch_of_one_is_no_trouble_at_32_px(
@@ -654,39 +671,27 @@ def test_the_command_says_how_it_goes_and_what_came_out(drawn: Path, split_file:
     assert f"next: tensorboard --logdir {tmp_path / 'r' / 'tensorboard'}" in found.stdout
 
 
-@pytest.fixture(autouse=True)
-def _threads_stay(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A run sets torch's number of threads; other tests keep theirs."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 # A head on every cell of a backbone that ends earlier
 
 
 def test_a_run_of_hairline_has_a_finer_exact_map_and_says_how_it_is_pooled(
     finished: Callable[[str], Run], drawn: Path
 ) -> None:
-    model = finished("hairline").model
-    bundle = read_bundle(model)
-    assert (bundle.card.pool, bundle.card.map) == ("logsumexp", "exact")
-    assert bundle.card.backbone.name == "resnet until stage_3_block_1"
-    scanner = scanner_of(model)
-    assert scanner.field.stride_px == 16
+    model = crackscope.load(finished("hairline").model)
+    assert (model.card.pool, model.card.map) == ("logsumexp", "exact")
+    assert model.card.backbone.name == "resnet until stage_3_block_1"
+    assert model.network.field.stride_px == 16
     pixels = draw_photo(2, photo_hw=(320, 288)).pixels
-    whole = scanner.logit_map(pixels)
+    whole = model.network.logit_map(pixels)
     assert whole.shape == (20, 18)
     for window_px in (32, 64, 128):
-        assert np.abs(scanner.logit_map(pixels, window_px=window_px) - whole).max() < 1e-3
-    found = scanner.scan(draw_patch(3, side_px=96).pixels)
-    assert (found.unit, found.pool) == ("patch", "logsumexp")
-    classifier = crackscope.load(model)
+        assert np.abs(model.network.logit_map(pixels, window_px=window_px) - whole).max() < 1e-3
+    found = model.scan(draw_patch(3, side_px=96).pixels)
+    assert found.map is not None
+    assert (found.unit, found.map.unit, found.map.pool) == ("patch", "patch", "logsumexp")
     for index in range(3):
         patch = draw_patch(index, side_px=96).pixels
-        assert scanner.scan(patch).peak_probability == pytest.approx(
-            classifier.classify(patch).crack_probability, abs=1e-5
-        )
+        assert model.scan(patch).crack_probability == pytest.approx(model.classify(patch).crack_probability, abs=1e-5)
 
 
 def test_drawn_cracks_are_seen_in_the_pictures_of_views(finished: Callable[[str], Run]) -> None:
@@ -700,7 +705,7 @@ def test_every_way_of_training_fits_a_gate_where_there_are_patches_enough(
 ) -> None:
     plain = finished(kind)
     assert read_bundle(plain.model).card.gate is None
-    assert "a gate takes 200" in plain.document["gate"]["reason"]
+    assert "a gate takes 200" in str(plain.document.gate.reason)
     for module in ("crackscope.model.gate", "crackscope.training.gates"):
         monkeypatch.setattr(f"{module}.LEAST_CRACKED", 4)
     runs_with = [trained(kind) for _ in range(2)]
@@ -708,6 +713,6 @@ def test_every_way_of_training_fits_a_gate_where_there_are_patches_enough(
     run = runs_with[0]
     card = read_bundle(run.model).card
     assert card.gate is not None
-    assert run.document["gate"] == {"fitted": True, "reason": None}
+    assert run.document.gate == RunGate(fitted=True)
     assert run.evaluation.reasons is not None
     assert np.array_equal(run.evaluation.probabilities, plain.evaluation.probabilities)

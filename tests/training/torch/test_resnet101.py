@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-import transformers  # noqa: E402
+import torch
+import transformers
 
-import crackscope  # noqa: E402
-from crackscope.model.bundle import read_bundle  # noqa: E402
-from crackscope.training.torch.backbones import load_backbone  # noqa: E402
+import crackscope
+from crackscope.measuring.run_document import RunParameters
+from crackscope.model.bundle import read_bundle
+from crackscope.training.torch.backbones import load_backbone
 
 pytestmark = pytest.mark.slow
 DEPTHS = (3, 4, 23, 3)
@@ -24,7 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ResNet-101 with fixed random weights, as the hub lays it out; its weights mean nothing."""
     place = tmp_path_factory.mktemp("weights") / "resnet-101"
     torch.manual_seed(0)
-    model = transformers.AutoModel.from_config(transformers.ResNetConfig(depths=list(DEPTHS)))
+    from_config: Any = transformers.AutoModel.from_config
+    model = from_config(transformers.ResNetConfig(depths=list(DEPTHS)))
     for name, buffer in model.named_buffers():
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2)
@@ -77,9 +81,14 @@ def test_the_recipe_runs_on_it_from_end_to_end(folder: Path, drawn: Path, tmp_pa
     split = tmp_path / "split.csv"
     crackscope.write_split(crackscope.split(crackscope.read_patches(drawn), by="photo", val=0.25, test=0.25), split)
     changes = ("patch_px=64", "frozen.epochs=3")
-    run = crackscope.train(drawn, tmp_path / "run", recipe="resnet101", changes=changes, backbone=folder, split=split)
+    run = crackscope.train(
+        drawn, out=tmp_path / "run", recipe="resnet101", changes=changes, backbone=folder, split=split
+    )
     assert run.evaluation.part == "test"
-    assert run.document["agreement_with_torch"]["greatest"] <= 1e-3
-    assert run.document["parameters"] == {"total": 42_500_160 + 557_698, "trainable": 557_698}
+    agreement = run.document.agreement_with_torch
+    assert agreement is not None
+    assert agreement.greatest is not None
+    assert agreement.greatest <= 1e-3
+    assert run.document.parameters == RunParameters(total=42_500_160 + 557_698, trainable=557_698)
     assert read_bundle(tmp_path / "run" / "model.onnx").card.map == "approximate"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["head"]["hidden"] == [256, 128]

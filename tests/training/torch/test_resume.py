@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from crackscope.data.cache import cache_folder  # noqa: E402
-from crackscope.data.patches import read_patches  # noqa: E402
-from crackscope.data.splits import split, write_split  # noqa: E402
-from crackscope.measuring.history import read_history  # noqa: E402
-from crackscope.training.runs import RECIPE_FILES, train  # noqa: E402
-from crackscope.training.torch import finetuning  # noqa: E402
+from crackscope.data.cache import cache_folder
+from crackscope.measuring.history import read_history
+from crackscope.training.runs import RECIPE_FILES, train
+from crackscope.training.torch import finetuning
+from shared.stopping import Stopped, stop_training, stopping_after
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,13 +61,6 @@ TRAININGS = {
         needs_backbone=True,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def split_file(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("split") / "walls.csv"
-    write_split(split(read_patches(drawn), by="photo", val=0.25, test=0.25), path)
-    return path
 
 
 @pytest.fixture(params=sorted(TRAININGS))
@@ -101,13 +94,6 @@ def unbroken(
         return made[name]
 
     return of
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def require_same(found: Path, expected: Path, *, log: bool = True) -> None:
@@ -248,22 +234,6 @@ def test_killed_at_any_time_it_ends_with_the_same_model(
 # Stopped between any two steps
 
 
-class Stopped(Exception):
-    pass
-
-
-def stopping_after(n: int) -> Any:
-    """Progress that lets so many steps and rows pass."""
-    left = [n]
-
-    def progress(done: int, total: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stopped
-
-    return progress
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_stopped_between_any_two_steps_it_ends_with_the_same_model(
     name: str,
@@ -301,22 +271,13 @@ def test_the_cache_may_be_deleted_while_it_is_stopped(
     expected = unbroken("finetuning")
     monkeypatch.setattr(finetuning, "_CHECKPOINT_S", -1.0)
     monkeypatch.setenv("CRACKSCOPE_CACHE", str(tmp_path / "cache"))
-    real, left = finetuning.Trainer._step, [4]
-
-    def step(self: Any, *args: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stopped
-        real(self, *args)
-
     out = tmp_path / "run"
-    for _ in range(2):  # in the first epoch, then in a later one
+    for after in (4, 14):  # in the first epoch, then in a later one
         with monkeypatch.context() as patch:
-            patch.setattr(finetuning.Trainer, "_step", step)
+            stop_training(patch, after=after)
             with pytest.raises(Stopped):
                 train(**options("finetuning"), out=out, threads=1, resume=True)
         shutil.rmtree(tmp_path / "cache")
-        left[0] = 14
     train(**options("finetuning"), out=out, threads=1, resume=True)
     require_same(out, expected, log=False)
 

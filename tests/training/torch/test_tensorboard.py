@@ -127,7 +127,7 @@ def test_all_is_on_the_disk_when_a_method_returns_and_a_cut_file_is_read_as_far_
 def test_what_is_no_picture_is_an_error(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         with pytest.raises(DataError, match=r"test/predictions: shape \(4, 4\), type float64"):
-            log.predictions(np.zeros((4, 4)), step=1)
+            log.predictions(np.zeros((4, 4)), step=1)  # type: ignore[arg-type]
         with pytest.raises(DataError, match="1 patches and 2 labels"):
             log.sample_patches([np.zeros((4, 4, 3), np.uint8)], ["crack", "crack"])
 

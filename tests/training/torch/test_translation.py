@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-import onnxruntime  # noqa: E402
-from torch import nn  # noqa: E402
+import onnxruntime
+import torch
+from torch import nn
 
-from crackscope.errors import BundleError  # noqa: E402
-from crackscope.model.graphs import make_model  # noqa: E402
-from crackscope.training.torch.translation import trunk_graph  # noqa: E402
+from crackscope.errors import BundleError
+from crackscope.model.graphs import make_model
+from crackscope.training.torch.translation import trunk_graph
+from shared.models import statistics_of
 
 SIZES = [(64, 64), (32, 96), (37, 51)]
 
@@ -46,8 +48,9 @@ def network() -> nn.Sequential:
     )
     for layer in layers.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.5)
-            layer.running_var.uniform_(0.5, 2)
+            mean, variance = statistics_of(layer)
+            mean.normal_(0, 0.5)
+            variance.uniform_(0.5, 2)
     return layers.eval()
 
 

@@ -1,4 +1,4 @@
-"""A running average of the weights, which generalises better than the last step's (Polyak & Juditsky 1992)."""
+"""Weight averaging: a running average generalises better than the last step's weights (Polyak & Juditsky 1992)."""
 
 from __future__ import annotations
 

@@ -11,22 +11,18 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crackscope.errors import DataError, MissingExtraError, did_you_mean, reason_of
-from crackscope.model.card import BackboneCard
+import torch
+import transformers
+from torch import nn
 
-try:
-    import torch
-    import transformers
-    from torch import nn
-except ImportError as error:
-    raise MissingExtraError(
-        "A backbone from a model folder or hub id", package=str(error.name), extra="train"
-    ) from error
+from crackscope.errors import DataError, did_you_mean, reason_of
+from crackscope.model.card import BackboneCard
 
 __all__ = ["FAMILIES", "Family", "FeatureMap", "feature_dim", "load_backbone"]
 
@@ -40,8 +36,8 @@ class Family:
         blocks: Its blocks by name, from pixels to the last feature map; each eats what the one before gives.
         config_changes: Set in the configuration before the model is built.
         pads_like_tensorflow: Stride-2 convolutions of kernel 3 get fixed (0, 1) padding.
-        mean: Of the pixels in [0, 1], per channel, where the source has no ``preprocessor_config.json``.
-        std: Their deviation.
+        mean: Mean of the pixels in [0, 1], per channel, where the source has no ``preprocessor_config.json``.
+        std: Standard deviation of the pixels, per channel.
         origin: Where the published weights come from, with licence.
     """
 
@@ -157,20 +153,18 @@ def load_backbone(
     Raises:
         DataError: If it cannot be found, is of an unknown family, or lacks weights.
     """
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every retry
-    config = _config(source)
-    family = FAMILIES.get(config.model_type)
-    if family is None:
-        raise DataError(
-            f"{source}: backbones of type '{config.model_type}' are not known; known are {', '.join(FAMILIES)}."
-            f"{did_you_mean(config.model_type, FAMILIES)}"
-        )
-    for key, value in family.config_changes.items():
-        setattr(config, key, value)
-    random = transformers.AutoModel.from_config
-    model = random(config) if random_weights else _pretrained(source, config)  # type: ignore[no-untyped-call]
+    with _quiet():
+        config = _config(source)
+        family = FAMILIES.get(config.model_type)
+        if family is None:
+            raise DataError(
+                f"{source}: backbones of type '{config.model_type}' are not known; known are {', '.join(FAMILIES)}."
+                f"{did_you_mean(config.model_type, FAMILIES)}"
+            )
+        for key, value in family.config_changes.items():
+            setattr(config, key, value)
+        random = transformers.AutoModel.from_config
+        model = random(config) if random_weights else _pretrained(source, config)  # type: ignore[no-untyped-call]
     if family.pads_like_tensorflow:
         _fix_padding(model)
     module = FeatureMap(family.blocks(model)).eval()
@@ -185,6 +179,24 @@ def load_backbone(
         pixel_shift=shift,
     )
     return module, card
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers and the hub draw no bars and log errors alone inside; afterwards they do as before."""
+    library, hub = transformers.utils.logging, logging.getLogger("huggingface_hub")
+    verbosity, level, has_bars = library.get_verbosity(), hub.level, library.is_progress_bar_enabled()
+    library.set_verbosity(logging.ERROR)
+    hub.setLevel(logging.ERROR)  # it tells every retry
+    if has_bars:
+        library.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        library.set_verbosity(verbosity)
+        hub.setLevel(level)
+        if has_bars:
+            library.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _config(source: str) -> Any:

@@ -1,7 +1,7 @@
-"""Convolution, bias and ReLU6 in one pass over the map: what fine-tuning on CPUs spends its time on.
+"""Fused convolution: convolution, bias and ReLU6 in one pass over the map, where fine-tuning on CPUs spends its time.
 
-PyTorch passes over the map once more for the activation; and on the way back through a depthwise convolution of
-stride 2 in bfloat16, its kernel takes more than ten times as long as the detour that is taken here.
+PyTorch passes over the map once more for the activation; and on the way back through a depthwise convolution of stride
+2 in bfloat16, its kernel takes more than ten times as long as the detour that is taken here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Geometry(NamedTuple):
         padding: Zeros above and below, and left and right.
         after: Whether one more row of zeros stands below, and one more column on the right.
         dilation: Down and right.
-        groups: Of channels.
+        groups: Number of groups of channels.
         clipped: Whether ReLU6 follows.
     """
 

@@ -1,8 +1,6 @@
-"""A torch backbone becomes an ONNX file, and a bundle must answer, file by file, as the torch network does."""
+"""Export: a torch backbone becomes an ONNX file; a bundle must answer, file by file, as the torch network does."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -13,14 +11,16 @@ from crackscope.data.patches import PatchIndex
 from crackscope.errors import BundleError
 from crackscope.files.streaming import Progress, chunked, ordered_map
 from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.run_document import RunAgreement
 from crackscope.model.bundle import make_backbone
 from crackscope.model.card import BackboneCard
 from crackscope.model.preprocessing import resize_patch
 from crackscope.training.torch.backbones import FeatureMap
-from crackscope.training.torch.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
+from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.torch.process import own_threads
 from crackscope.training.torch.translation import trunk_graph
 
-__all__ = ["Agreement", "check_bundle", "export_backbone", "torch_features", "torch_logits"]
+__all__ = ["check_bundle", "export_backbone", "torch_features", "torch_logits"]
 
 _TOLERANCE = 1e-4
 _PROBABILITY_TOLERANCE = 1e-3
@@ -70,7 +70,7 @@ def torch_logits(
         index: Readable patches.
         backbone: All blocks.
         head: The head.
-        card: Of the backbone, for its pixels.
+        card: Card of the backbone, for its pixels.
         patch_px: Shorter side after the resize.
         threads: Thread budget; all cores where left out.
         progress: Called as work goes on.
@@ -97,22 +97,7 @@ def torch_logits(
     return np.array(found)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far a bundle's answers lie from torch's.
-
-    Attributes:
-        n: Files compared.
-        greatest: Largest difference of a probability.
-        n_labels_changed: Files on different sides of the threshold.
-    """
-
-    n: int
-    greatest: float
-    n_labels_changed: int
-
-
-def check_bundle(evaluation: Evaluation, logits: Float64Array, *, temperature: float) -> Agreement:
+def check_bundle(evaluation: Evaluation, logits: Float64Array, *, temperature: float) -> RunAgreement:
     """Compare what a bundle said of files with torch's logits of the same files.
 
     Raises:
@@ -121,15 +106,15 @@ def check_bundle(evaluation: Evaluation, logits: Float64Array, *, temperature: f
     expected = 1 / (1 + np.exp(-logits / temperature))
     differences = np.abs(evaluation.probabilities - expected)
     changed = (evaluation.probabilities >= evaluation.threshold) != (expected >= evaluation.threshold)
-    agreement = Agreement(len(logits), float(differences.max()), int(changed.sum()))
-    if not agreement.greatest <= _PROBABILITY_TOLERANCE or agreement.n_labels_changed:
+    greatest, n_changed = float(differences.max()), int(changed.sum())
+    if not greatest <= _PROBABILITY_TOLERANCE or n_changed:
         worst = evaluation.paths[int(np.argmax(np.maximum(differences, changed)))]
         raise BundleError(
-            f"{worst}: the exported bundle differs from torch by {agreement.greatest:.2g} in probability (at most "
-            f"{_PROBABILITY_TOLERANCE:g} is allowed), and in {agreement.n_labels_changed} labels: it was not written. "
+            f"{worst}: the exported bundle differs from torch by {greatest:.2g} in probability (at most "
+            f"{_PROBABILITY_TOLERANCE:g} is allowed), and in {n_changed} labels: it was not written. "
             "Another version of torch may export it rightly."
         )
-    return agreement
+    return RunAgreement(n=len(logits), greatest=greatest, n_labels_changed=n_changed)
 
 
 def _require_agreement(module: FeatureMap, card: BackboneCard, model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""The loop: phases, epochs, steps; the best weights by validation; a checkpoint from which it goes on exactly.
+"""Fine-tuning: phases, epochs, steps; the best weights by validation; a checkpoint from which it goes on exactly.
 
 Everything random follows from seed and epoch, or from a state that the checkpoint holds, so a training that was killed
 and goes on ends with the weights of one that was not (same machine, same number of threads).
@@ -26,7 +26,8 @@ from crackscope.training.recipes import Finetuning, Phase, Recipe
 from crackscope.training.torch.averaging import WeightAverage
 from crackscope.training.torch.backbones import FeatureMap
 from crackscope.training.torch.material import Material, n_batches
-from crackscope.training.torch.network import HeadLayers, fast_convolutions, own_threads, plane_logits
+from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits
+from crackscope.training.torch.process import own_threads
 
 __all__ = ["Trainer", "has_bf16", "learning_rate", "stops"]
 
@@ -58,8 +59,8 @@ class Trainer:
         recipe: Its settings.
         tail: The blocks that learn in the phase ``finetuning``; None where the recipe has none.
         head: On their mean, or on the cached features.
-        material: Of each phase by name, made when the phase begins.
-        seed: Of order and dropout.
+        material: Function from the name of a phase to its material, called when the phase begins.
+        seed: Seed of order and dropout.
         checkpoint: The file to go on from, written at least once a minute between steps.
         identity: What tells this training from others; a checkpoint with another one is refused.
         on_epoch: Called after every epoch.

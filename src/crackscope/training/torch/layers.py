@@ -1,9 +1,7 @@
-"""The layers of a network: what each puts out, how many parameters it has, and which of them are trained."""
+"""Layer tables: what each layer puts out, how many parameters it has, and which of them are trained."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 
 from crackscope.files.output import write_text
+from crackscope.files.tables import table_text
 
 __all__ = ["Layer", "format_layers", "layer_table", "write_layers"]
 
@@ -22,7 +21,7 @@ class Layer:
     """One module with parameters of its own.
 
     Attributes:
-        name: Of its block, then its path within the block, with dots.
+        name: Name of the module's block, then the module's path within the block, with dots.
         kind: Its class, for example ``Conv2d``.
         output_shape: For one image, without the image's own axis, for example ``96×10×10``; ``unused`` if the
             network does not run it.
@@ -81,11 +80,8 @@ def write_layers(layers: Sequence[Layer], path: Path, *, overwrite: bool = False
     Raises:
         OutputError: If `path` exists, or cannot be written.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Layer)])
-    writer.writerows(map(astuple, layers))
-    write_text(path, stream.getvalue(), overwrite=overwrite)
+    columns = [field.name for field in fields(Layer)]
+    write_text(path, table_text(columns, map(astuple, layers)), overwrite=overwrite)
 
 
 def format_layers(layers: Sequence[Layer]) -> str:

@@ -1,4 +1,4 @@
-"""What a phase learns from: patches as the learning part of the network sees them.
+"""Training material: patches as the learning part of the network sees them, in each phase.
 
 Whatever stands before the first layer that learns runs once per patch and view, by ONNX Runtime, and is kept on disk as
 float16 (features of patches as they are: float32, shared with the recipe ``head``). Without a cache, or where nothing
@@ -58,7 +58,7 @@ class Reader:
         trunk: The frozen blocks, as a backbone file; None where there are none, for raw pixels.
         output: ``feature_map``, or ``features``, its mean.
         patch_px: Side that patches are resized to.
-        augmentation: Of views from 1 on; view 0 is the patch as it is.
+        augmentation: Augmentation of views from 1 on; view 0 is the patch as it is.
     """
 
     def __init__(
@@ -178,11 +178,8 @@ class Material:
         progress: Progress | None,
         normalise: tuple[torch.Tensor, torch.Tensor],
     ) -> None:
-        self.parts = {part: index.select([p for p in index.patches if p.part == part]) for part in ("train", "val")}
-        self.labels = {
-            part: np.array([patch.label == "crack" for patch in own.patches], np.float32)
-            for part, own in self.parts.items()
-        }
+        self.parts = {part: index.part(part) for part in ("train", "val")}
+        self.labels = {part: own.labels.astype(np.float32) for part, own in self.parts.items()}
         self.reader, self.normalise = reader, normalise
         self.on_disk = on_disk and reader.trunk is not None
         self.threads, self.progress = threads, progress
@@ -262,7 +259,7 @@ class Material:
     def _computed(self, index: PatchIndex, view: int) -> AnyRows:
         if not self.reader.heeds_labels(view):
             return self._computed_of(index, view, cracked=False)
-        labels = np.array([patch.label == "crack" for patch in index.patches], np.int64)
+        labels = index.labels
         parts = [index.select([index.patches[i] for i in np.flatnonzero(labels == label)]) for label in (0, 1)]
         return _RowsByLabel([self._computed_of(own, view, cracked=bool(i)) for i, own in enumerate(parts)], labels)
 
@@ -325,8 +322,8 @@ class _RowsByLabel:
     """Rows that are kept by label, in the order of the patches.
 
     Args:
-        rows: Of uncracked patches, and of cracked ones.
-        labels: Of all patches, shape (n,), 1 for crack.
+        rows: Rows of uncracked patches, and rows of cracked ones.
+        labels: Labels of all patches, shape (n,), 1 for crack.
     """
 
     def __init__(self, rows: Sequence[AnyRows], labels: Int64Array) -> None:

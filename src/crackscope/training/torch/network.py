@@ -1,29 +1,22 @@
-"""The whole network in torch, from raw pixels to one logit: what learns, and what the bundle must agree with."""
+"""The network in torch, from raw pixels to one logit: what learns, and what the bundle must agree with."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import math
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+from torch import nn
+
 from crackscope.arrays import Float32Array
-from crackscope.errors import MissingExtraError
 from crackscope.model.bundle import MULTIPLE_PX, Head
 from crackscope.training.recipes import HeadSettings
-
-try:
-    import torch
-    from torch import nn
-except ImportError as error:
-    raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
-
 from crackscope.training.torch.convolution import convolve, geometry_of, runs_fused
 
-__all__ = ["HeadLayers", "fast_convolutions", "keep_memory", "own_threads", "plane_logits", "to_planes"]
+__all__ = ["HeadLayers", "fast_convolutions", "plane_logits", "to_planes"]
 
 
 class HeadLayers(nn.Module):
@@ -140,7 +133,7 @@ class _Folded:
         return found if self.activation is None else self.activation(found)
 
     def _weights(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the convolution, with the normalisation in them."""
+        """Weight and bias of the convolution, with the normalisation in them."""
         norm, conv = self.norm, self.convolution
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -155,24 +148,3 @@ def _in_one_type(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     if not torch.is_autocast_enabled(device):
         return tensors
     return tuple(values.to(torch.get_autocast_dtype(device)) for values in tensors)
-
-
-@contextlib.contextmanager
-def own_threads(n_threads: int | None = None) -> Iterator[None]:
-    """Torch computes on so many threads inside, and on as many as before afterwards, whatever was set meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def keep_memory() -> None:
-    """Tell glibc to keep freed memory, on Linux: asking for fresh pages at every step costs half of the time."""
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for option, value in ((-1, 2**31 - 1), (-4, 0), (-2, 2**28)):  # trim threshold, maps at most, top pad
-            mallopt(option, value)

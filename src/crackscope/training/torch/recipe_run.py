@@ -1,4 +1,4 @@
-"""From patches to a run folder by a recipe: train, export, calibrate, check against torch, evaluate, draw.
+"""The run of a recipe: from patches to a run folder by training, export, calibration, check against torch, evaluation.
 
 The folder is filled as the training goes on, each file whole or not at all; the caller writes ``run.json`` last. A run
 that was killed goes on from its checkpoint.
@@ -15,14 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from crackscope.errors import MissingExtraError
-
-try:
-    import torch
-    from torch import nn
-except ImportError as error:
-    raise MissingExtraError("Training by a recipe", package=str(error.name), extra="train") from error
+import torch
+from torch import nn
 
 from crackscope.data.cache import cache_folder
 from crackscope.data.patches import PatchIndex
@@ -32,19 +26,21 @@ from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.history import Epoch
 from crackscope.measuring.judging import judge
+from crackscope.measuring.run_document import RunAgreement, RunComputed, RunSeconds
 from crackscope.model.bundle import Backbone, compose, graph_digest, read_backbone, read_bundle
 from crackscope.model.card import BackboneCard
-from crackscope.scanning.prediction import Classifier
+from crackscope.scanning.loaded_model import Model
 from crackscope.training.cards import calibrated_card
-from crackscope.training.conversion import backbone_file, source_digest
+from crackscope.training.conversion import convert_backbone, source_digest
 from crackscope.training.gates import gate_of, gated
 from crackscope.training.recipes import SCRATCH_CNN, Recipe
 from crackscope.training.torch.backbones import FeatureMap, load_backbone
-from crackscope.training.torch.export import Agreement, check_bundle, export_backbone, torch_logits
+from crackscope.training.torch.export import check_bundle, export_backbone, torch_logits
 from crackscope.training.torch.finetuning import Trainer
 from crackscope.training.torch.layers import Layer, layer_table
 from crackscope.training.torch.material import Material, Reader, readable
-from crackscope.training.torch.network import HeadLayers, keep_memory
+from crackscope.training.torch.network import HeadLayers
+from crackscope.training.torch.process import own_generator, own_threads
 from crackscope.training.torch.run_log import RunRecord
 from crackscope.training.torch.scratch_cnn import build_scratch_cnn
 
@@ -64,18 +60,18 @@ class RecipeRun:
         layers: The network, layer by layer.
         agreement: How far the bundle's answers lie from torch's, on the same files.
         refused: Path and reason of training and validation patches that could not be read.
-        computed: On which ``device``, and in which ``precision`` convolutions were trained.
-        seconds: Spent on epochs in all sessions; in total, with what came before and after in this session.
+        computed: On which device, and in which precision convolutions were trained.
+        seconds: Wall-clock time, of earlier sessions too.
         no_gate: Why the bundle has no gate; None where it has one.
     """
 
     evaluation: Evaluation
     history: tuple[Epoch, ...]
     layers: tuple[Layer, ...]
-    agreement: Agreement
+    agreement: RunAgreement
     refused: tuple[tuple[str, str], ...]
-    computed: dict[str, str]
-    seconds: dict[str, float]
+    computed: RunComputed
+    seconds: RunSeconds
     no_gate: str | None = None
 
     @property
@@ -133,10 +129,10 @@ def run_recipe(
         recipe: All other choices.
         folder: The run folder, empty or with the checkpoint to go on from.
         begin: Called when all that a run needs is there, before the folder is read or written.
-        seed: Of first weights, order and dropout.
+        seed: Seed of first weights, order and dropout.
         n_leaks: Leaks of the split, for the card and the figures.
         on_disk: Whether what frozen blocks give is cached.
-        threads: Thread budget, of torch too.
+        threads: Thread budget, of torch too while it trains.
         progress: Called as work goes on.
         say: Told how it goes.
 
@@ -145,11 +141,14 @@ def run_recipe(
         RecipeError: If the checkpoint belongs to another training, or the loss is no number.
         BundleError: If the bundle does not agree with torch.
     """
-    begun = time.perf_counter()
     setting = _Setting(recipe, split, n_leaks, seed, threads or default_threads(), on_disk, progress, say)
-    keep_memory()
-    torch.set_num_threads(setting.threads)
-    torch.manual_seed(seed)
+    with own_threads(setting.threads), own_generator(seed):
+        return _run(index, setting, folder, begin)
+
+
+def _run(index: PatchIndex, setting: _Setting, folder: Path, begin: Callable[[], None]) -> RecipeRun:
+    begun = time.perf_counter()
+    recipe, say = setting.recipe, setting.say
     used, digests, refused = _usable(index, setting)
     network = _build(recipe)
     tail = network.blocks.cut(recipe.first_block)[1] if recipe.finetuning else None
@@ -159,15 +158,15 @@ def run_recipe(
         tail,
         network.head,
         materials.of,
-        seed=seed,
+        seed=setting.seed,
         checkpoint=folder / "checkpoint.pt",
         identity=_identity(used, digests, setting),
-        progress=progress,
+        progress=setting.progress,
     )
     materials.require_space()
     begin()
     n_epochs_before = trainer.restore()  # refuses another training before anything is written
-    write_split(split, folder / "split.csv", overwrite=True)
+    write_split(setting.split, folder / "split.csv", overwrite=True)
     with RunRecord(folder, recipe, n_epochs_before=n_epochs_before, say=say) as record:
         record.patches(used)
         trainer.on_epoch = lambda _: record.epoch(trainer.history)
@@ -180,19 +179,19 @@ def run_recipe(
         layers = network.layers(recipe.patch_px)
         record.layers(layers)
         record.evaluation(trainer.history, evaluation, index)
-    seconds = {"epochs": trainer.seconds, "total": trainer.seconds_before + time.perf_counter() - begun}
-    computed = {"device": trainer.device.type, "precision": trainer.precision}
+    seconds = RunSeconds(epochs=trainer.seconds, total=trainer.seconds_before + time.perf_counter() - begun)
+    computed = RunComputed(device=trainer.device.type, precision=trainer.precision)
     return RecipeRun(evaluation, trainer.history, tuple(layers), agreement, refused, computed, seconds, no_gate)
 
 
 def _usable(index: PatchIndex, setting: _Setting) -> tuple[PatchIndex, list[bytes], tuple[tuple[str, str], ...]]:
     """Patches of ``train`` and ``val`` that can be read, the SHA-256 of each, and the others with the reason."""
-    wanted = index.select([patch for patch in index.patches if patch.part in ("train", "val")])
+    wanted = index.part("train", "val")
     digests, refused = readable(wanted, threads=setting.threads, progress=setting.progress)
     left = [i for i in range(len(wanted)) if i not in refused]
     used = wanted.select([wanted.patches[i] for i in left])
     for part in ("train", "val"):
-        used.select([patch for patch in used.patches if patch.part == part]).require_both_labels(f"part {part}")
+        used.part(part).require_both_labels(f"part {part}")
     return used, [digests[i] for i in left], tuple((wanted.patches[i].path, why) for i, why in refused.items())
 
 
@@ -269,16 +268,16 @@ class _Materials:
 def _frozen_part(recipe: Recipe, phase: str) -> Backbone | None:
     """What runs once in a phase: the whole backbone, its first blocks, or nothing."""
     if phase == "frozen":
-        return read_backbone(backbone_file(recipe.backbone, until=recipe.until))
+        return read_backbone(convert_backbone(recipe.backbone, until=recipe.until))
     if recipe.first_block == 0:
         return None
-    return read_backbone(backbone_file(recipe.backbone, n_blocks=recipe.first_block))
+    return read_backbone(convert_backbone(recipe.backbone, n_blocks=recipe.first_block))
 
 
 def _to_judge(index: PatchIndex) -> PatchIndex:
     """The test part, or val where there is none."""
-    part = "test" if any(patch.part == "test" for patch in index.patches) else "val"
-    return index.select([patch for patch in index.patches if patch.part == part])
+    test = index.part("test")
+    return test if len(test) else index.part("val")
 
 
 def _export(
@@ -288,7 +287,7 @@ def _export(
     judged: PatchIndex,
     out: Path,
     setting: _Setting,
-) -> tuple[Evaluation, Agreement, str | None]:
+) -> tuple[Evaluation, RunAgreement, str | None]:
     """Write the bundle if it answers as torch does on every file that is judged; and why it has no gate."""
     recipe = setting.recipe
     used, digests, refused = material
@@ -322,7 +321,7 @@ def _export(
         part.write_bytes(model.SerializeToString(deterministic=True))
         evaluation = judge(
             judged,
-            Classifier(read_bundle(part), threads=setting.threads),
+            Model(read_bundle(part), threads=setting.threads),
             part=judged.patches[0].part,
             split="split.csv",
             n_leaks=setting.n_leaks,
@@ -346,6 +345,6 @@ def _export(
 def _exported(network: _Network, recipe: Recipe) -> Backbone:
     """The backbone of the bundle: the very file that features came from, or the one with the blocks that learned."""
     if recipe.finetuning is None:
-        return read_backbone(backbone_file(recipe.backbone, until=recipe.until))
+        return read_backbone(convert_backbone(recipe.backbone, until=recipe.until))
     model = export_backbone(network.blocks, network.card)
     return Backbone(model.graph, network.card.model_copy(update={"sha256": graph_digest(model.graph)}))

@@ -1,4 +1,4 @@
-"""What a run leaves to look at, while it trains and afterwards: TensorBoard events, tables and pictures."""
+"""Run records: what a run leaves to look at, TensorBoard events, tables and pictures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RunRecord:
 
     def patches(self, index: PatchIndex) -> None:
         """Show some training patches, and other views of a few."""
-        training = [patch for patch in index.patches if patch.part == "train"]
+        training = index.part("train").patches
         chosen = np.random.default_rng(0).permutation(len(training))[:_N_SAMPLES]
         sample = [training[i] for i in chosen.tolist()]
         pixels = [square(index.read_pixels(patch.path)) for patch in sample]

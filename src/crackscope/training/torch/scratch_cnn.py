@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from crackscope.errors import MissingExtraError
+from torch import nn
+
 from crackscope.model.card import BackboneCard
 from crackscope.training.torch.backbones import FeatureMap
-
-try:
-    from torch import nn
-except ImportError as error:
-    raise MissingExtraError("A network from nothing", package=str(error.name), extra="train") from error
 
 __all__ = ["CHANNELS", "build_scratch_cnn"]
 
 CHANNELS = (16, 32, 64, 128, 200)
-"""Of the five blocks; with the head they make 0.33 M weights."""
+"""Channels of the five blocks; with the head they make 0.33 M weights."""
 
 
 def build_scratch_cnn() -> tuple[FeatureMap, BackboneCard]:

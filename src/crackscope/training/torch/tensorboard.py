@@ -1,4 +1,4 @@
-"""A log of a training run that TensorBoard shows: curves, pictures and the recipe.
+"""TensorBoard logs of a training run: curves, pictures and the recipe.
 
 It is written without TensorFlow.
 """
@@ -13,19 +13,14 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from torch.utils.tensorboard import SummaryWriter
 
 from crackscope.arrays import UInt8Array
-from crackscope.errors import DataError, MissingExtraError
+from crackscope.errors import DataError
 from crackscope.measuring.history import Epoch
 from crackscope.reports.augmented_views import draw_augmented_views
 from crackscope.reports.contact_sheet import contact_sheet
-
-try:
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError as error:
-    package = str(error.name).partition(".")[0]
-    raise MissingExtraError("A log for TensorBoard", package=package, extra="train") from error
 
 __all__ = ["RunLog"]
 

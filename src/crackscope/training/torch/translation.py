@@ -1,4 +1,4 @@
-"""A convolutional network of torch, written down as an ONNX graph.
+"""Translation: a convolutional network of torch, written down as an ONNX graph.
 
 Only operations that do not know the size of the image are translated, one by one, so the graph holds at every size by
 construction. Batch normalisation goes into the weights of the convolution before it, zeros around the image into the

@@ -1,44 +1,44 @@
-"""The training behind `default_model.py`: what a step learns from, and the loop; resumable, seeded step by step.
+"""The training of `default_model.py`: what a step learns from, and the loop; resumable, seeded step by step.
 
 A step sees single patches of METU and SDNET2018, turned and in other light, those of METU from farther away too.
 """
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import apply_split, split
+from crackscope.data.patches import Patch, PatchIndex
 from crackscope.files.output import new_file
 from crackscope.files.streaming import default_threads, ordered_map
 from crackscope.model.preprocessing import resize_patch
 from crackscope.training.augmentation import Augmentation, square, view_of
-from crackscope.training.recipes import HeadSettings
+from crackscope.training.recipes import HeadSettings, NamedSettings
 from crackscope.training.torch.averaging import WeightAverage
 from crackscope.training.torch.backbones import FeatureMap, load_backbone
-from crackscope.training.torch.network import HeadLayers, fast_convolutions, own_threads, plane_logits, to_planes
+from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits, to_planes
+from crackscope.training.torch.process import own_threads
+from default_sets import METU
 
-METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
 SAVED_EVERY_S = 120.0
 TOLD_EVERY = 100  # steps
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ByLabel = tuple[PatchIndex, list[list[Patch]]]  # an index, and its uncracked and its cracked patches
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedSettings):
     """The recipe; `--set` changes one."""
 
-    until: str = "block_13.expand_1x1"  # the layer where the network ends: a cell of its map is 16 px
+    name: str = "default_model"
+    until: str | None = "block_13.expand_1x1"  # the layer where the network ends: a cell of its map is 16 px
     patch_px: int = 160
     n_metu: int = 20  # patches a step
     n_tiles: int = 28
@@ -57,6 +57,7 @@ class Settings:
     precision: str = "bf16"
 
     def augmentation(self, zoom_out: float) -> Augmentation:
+        """How far views may lie from their patches."""
         return Augmentation(
             quarter_turns=True,
             flip_horizontal=True,
@@ -96,6 +97,7 @@ class Source:
         self.surfaces = [part for name, part in parts.items() if name != METU]
 
     def step(self, number: int) -> Step:
+        """What a step learns from, whatever steps were before."""
         settings, rng = self.settings, np.random.default_rng([self.seed, number])
         drawn = [(*self._patch(own, rng), self.of_metu) for own in self.metu for _ in range(settings.n_metu)]
         for _ in range(settings.n_tiles):
@@ -121,6 +123,9 @@ def _by_label(index: PatchIndex) -> ByLabel:
 class Network(nn.Module):
     """Blocks and head, from raw pixels to logits."""
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, blocks: FeatureMap, head: HeadLayers, scale: torch.Tensor, shift: torch.Tensor) -> None:
         super().__init__()
         self.blocks, self.head = blocks, head
@@ -128,18 +133,23 @@ class Network(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
 
     def planes(self, pixels: np.ndarray) -> torch.Tensor:
+        """Raw pixels (n, H, W, 3) to what the blocks eat."""
         return to_planes(torch.from_numpy(pixels).to(self.scale.device), self.scale, self.shift)
 
     def patch_logits(self, pixels: np.ndarray) -> torch.Tensor:
+        """Logits (n,) of raw pixels (n, H, W, 3)."""
         return plane_logits(self.blocks, self.head, self.planes(pixels))
 
 
 def new_network(settings: Settings, backbone: str) -> Network:
+    """The backbone with a head of random weights, the same for every run."""
     torch.manual_seed(settings.seed)
-    blocks, card = load_backbone(backbone, until=settings.until or None)
+    blocks, card = load_backbone(backbone, until=settings.until)
     head = HeadLayers(card.feature_dim, HeadSettings(output="sigmoid", pool="logsumexp"))
     scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
-    return Network(blocks, head, scale, shift).to(memory_format=torch.channels_last)
+    network: Any = Network(blocks, head, scale, shift)
+    found: Network = network.to(memory_format=torch.channels_last)  # which torch does not type
+    return found
 
 
 class Training:
@@ -161,7 +171,7 @@ class Training:
             self.optimiser, settings.peak_rate, settings.decay, pct_start=settings.warm_up / settings.decay
         )
         self.n_steps = 0
-        self._identity = {**asdict(settings), "learns": list(learns)}
+        self._identity = {**settings.model_dump(exclude={"name"}), "learns": list(learns)}
         self._parts = {name: getattr(self, name) for name in ("network", "average", "optimiser", "schedule")}
         if checkpoint.exists():
             saved = torch.load(checkpoint, map_location=DEVICE)
@@ -202,7 +212,7 @@ class Training:
         self.schedule.step()
         self.average.update()
         self.n_steps += 1
-        return np.sum([told for _, told in found], axis=0)
+        return np.asarray(np.sum([told for _, told in found], axis=0))
 
     def _gradients(self, step: Step, n_targets: int) -> tuple[Sequence[torch.Tensor], np.ndarray]:
         """What a share of a step adds to the gradients of its mean loss, and to what is told of it."""
@@ -235,33 +245,3 @@ class Training:
                 },
                 part,
             )
-
-
-def part_of(index: PatchIndex, part: str) -> PatchIndex:
-    return index.select([patch for patch in index.patches if patch.part == part])
-
-
-def changed(settings: Settings, changes: Sequence[str]) -> Settings:
-    kinds = {one.name: type(getattr(settings, one.name)) for one in fields(settings)}
-    pairs = [one.partition("=")[::2] for one in changes]
-    if unknown := [key for key, _ in pairs if key not in kinds]:
-        raise SystemExit(f"--set {unknown[0]}: no such setting. There are {', '.join(kinds)}.")
-    return replace(settings, **{key: kinds[key](value) for key, value in pairs})
-
-
-def read_reserved(place: str) -> set[str]:
-    with Path(place).open(newline="") as file:
-        return {f"{row['surface']}-{row['photo']}" for row in csv.DictReader(file)}
-
-
-def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[str, PatchIndex]:
-    """METU and the surfaces, with their parts, without reserved photos."""
-    reserved = read_reserved(reserved_place)
-    metu, full = read_patches(metu_place), read_patches(sdnet_place)
-    sdnet = full.select([patch for patch in full.patches if patch.photo not in reserved])
-    metu, sdnet = apply_split(metu, split(metu, by="similarity")), apply_split(sdnet, split(sdnet, by="photo"))
-    surfaces = {
-        name: sdnet.select([patch for patch in sdnet.patches if patch.dataset == dataset])
-        for name, dataset in SURFACES.items()
-    }
-    return {"metu": metu, **surfaces}

@@ -1,26 +1,28 @@
-"""How figures are named, explained and written, so that every plot, table and page says it alike."""
+"""Wording: how figures are named, explained and written, so that every plot, table and page says it alike."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from crackscope.measuring.evaluation import Evaluation
 from crackscope.measuring.metrics import LOWER_IS_BETTER, Estimate
 
 __all__ = [
     "FIGURES",
+    "HEADLINES",
     "LEAKY",
     "Figure",
+    "figure_text",
     "interval_text",
     "number_text",
-    "origin_text",
     "percent_text",
-    "resampling_text",
 ]
 
 LEAKY = "leaky"
 """The mark that every figure carries when training has seen what is judged."""
+
+HEADLINES = ("recall_crack", "precision_crack", "false_alarm_rate", "accuracy", "auroc", "mcc")
+"""The figures that are read first, named as in `crackscope.measuring.metrics`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,17 @@ def percent_text(share: float) -> str:
     return f"{text}\N{NO-BREAK SPACE}%"
 
 
+def figure_text(estimate: Estimate) -> str:
+    """A figure, and its interval in brackets where there is one.
+
+    Example:
+        >>> figure_text(Estimate(0.9, 0.85, 0.95)), figure_text(Estimate(0.9, float("nan"), float("nan")))
+        ('0.900 (0.850–0.950)', '0.900')
+    """
+    interval = interval_text(estimate)
+    return f"{number_text(estimate.value)} ({interval})" if interval else number_text(estimate.value)
+
+
 def interval_text(estimate: Estimate) -> str:
     """An interval as low–high, empty where there is none.
 
@@ -113,19 +126,3 @@ def interval_text(estimate: Estimate) -> str:
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return ""
     return f"{number_text(estimate.low)}–{number_text(estimate.high)}"
-
-
-def origin_text(evaluation: Evaluation) -> str:
-    """Data, split, part and counts in one line, to stand under every plot."""
-    names = filter(None, (evaluation.dataset, evaluation.split, evaluation.part))
-    short = [name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}" for name in names]
-    return " · ".join([*short, resampling_text(evaluation)])
-
-
-def resampling_text(evaluation: Evaluation) -> str:
-    """How many patches, from how many photos or groups."""
-    counts = f"{evaluation.n_patches:,} patches"
-    if evaluation.n_photos is None:
-        return counts
-    kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
-    return f"{counts} from {evaluation.n_photos:,} {kind}"

@@ -1,0 +1,136 @@
+"""Sources: whatever holds images becomes one image after the other, from files or from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeAlias
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image as pillow
+
+from crackscope.arrays import UInt8Array
+from crackscope.errors import DataError
+from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image, from_pillow, read_image, require_rgb
+from crackscope.files.inputs import ImageFile, list_images
+
+__all__ = ["AnyImage", "HeldImage", "Source", "SourceImage", "as_image", "images_of", "run_mark"]
+
+AnyImage: TypeAlias = str | Path | bytes | bytearray | Image | ImageFile | pillow.Image | UInt8Array
+"""One image: a path, the bytes of an image file, an `Image`, an `ImageFile`, a PIL image, or an array (H, W, 3) RGB or
+(H, W) grey, uint8."""
+
+Source: TypeAlias = AnyImage | Iterable[AnyImage]
+"""Images: one of them, a folder, a glob, an archive, a CSV with a column ``path``, or an iterable of these, such as a
+list of paths or a generator of video frames."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldImage:
+    """An image that is in memory already.
+
+    Attributes:
+        path: Its own path where it has one, else ``#`` and its number in the source, from 0.
+        image: The image, in any form that `as_image` takes.
+    """
+
+    path: str
+    image: AnyImage
+
+    def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+        """The decoded image.
+
+        Raises:
+            ImageError: If it is no whole image within the limit.
+        """
+        return replace(as_image(self.image, max_megapixels=max_megapixels), path=self.path)
+
+
+class SourceImage(Protocol):
+    """An image of a source: `ImageFile`, `HeldImage`, or another value that can load one."""
+
+    @property
+    def path(self) -> str:
+        """Path or number of the image, for rows and messages."""
+
+    def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+        """The decoded image."""
+
+
+def images_of(source: Source) -> Iterator[SourceImage]:
+    """Images of a source, in order; an iterable is asked for one after the other, as they are needed.
+
+    Args:
+        source: See `Source`.
+
+    Raises:
+        DataError: If something in it is no image, or a folder, archive, glob or list holds none.
+    """
+    if isinstance(source, (str, Path)):
+        yield from list_images([source])
+    elif isinstance(source, ImageFile):
+        yield source
+    elif isinstance(source, _HELD):
+        yield _held(source, 0)
+    elif isinstance(source, Iterable) and not isinstance(source, (Mapping, memoryview)):
+        for number, one in enumerate(source):
+            yield from images_of(one) if isinstance(one, (str, Path, ImageFile)) else [_held(one, number)]
+    else:
+        raise DataError(_what_to_pass(source))
+
+
+def as_image(image: AnyImage, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+    """One image in any form as an `Image`.
+
+    Args:
+        image: See `AnyImage`.
+        max_megapixels: A larger image file is refused before its pixels are decoded.
+
+    Raises:
+        DataError: If it is nothing that an image is taken from; the message says what to pass.
+        ImageError: If the file is missing, or no whole image within the limit.
+    """
+    if isinstance(image, Image):
+        require_rgb(image.pixels)
+        return image
+    if isinstance(image, (str, Path)):
+        return read_image(image, max_megapixels=max_megapixels)
+    if isinstance(image, ImageFile):
+        return image.load(max_megapixels=max_megapixels)
+    if isinstance(image, (bytes, bytearray)):
+        return decode_image(bytes(image), max_megapixels=max_megapixels)
+    if isinstance(image, pillow.Image):
+        return from_pillow(image, max_megapixels=max_megapixels)
+    if isinstance(image, np.ndarray):
+        pixels = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 and image.dtype == np.uint8 else image
+        require_rgb(pixels)
+        return Image(np.ascontiguousarray(pixels))
+    raise DataError(_what_to_pass(image))
+
+
+def run_mark(images: Iterable[SourceImage]) -> str:
+    """What tells a run over these images from others: nothing for files, whose paths do; else a number of its own.
+
+    A run over images in memory is not taken up by another one: nothing says that they are the same.
+    """
+    return "" if all(isinstance(image, ImageFile) for image in images) else uuid4().hex
+
+
+_HELD = (Image, bytes, bytearray, pillow.Image, np.ndarray)
+
+
+def _held(image: object, number: int) -> HeldImage:
+    if isinstance(image, np.ndarray):
+        as_image(image)  # a wrong array is the caller's mistake, not a file's fault
+    elif not isinstance(image, _HELD):
+        raise DataError(_what_to_pass(image))
+    return HeldImage(image.path if isinstance(image, Image) and image.path else f"#{number}", image)
+
+
+def _what_to_pass(found: object) -> str:
+    return (
+        f"an image cannot be taken from {type(found).__name__}. Pass a path, the bytes of an image file, a PIL image, "
+        "an array (H, W, 3) of uint8 RGB or (H, W) of uint8 grey, or what crackscope.read_image gives."
+    )

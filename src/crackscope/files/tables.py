@@ -1,0 +1,182 @@
+"""Tables as CSV files: one writer and one reader, so that whatever is written anywhere is read back anywhere.
+
+A cell may hold any text: commas, quotes, and the line breaks that names of files can hold. Lines end in a line feed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from crackscope.errors import CrackscopeError, DataError, did_you_mean
+
+__all__ = ["TableForm", "TableRow", "read_table", "table_lines", "table_text"]
+
+
+# Writing
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    r"""A whole table as text; see `table_lines`.
+
+    Example:
+        >>> table_text(("path", "label"), [("wall, north.jpg", "crack"), ("a\rb.jpg", None)])
+        'path,label\n"wall, north.jpg",crack\n"a\rb.jpg",\n'
+    """
+    return "".join(table_lines(columns, rows))
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The lines of a table one by one, so that a million rows need no memory.
+
+    Args:
+        columns: Names of the columns, for the first line.
+        rows: One cell a column each. None becomes an empty cell, and anything else what `str` makes of it; a number
+            that is to be rounded is rounded by the caller.
+
+    Yields:
+        A line with its line feed. It holds more than one line break where a cell does: such a cell is quoted.
+    """
+    # Told to end lines in a line feed itself, `csv` before Python 3.13 leaves a carriage return in a cell unquoted.
+    writer = csv.writer(_LineFeeds(), lineterminator="\r\n")
+    for cells in chain([columns], rows):
+        assert len(cells) == len(columns)
+        line: str = writer.writerow(cells)
+        yield line
+
+
+class _LineFeeds:
+    """What `csv` writes a line to; it gives the line back, ended in a line feed alone."""
+
+    def write(self, line: str) -> str:
+        return line.removesuffix("\r\n") + "\n"
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """What a table must look like, and what a user is told whose table does not.
+
+    Attributes:
+        required: Columns that must be there, in lower case; a table may name them in any case, in any order.
+        optional: Columns that are read where they are there.
+        complete: Whether every row must have a value for every column. Where it need not, missing values are empty.
+        remedy: What to do about a table that cannot be read, where that depends on what it is for.
+        columns_remedy: What to do about columns that are missing or named twice; `remedy` where left out.
+        error: What is raised.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    complete: bool = False
+    remedy: str = ""
+    columns_remedy: str = ""
+    error: type[CrackscopeError] = DataError
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of a table.
+
+    Attributes:
+        where: Name of the table and number of the row, to begin a message with.
+        number: Number of the line that the row ends in; the line with the columns is 1.
+        cells: What stands under each column of the form, as it stands there; empty where there is nothing.
+    """
+
+    where: str
+    number: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        """What stands under a column of the form."""
+        return self.cells[column]
+
+
+def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None) -> Iterator[TableRow]:
+    """Read a CSV in UTF-8, with a byte order mark or without.
+
+    Rows that hold nothing but blanks are passed over. So are columns that the form does not name.
+
+    Args:
+        source: The file, or what is in it.
+        form: What it must look like.
+        name: What messages call the table; the path where left out.
+
+    Yields:
+        One row after the other.
+
+    Raises:
+        CrackscopeError: As `form.error`, if the file cannot be read, is not UTF-8 or not a CSV, a column is missing or
+            named twice, or a row has more values than there are columns, or fewer where all are needed.
+    """
+    place = str(source) if name is None else name
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise form.error(
+            f"{place}: cannot be read ({error.strerror or error}). {form.remedy or 'Check the path.'}"
+        ) from error
+    save_it = form.remedy or "Save it as CSV in UTF-8."
+    # Line breaks are left as they are: inside quotes they belong to the cell.
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        columns = [column.strip() for column in next(lines, [])]
+        places = _places(columns, form, place)
+        for cells in lines:
+            if any(map(str.strip, cells)):
+                where = f"{place}, row {lines.line_num}"
+                _require_fit(cells, len(columns), form, where)
+                named = {name: cells[at] if -1 < at < len(cells) else "" for name, at in places.items()}
+                yield TableRow(where, lines.line_num, named)
+    except UnicodeDecodeError as error:
+        raise form.error(f"{place}: not UTF-8 text (byte {_first_wrong_byte(content)}). {save_it}") from error
+    except csv.Error as error:
+        raise form.error(f"{place}, row {lines.line_num}: not a CSV ({error}). {save_it}") from error
+
+
+def _require_fit(cells: Sequence[str], n_columns: int, form: TableForm, where: str) -> None:
+    if any(map(str.strip, cells[n_columns:])):
+        raise form.error(
+            f"{where}: {len(cells)} values, but the first line names {n_columns} columns. "
+            "Put quotes around a value that holds a comma."
+        )
+    if form.complete and len(cells) < n_columns:
+        raise form.error(f"{where}: {len(cells)} values for {n_columns} columns. {form.remedy or 'Fill in the row.'}")
+
+
+def _places(columns: Sequence[str], form: TableForm, place: str) -> dict[str, int]:
+    """Which cell of a row belongs to each column of the form; -1 where the table has none for it."""
+    names, places = [column.lower() for column in columns], {}
+    for name in (*form.required, *form.optional):
+        n_times = names.count(name)
+        if n_times > 1 or (not n_times and name in form.required):
+            near = "" if n_times else did_you_mean(name, names)
+            remedy = form.columns_remedy or form.remedy or f"The first line must name {','.join(form.required)}."
+            raise form.error(
+                f"{place}: {'two columns' if n_times else 'no column'} '{name}' among "
+                f"{_shown(', '.join(columns)) or 'none'}.{near} {remedy}"
+            )
+        places[name] = names.index(name) if n_times else -1
+    return places
+
+
+def _first_wrong_byte(content: bytes) -> int:
+    """Counted over the whole file; what raised has counted from the piece that it was reading."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return 0
+
+
+def _shown(text: str) -> str:
+    """A value for a message: on one line, and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else line[:77] + "..."

@@ -1,0 +1,301 @@
+"""Scan folders: many photos scanned into a folder, with a map and an overlay each, a ranked table, regions, a page.
+
+A photo is done wholly or not at all: its row goes into a journal once its pictures are there. All is written beside the
+folder, which appears at the end; a run that was killed is taken up by the same command, and gives the same bytes as one
+without a break.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crackscope.arrays import UInt8Array
+from crackscope.errors import DataError, OutputError, reason_of
+from crackscope.files.images import MAX_MEGAPIXELS
+from crackscope.files.journal import Journal
+from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
+from crackscope.files.pictures import picture_bytes
+from crackscope.files.sources import Source, SourceImage, images_of, run_mark
+from crackscope.files.streaming import Progress, default_threads, ordered_map
+from crackscope.files.tables import TableForm, read_table, table_text
+from crackscope.geometry.scale import Scale
+from crackscope.reports.scan_report import ScannedRow, write_scan_report
+from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
+from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.results import SCHEMA_VERSION, refused
+from crackscope.scanning.scanner import NetworkScale, prepare_photo, require_network_scale
+from crackscope.scanning.summary import BatchSummary, summarise
+
+__all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
+
+FILES = ("maps", "overlays", "photos.csv", "regions.json", "report.html", ".photos.journal")
+"""What `write_scan` writes."""
+
+MAP_KINDS = ("png", "npz")
+"""Forms of the maps in the folder; ``npz`` is written beside ``png``, which the page is made of."""
+
+PHOTO_COLUMNS = (
+    *("rank", "path", "verdict", "reason", "crack_probability", "share_cracked", "n_regions"),
+    *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
+    *("latitude_deg", "longitude_deg", "error"),
+)
+_OVERLAY_PX = 1600
+_JPEG_QUALITY = 88
+_NAME_BYTES = 200  # file systems take 255, for the number and the ending too
+
+
+def write_scan(
+    source: Source,
+    model: AnyModel = None,
+    *,
+    out: str | Path,
+    network_scale: NetworkScale = "auto",
+    scale: Scale | None = None,
+    maps: str = "png",
+    threads: int | None = None,
+    overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    progress: Progress | None = None,
+) -> BatchSummary:
+    """Scan photos and write maps, overlays, tables and a page into a folder. Called again, a stopped run goes on.
+
+    Args:
+        source: Photos in any of the forms that `Model.predict` takes; all are listed before the first is read. An older
+            scan's pictures in `out` are left out.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        out: Path of the folder.
+        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
+            `crackscope.scan`.
+        scale: Millimetres per pixel of all photos, where they are known.
+        maps: ``png`` writes a picture of the probabilities of each photo; ``npz`` also the map itself, for
+            `CrackMap.load`.
+        threads: Number of photos that are read, drawn and written at the same time; all cores if left out.
+        overwrite: Whether an older scan is replaced; a folder that holds anything else never is.
+        max_megapixels: Limit in megapixels; a larger photo is refused.
+        progress: Called with (done, total) as photos are scanned.
+
+    Returns:
+        How many photos were scanned, and with which verdicts.
+
+    Raises:
+        BundleError: If the model is no bundle of this version, or the network gives something that is not a number; or
+            if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel.
+        DataError: If something in the source is no image, `network_scale` or `maps` is not as above, or no photo lies
+            outside of `out`.
+        OutputError: If `out` is taken, cannot be written, or another run is writing it.
+    """
+    out, loaded = Path(out), load(model, threads=threads)
+    if maps not in MAP_KINDS:
+        raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
+    require_network_scale(loaded.card, network_scale, scale)  # a wrong one fails before any work
+    asked = [*images_of(source)]
+    images = [image for image in asked if not _lies_in(image.path, out)]
+    paths = [image.path for image in images]
+    names = picture_names(paths)
+    settings = [network_scale, scale.to_dict() if scale else None, maps, max_megapixels, run_mark(images)]
+    task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
+    require_free_folder(out, ours=FILES, overwrite=overwrite)
+    _require_own_pictures(out)
+    if asked and not images:
+        raise DataError(f"{out}: all photos lie in this folder, which is to be written. Choose another --out.")
+    with (
+        resumable_folder(out, ours=FILES, overwrite=overwrite) as folder,
+        Journal(folder / "photos", task=task, paths=paths) as journal,
+    ):
+        n_resumed = journal.n_rows
+        if not n_resumed:
+            _clear(folder)
+        scanning = _Scanning(loaded, folder, network_scale, scale, maps, max_megapixels)
+
+        def work(i: int) -> ScannedRow:
+            return scanning.row(images[i], names[i])
+
+        for row in ordered_map(work, range(n_resumed, len(images)), threads=threads or default_threads()):
+            journal.append(row.to_dict())
+            if progress:
+                progress(journal.n_rows, len(images))
+        rows = [ScannedRow.from_dict(row) for row in journal.rows()]
+        # Under the journal's lock: another run would take a folder that is being finished for its own.
+        ranked = rank(rows)
+        write_text(folder / "photos.csv", _table(ranked), overwrite=True)
+        write_text(folder / "regions.json", _regions_document(ranked, loaded), overwrite=True)
+        by_map = {_map_name(name): image for name, image in zip(names, images, strict=True)}  # paths may be alike
+        write_scan_report(
+            ranked,
+            folder,
+            loaded,
+            read_photo=lambda row: by_map[row.map or ""].load(max_megapixels=max_megapixels).pixels,
+        )
+        _tidy(folder, rows)
+    (out / ".photos.journal").unlink(missing_ok=True)
+    found = (row.result for row in rows)
+    return summarise(((one.path, one.verdict, one.error) for one in found), n_resumed)
+
+
+def _lies_in(path: str, folder: Path) -> bool:
+    try:
+        return Path(path).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # a name that no disk takes, inside an archive
+        return False
+
+
+def rank(rows: Sequence[ScannedRow]) -> list[ScannedRow]:
+    """Rows in the order in which to look at them, the likeliest crack first.
+
+    After them come the rejected, in the same order among themselves, and last what could not be read. Of photos that
+    are equally likely, the one with more of its surface cracked comes first.
+    """
+
+    def order(row: ScannedRow) -> tuple[bool, bool, float, float]:
+        found = row.result
+        likely, share = found.crack_probability or 0.0, found.share_cracked or 0.0
+        return found.error is not None, found.reason is not None, -likely, -share
+
+    return sorted(rows, key=order)
+
+
+def picture_names(paths: Sequence[str]) -> list[str]:
+    """A file name for each photo, without ending: its own where it has no namesake, else numbered in order.
+
+    Example:
+        >>> picture_names(["a/north face.JPG", "b/north face.jpg", "b/c.png"])
+        ['north face', 'north face-2', 'c']
+    """
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        stem = re.sub(r'[<>:"/\\|?*\x00-\x1f\ud800-\udfff]', "_", path.replace("\\", "/").rpartition("/")[2])
+        stem = (stem.rpartition(".")[0] or stem).strip(". ")[:80]
+        stem = stem.encode()[:_NAME_BYTES].decode(errors="ignore") or "photo"
+        name, number = stem, 2
+        while _sameness(name) in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(_sameness(name))
+        names.append(name)
+    return names
+
+
+def _map_name(name: str) -> str:
+    return f"maps/{name}.png"
+
+
+def _sameness(name: str) -> str:
+    """Equal for names that some file system takes for one: macOS ignores case, and how an accent is put together."""
+    return unicodedata.normalize("NFKD", name.casefold())
+
+
+@dataclass(frozen=True)
+class _Scanning:
+    """One run: a photo becomes a row, and its pictures are written."""
+
+    model: Model
+    folder: Path
+    network_scale: NetworkScale
+    scale: Scale | None
+    maps: str
+    max_megapixels: float
+
+    def row(self, image: SourceImage, name: str) -> ScannedRow:
+        try:
+            photo = replace(image.load(max_megapixels=self.max_megapixels), path=image.path)
+            prepared = prepare_photo(photo, self.model.card, network_scale=self.network_scale, scale=self.scale)
+            picture = shrunk(photo.pixels, _OVERLAY_PX)
+            del photo  # its pixels are not held while the network runs
+            result = scan_prepared(prepared, self.model)
+        except (OSError, DataError) as error:
+            return ScannedRow(refused(image.path, self.model.name, reason_of(error)))
+        assert result.map is not None  # only a refused photo has none
+        self._write_pictures(name, result.map, picture)
+        return ScannedRow(replace(result, map=None), map=_map_name(name), overlay=f"overlays/{name}.jpg")
+
+    def _write_pictures(self, name: str, found: CrackMap, picture: UInt8Array) -> None:
+        levels = np.round(255 * found.probabilities).astype(np.uint8)
+        _write_picture(self.folder / "maps" / f"{name}.png", picture_bytes(levels, ".png"))
+        if self.maps == "npz":
+            found.save(self.folder / "maps" / f"{name}.npz", overwrite=True)
+        overlay = picture_bytes(found.overlay(picture), ".jpg", quality=_JPEG_QUALITY)
+        _write_picture(self.folder / "overlays" / f"{name}.jpg", overlay)
+
+
+def _write_picture(place: Path, content: bytes) -> None:
+    with new_file(place, overwrite=True) as part:
+        part.write_bytes(content)
+
+
+def _clear(folder: Path) -> None:
+    """Take away what an older run of another task has left."""
+    for name in FILES[:-1]:
+        place = folder / name
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path, rows: Iterable[ScannedRow]) -> None:
+    """Take away what kills have left: halves of files, and pictures of photos that are no longer asked for."""
+    for half in folder.glob(".*.part.*"):
+        half.unlink()
+    named = {name for row in rows for name in _pictures(row.map, row.overlay)}
+    for pictures in (folder / "maps", folder / "overlays"):
+        if pictures.is_dir():
+            for picture in pictures.iterdir():
+                if f"{pictures.name}/{picture.name}" not in named:
+                    picture.unlink()
+            if not any(pictures.iterdir()):
+                pictures.rmdir()
+
+
+def _pictures(map_name: str | None, overlay: str | None) -> list[str]:
+    """Names of the files of a photo; its map may lie there as an ``.npz``, too."""
+    kept = [f"{map_name.removesuffix('.png')}.npz"] if map_name else []
+    return [name for name in (map_name, overlay, *kept) if name]
+
+
+def _require_own_pictures(out: Path) -> None:
+    """Refuse to replace a folder where somebody has laid pictures of their own beside ours.
+
+    Raises:
+        OutputError: If ``maps`` or ``overlays`` hold what ``photos.csv`` does not name.
+    """
+    named: set[str] = set()
+    with suppress(DataError):
+        for row in read_table(out / "photos.csv", TableForm(("map", "overlay"))):
+            named |= {*_pictures(row["map"], row["overlay"])}
+    for pictures in (out / "maps", out / "overlays"):
+        for place in sorted(pictures.rglob("[!.]*")):  # hidden ones are the desktop's own
+            name = place.relative_to(out).as_posix()
+            if name not in named:
+                raise OutputError(
+                    f"{out} holds '{name}', which was not written by this command, so --overwrite does not replace it. "
+                    "Choose another --out."
+                )
+
+
+def _table(ranked: Sequence[ScannedRow]) -> str:
+    cells = ([_cell(name, row.cell(name, rank)) for name in PHOTO_COLUMNS] for rank, row in enumerate(ranked, 1))
+    return table_text(PHOTO_COLUMNS, cells)
+
+
+def _cell(name: str, value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.7f}" if name.endswith("_deg") else f"{value:.6g}"
+    return value
+
+
+def _regions_document(ranked: Sequence[ScannedRow], model: Model) -> str:
+    photos = [row.result.to_dict() for row in ranked]
+    threshold = model.card.map_calibration.threshold
+    document = {"schema_version": SCHEMA_VERSION, "model": model.name, "threshold": threshold, "photos": photos}
+    return json.dumps(document, indent=1) + "\n"

@@ -1,0 +1,397 @@
+"""The loaded model: it classifies patches, scans photos, and turns any source of images into rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from crackscope.arrays import Float32Array, UInt8Array
+from crackscope.errors import BundleError, DataError, reason_of
+from crackscope.files.images import MAX_MEGAPIXELS
+from crackscope.files.sources import AnyImage, Source, SourceImage, as_image, images_of
+from crackscope.files.streaming import chunked, default_threads, ordered_map
+from crackscope.geometry.scale import Scale
+from crackscope.model.bundle import Bundle, read_bundle, require_precision
+from crackscope.model.card import Card
+from crackscope.model.gate import patch_clarity
+from crackscope.model.preprocessing import resize_patch
+from crackscope.model.sessions import Network
+from crackscope.scanning.prediction import Prediction, PredictionRow, require_patch_size, unit_of
+from crackscope.scanning.results import PhotoResult, refused, result_of, verdict_of
+from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo, require_network_scale
+
+__all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared"]
+
+_FILES_A_TURN = 8  # images of a stream that a thread takes at a time; one by one is a tenth slower
+
+
+class Model:
+    """A bundle, loaded and ready for prediction. It is safe to use from several threads.
+
+    A model can be pickled, as the bundle's path and digest, and so be handed to another process, which opens the bundle
+    for itself. Each process opens one ONNX Runtime session.
+
+    Args:
+        bundle: A bundle from `crackscope.read_bundle`.
+        threads: Number of images, and of windows of a photo, that are computed at the same time; all cores if left out.
+        max_pixels: Greatest number of pixels of a photo's window, halo included; chosen by memory if left out.
+
+    Attributes:
+        bundle: The bundle.
+        card: What the bundle says of itself.
+        name: Name in the card and the beginning of the bundle's SHA-256.
+        sha256: SHA-256 of the bundle file, in hexadecimal.
+        threads: Number of images, and of windows of a photo, that are computed at the same time.
+
+    Raises:
+        BundleError: If ONNX Runtime cannot run the bundle.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, max_pixels: int | None = None) -> None:
+        self.bundle = bundle
+        self.card: Card = bundle.card
+        self.name = bundle.full_name
+        self.sha256 = bundle.sha256
+        self.threads = threads or default_threads()
+        self._max_pixels = max_pixels
+        self.network = Network(bundle, threads=self.threads, max_pixels=max_pixels)
+
+    def __repr__(self) -> str:
+        card = self.card
+        return (
+            f"Model({self.name}, {card.precision}: labels {', '.join(card.labels)}; patches of {card.patch_px} px, "
+            f"up to {card.source_px} px before the resize; crack from {card.patch.threshold:.3f} on)"
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
+        kept = self.bundle.path.resolve() if self.bundle.path else self.bundle
+        return _reopened, (kept, self.sha256, self.threads, self._max_pixels)
+
+    def predict(self, source: Source, *, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[PredictionRow]:
+        """Predict images, one row for each: a patch is classified, a photo is scanned.
+
+        An image counts as a patch if its longer side is at most twice the card's ``source_px``, and at most 1.5 times
+        its shorter side. Anything else is a photo.
+
+        Args:
+            source: Images: a path, the bytes of a file, a PIL image, an array (H, W, 3) RGB or (H, W) grey of uint8, or
+                what `crackscope.read_image` returns; a folder, a glob, an archive, or a CSV with a column ``path``; or
+                a list or an iterator of these, such as the frames of a video.
+            max_megapixels: Limit in megapixels; a larger image is refused.
+
+        Returns:
+            Rows in the order of the images, each as soon as it is ready. An image that cannot be read gives a row with
+            the reason.
+
+        Raises:
+            DataError: If something in the source is no image, or a folder or archive holds none.
+            BundleError: If the network gives something that is not a number.
+        """
+        if isinstance(source, Iterator):  # what comes one by one is answered one by one
+            return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1)
+        return rows_of([*images_of(source)], self, max_megapixels=max_megapixels)
+
+    def classify(self, patch: AnyImage) -> Prediction:
+        """Classify one patch.
+
+        Args:
+            patch: An image in any of the forms that `predict` takes.
+
+        Returns:
+            The label of the patch, and its crack probability.
+
+        Raises:
+            DataError: If `patch` is no image.
+            ImageError: If the image cannot be read, is much larger than a patch, or too small to show anything.
+            BundleError: If the network gives something that is not a number.
+
+        Example:
+            >>> import crackscope
+            >>> answer = crackscope.load().classify(crackscope.draw_patch(3).pixels)
+            >>> answer.label, answer.crack_probability > answer.threshold
+            ('crack', True)
+        """
+        pixels = as_image(patch).pixels
+        require_patch_size((pixels.shape[0], pixels.shape[1]), self.card)
+        return self._said_of(pixels)
+
+    def scan(
+        self,
+        photo: AnyImage,
+        *,
+        network_scale: NetworkScale = "auto",
+        scale: Scale | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> PhotoResult:
+        """Scan one photo for cracks.
+
+        Args:
+            photo: An image in any of the forms that `predict` takes.
+            network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses by `scale`,
+                or else by the photo's size (see docs/scanning.md).
+            scale: Millimetres per pixel of the photo, where they are known.
+            max_megapixels: Limit in megapixels; a larger photo is refused.
+
+        Returns:
+            What is known of the photo, with its map.
+
+        Raises:
+            BundleError: If `scale` is to choose the network's scale, and the card does not know its own millimetres per
+                pixel; or if the network gives something that is not a number.
+            DataError: If `photo` is no image, or `network_scale` is neither ``auto`` nor a number above 0.
+            ImageError: If the photo cannot be read, or is too small to show anything.
+
+        Example:
+            >>> import crackscope
+            >>> photo = crackscope.draw_photo(1, photo_hw=(240, 480), n_cracks=1).pixels
+            >>> result = crackscope.load().scan(photo)
+            >>> result.verdict, result.unit, len(result.regions)
+            ('crack', 'photo', 1)
+            >>> x_px, y_px = result.peak_xy
+            >>> result.map.probability_at(x_px, y_px) > result.threshold
+            True
+        """
+        # What is read here is not held on to while the network runs.
+        return scan_prepared(
+            prepare_photo(
+                as_image(photo, max_megapixels=max_megapixels), self.card, network_scale=network_scale, scale=scale
+            ),
+            self,
+        )
+
+    def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
+        """Compute the calibrated crack probability of each patch, shape (n,); the gate is not asked.
+
+        Args:
+            patches: Patches, each an array (H, W, 3), uint8, RGB, of patch size.
+
+        Returns:
+            Probabilities in [0, 1], shape (n,), float32.
+
+        Raises:
+            DataError: If an array has another shape or type.
+            ImageError: If a patch is much larger than a training patch, or too small.
+        """
+
+        def work(pixels: UInt8Array) -> float:
+            found = as_image(pixels).pixels
+            require_patch_size((found.shape[0], found.shape[1]), self.card)
+            return self.network.patch(resize_patch(found, patch_px=self.card.patch_px))[0]
+
+        threads = min(self.threads, max(1, len(patches) // _FILES_A_TURN))
+        return np.array([*ordered_map(work, patches, threads=threads)], np.float32)
+
+    def _said_of(self, pixels: UInt8Array) -> Prediction:
+        """What is said of a patch of the right size."""
+        card, gate = self.card, self.card.gate
+        resized = resize_patch(pixels, patch_px=card.patch_px)
+        probability, novelty = self.network.patch(resized, novelty=gate is not None)
+        reason = None
+        if gate is not None and novelty is not None:
+            reason = gate.reason(novelty, patch_clarity(pixels, card, resized=resized))
+        label = card.patch.label(probability) if reason is None else "rejected"
+        return Prediction(label, probability, card.patch.threshold, reason)
+
+
+AnyModel: TypeAlias = Model | Bundle | str | Path | None
+"""A model from `load`, a bundle, or its path; None is the default bundle."""
+
+
+def load(model: AnyModel = None, *, precision: str | None = None, threads: int | None = None) -> Model:
+    """Load a bundle for prediction; without an argument, the default one.
+
+    Args:
+        model: A bundle or its path. A model that is loaded already is returned as it is.
+        precision: Precision, ``fp32`` or ``int8``, as for `crackscope.read_bundle`.
+        threads: Number of images, and of windows of a photo, that are computed at the same time; all cores if left out.
+
+    Returns:
+        The model.
+
+    Raises:
+        BundleError: If the file is not a bundle of this version, or of another precision than `precision`.
+
+    Example:
+        >>> import crackscope
+        >>> model = crackscope.load()
+        >>> model.card.patch_px, model.card.mm_per_px
+        (160, 0.375)
+    """
+    if isinstance(model, Model):
+        require_precision(model.card, precision, model.bundle.name)
+        return model
+    bundle = model if isinstance(model, Bundle) else read_bundle(model, precision=precision)
+    require_precision(bundle.card, precision, bundle.name)
+    return Model(bundle, threads=threads)
+
+
+def predict(
+    source: Source, model: AnyModel = None, *, max_megapixels: float = MAX_MEGAPIXELS
+) -> Iterator[PredictionRow]:
+    """Predict images, one row for each: a patch is classified, a photo is scanned.
+
+    Args:
+        source: Images in any of the forms that `Model.predict` takes.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        max_megapixels: Limit in megapixels; a larger image is refused.
+
+    Returns:
+        Rows in the order of the images, each as soon as it is ready. An image that cannot be read gives a row with the
+        reason.
+
+    Raises:
+        DataError: If something in the source is no image, or a folder or archive holds none.
+        BundleError: If the model is no bundle of this version.
+
+    Example:
+        >>> import crackscope
+        >>> patches = [crackscope.draw_patch(3, crack=cracked).pixels for cracked in (True, False)]
+        >>> [row.label for row in crackscope.predict(patches)]
+        ['crack', 'uncracked']
+    """
+    return load(model).predict(source, max_megapixels=max_megapixels)
+
+
+def scan(
+    source: Source,
+    model: AnyModel = None,
+    *,
+    network_scale: NetworkScale = "auto",
+    scale: Scale | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Iterator[PhotoResult]:
+    """Scan photos for cracks, one result for each; `crackscope.write_scan` writes results into a folder.
+
+    Args:
+        source: Photos in any of the forms that `Model.predict` takes.
+        model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses by `scale`, or
+            else by the size of each photo (see docs/scanning.md).
+        scale: Millimetres per pixel of all photos, where they are known.
+        max_megapixels: Limit in megapixels; a larger photo is refused.
+
+    Returns:
+        Results in the order of the photos, each as soon as it is ready. A photo that cannot be read gives a result with
+        its error.
+
+    Raises:
+        DataError: If something in the source is no image, a folder or archive holds none, or `network_scale` is neither
+            ``auto`` nor a number above 0.
+        BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
+            card does not know its own millimetres per pixel.
+
+    Example:
+        >>> import crackscope
+        >>> photos = [crackscope.draw_photo(1, photo_hw=(240, 480), n_cracks=n).pixels for n in (0, 1)]
+        >>> [result.verdict for result in crackscope.scan(photos)]
+        ['uncracked', 'crack']
+    """
+    loaded = load(model)
+    require_network_scale(loaded.card, network_scale, scale)
+    images = images_of(source) if isinstance(source, Iterator) else [*images_of(source)]
+
+    def work(image: SourceImage) -> PhotoResult:
+        try:
+            found = image.load(max_megapixels=max_megapixels)
+            found = replace(found, path=image.path)
+            prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale)
+            del found  # its pixels are not held on to while the network runs
+            return scan_prepared(prepared, loaded)
+        except (OSError, DataError) as error:
+            return refused(image.path, loaded.name, reason_of(error))
+
+    return ordered_map(work, images, threads=loaded.threads)
+
+
+# For the package's own modules
+
+
+def scan_prepared(prepared: PreparedPhoto, model: Model) -> PhotoResult:
+    """What is known of a photo that was brought to the network's scale; its own pixels are no longer needed.
+
+    Args:
+        prepared: Photo, from `crackscope.scanning.scanner.prepare_photo`.
+        model: The model.
+
+    Raises:
+        BundleError: If the network gives something that is not a number.
+    """
+    return result_of(prepared, map_of(prepared, model.network, model.card), model.card, model.name)
+
+
+def rows_of(
+    images: Iterable[SourceImage],
+    model: Model,
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    at_a_time: int = _FILES_A_TURN,
+    photos: bool = True,
+) -> Iterator[PredictionRow]:
+    """Rows of images, in order; see `Model.predict`.
+
+    Args:
+        images: Images, from `crackscope.files.sources.images_of`, or values of another class with ``path`` and
+            ``load``.
+        model: The model.
+        max_megapixels: A larger image is refused.
+        at_a_time: Images that a thread takes at a time.
+        photos: Whether photos are scanned; else they are refused.
+
+    Raises:
+        BundleError: If the network gives something that is not a number.
+    """
+
+    def work(chunk: list[SourceImage]) -> list[PredictionRow]:
+        return [_row(image, model, max_megapixels, photos) for image in chunk]
+
+    for rows in ordered_map(work, chunked(images, at_a_time), threads=model.threads):
+        yield from rows
+
+
+def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) -> PredictionRow:
+    unit = None
+    try:
+        found = image.load(max_megapixels=max_megapixels)
+        unit = unit_of((found.pixels.shape[0], found.pixels.shape[1]), model.card)
+        if unit == "photo" and photos:
+            prepared = prepare_photo(found, model.card)
+            del found  # its pixels are not held on to while the network runs
+            said = _said_of_photo(prepared, model)
+        else:
+            said = model.classify(found)
+    except (OSError, DataError) as error:
+        return PredictionRow(image.path, unit, None, None, None, None, model.name, reason_of(error))
+    return PredictionRow(image.path, unit, said.label, said.crack_probability, said.threshold, said.reason, model.name)
+
+
+def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:
+    """A photo's verdict in the form of a prediction; regions are not asked for."""
+    found, card = map_of(prepared, model.network, model.card), model.card
+    return Prediction(verdict_of(found, card), found.peak_probability, card.verdict_rule.threshold, found.reason)
+
+
+_REOPENED: dict[tuple[str, int, int | None], Model] = {}
+_REOPENING = threading.Lock()
+
+
+def _reopened(bundle: Bundle | Path, sha256: str, threads: int, max_pixels: int | None) -> Model:
+    """A model in the process that was handed it, opened once however often it is handed over.
+
+    Raises:
+        BundleError: If the file is gone, or another one lies there now.
+    """
+    key = sha256, threads, max_pixels
+    with _REOPENING:
+        if key not in _REOPENED:
+            found = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+            if found.sha256 != sha256:
+                raise BundleError(
+                    f"{bundle}: not the bundle that was loaded (SHA-256 {sha256[:12]}…). Put it back, or load it again."
+                )
+            _REOPENED[key] = Model(found, threads=threads, max_pixels=max_pixels)
+        return _REOPENED[key]

@@ -1,0 +1,185 @@
+"""Results: what is known of one photo, the value that tables, pages, JSON and Python share."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from crackscope.files.pictures import picture_bytes
+from crackscope.geometry.scale import Scale
+from crackscope.model.card import Card
+from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.overlay import draw_map
+from crackscope.scanning.regions import Region
+from crackscope.scanning.scanner import PreparedPhoto
+
+__all__ = ["SCHEMA_VERSION", "PhotoResult", "refused", "result_of", "verdict_of"]
+
+SCHEMA_VERSION = 1
+"""Version of the form of `PhotoResult.to_dict`."""
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """What is known of one photo after a scan.
+
+    Pixels are those of the upright photo, after its EXIF orientation was applied; (0, 0) is the middle of the first
+    pixel.
+
+    Attributes:
+        path: Path of the photo; for a photo without a path, ``#`` and its number in the source, from 0.
+        model: Name of the model.
+        verdict: ``crack``, ``unsure``, ``uncracked`` or ``rejected``; None where `error` says why.
+        reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not.
+        crack_probability: Greatest crack probability of any footprint (a square as large as a training patch), in [0,
+            1].
+        threshold: Crack probability from which the verdict is ``crack``.
+        peak_xy: Pixel (x, y) to look at first.
+        share_cracked: Share of the map's cells above the map's threshold, in [0, 1].
+        regions: Regions in which the map lies above its threshold, the greatest peak first.
+        unit: ``photo``, or ``patch`` for an image of patch size.
+        width_px: Width of the photo, in pixels.
+        height_px: Height of the photo, in pixels.
+        network_scale: Pixels of the network per pixel of the photo.
+        scale: Millimetres per pixel of the photo; None where they are not known.
+        taken_at: Time on the camera's clock, with an offset from UTC where it was noted; None where no time was.
+        latitude_deg: Degrees north, -90 to 90; None where not noted.
+        longitude_deg: Degrees east, -180 to 180; None where not noted.
+        error: Why the photo could not be scanned; None where it was. All other attributes but `path` and `model` are
+            then None or empty.
+        map: Map of the photo; None where there is none, and after `from_dict`. Maps are left out where results are
+            compared.
+    """
+
+    path: str
+    model: str
+    verdict: str | None = None
+    reason: str | None = None
+    crack_probability: float | None = None
+    threshold: float | None = None
+    peak_xy: tuple[int, int] | None = None
+    share_cracked: float | None = None
+    regions: tuple[Region, ...] = ()
+    unit: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    network_scale: float | None = None
+    scale: Scale | None = None
+    taken_at: datetime | None = None
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    error: str | None = None
+    map: CrackMap | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of the result but its map, ready for JSON; ``schema_version`` is the version of this form.
+
+        Example:
+            >>> import crackscope
+            >>> found = next(crackscope.scan(crackscope.draw_patch(3).pixels)).to_dict()
+            >>> found["schema_version"], found["verdict"], found["unit"], found["width_px"]
+            (1, 'crack', 'patch', 227)
+        """
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "map"}
+        own |= {
+            "peak_xy": list(self.peak_xy) if self.peak_xy else None,
+            "regions": [_region_dict(region) for region in self.regions],
+            "scale": self.scale.to_dict() if self.scale else None,
+            "taken_at": self.taken_at.isoformat() if self.taken_at else None,
+        }
+        return {"schema_version": SCHEMA_VERSION} | own
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> PhotoResult:
+        """Make a result from what `to_dict` gave; it has no map.
+
+        Args:
+            found: The dictionary; keys that are not known are ignored.
+
+        Returns:
+            A result that equals the one that was kept.
+        """
+        own = {one.name: found[one.name] for one in fields(cls) if one.name in found}
+        own |= {
+            "peak_xy": tuple(own["peak_xy"]) if own.get("peak_xy") else None,
+            "regions": tuple(_region_from(region) for region in own.get("regions", ())),
+            "scale": Scale(**own["scale"]) if own.get("scale") else None,
+            "taken_at": datetime.fromisoformat(own["taken_at"]) if own.get("taken_at") else None,
+        }
+        return cls(**own)
+
+    def _repr_html_(self) -> str:
+        """Verdict, regions and map, for notebooks."""
+        told = {
+            "photo": self.path,
+            "verdict": self.error or " ".join(filter(None, (self.verdict, self.reason))),
+            "crack probability": "" if self.crack_probability is None else f"{self.crack_probability:.3f}",
+            "regions": len(self.regions),
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in told.items())
+        return f"<table>{rows}</table>{_picture(self.map)}"
+
+
+def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) -> PhotoResult:
+    """What a map says of its photo.
+
+    Args:
+        prepared: The photo.
+        found: Its map.
+        card: Card of the model.
+        model: Name of the model.
+    """
+    return PhotoResult(
+        path=prepared.path,
+        model=model,
+        verdict=verdict_of(found, card),
+        reason=found.reason,
+        crack_probability=found.peak_probability,
+        threshold=(card.patch if found.unit == "patch" else card.verdict_rule).threshold,
+        peak_xy=found.peak_xy,
+        share_cracked=found.share_cracked(),
+        regions=tuple(found.regions()),
+        unit=prepared.unit,
+        width_px=prepared.photo_hw[1],
+        height_px=prepared.photo_hw[0],
+        network_scale=prepared.network_scale,
+        scale=prepared.scale,
+        taken_at=prepared.taken_at,
+        latitude_deg=prepared.latitude_deg,
+        longitude_deg=prepared.longitude_deg,
+        map=found,
+    )
+
+
+def refused(path: str, model: str, why: str) -> PhotoResult:
+    """The result of a photo that could not be scanned."""
+    return PhotoResult(path=path, model=model, error=why)
+
+
+def verdict_of(found: CrackMap, card: Card) -> str:
+    """What the photo is called: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest value.
+
+    The card says how often that was wrong (`crackscope.model.card.Verdict`).
+    """
+    if found.reason is not None:
+        return "rejected"
+    return (card.patch if found.unit == "patch" else card.verdict_rule).label(found.peak_probability)
+
+
+def _region_dict(region: Region) -> dict[str, Any]:
+    return asdict(region) | {"box_xyxy": list(region.box_xyxy), "peak_xy": list(region.peak_xy)}
+
+
+def _region_from(found: Mapping[str, Any]) -> Region:
+    return Region(**{**found, "box_xyxy": tuple(found["box_xyxy"]), "peak_xy": tuple(found["peak_xy"])})
+
+
+def _picture(found: CrackMap | None) -> str:
+    if found is None:
+        return ""
+    content = picture_bytes(draw_map(found.probabilities, threshold=found.calibration.threshold), ".png")
+    return f'<img alt="crack map" src="data:image/png;base64,{base64.b64encode(content).decode("ascii")}">'

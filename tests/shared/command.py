@@ -1,0 +1,56 @@
+"""The command line, called in this process."""
+
+from __future__ import annotations
+
+import json
+import pprint
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from crackscope.cli import main
+
+
+class Result(NamedTuple):
+    """What a command left behind: its exit status, and what it wrote to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+Run = Callable[..., Result]
+"""The fixture `run`: takes the words of a command, without `crackscope`."""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Call a command and return its exit status; what it wrote is left to `capsys`."""
+    monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def shape_of(result: Result) -> str:
+    """Exit status, `status`, and the keys and types of a document: all that no machine, moment or version changes.
+
+    A list is told by the shapes that its items have, each once.
+    """
+    document = _shape(result.json) | {"status": result.json["status"]}
+    return f"exit {result.code}\n{pprint.pformat(document, width=110)}"
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        shapes = [_shape(item) for item in value]
+        return [one for i, one in enumerate(shapes) if one not in shapes[:i]]
+    return "null" if value is None else type(value).__name__

@@ -1,0 +1,23 @@
+"""Files that lie in memory, for tests: what a folder or an archive is to an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["MemoryFiles"]
+
+
+class MemoryFiles:
+    """As `crackscope.files.archives.Files`; notes which names were read."""
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self.contents = dict(contents)
+        self.read_names: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self.contents))
+
+    def read(self, name: str) -> bytes:
+        self.read_names.append(name)
+        return self.contents[name]
