@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,12 @@ from crackscope.geometry.scale import Scale
 def test_a_scale_survives_json(mm_per_px: float, uncertainty: float | None, source: str) -> None:
     scale = Scale(mm_per_px, uncertainty, source)
     assert Scale(**json.loads(json.dumps(scale.to_dict()))) == scale
+
+
+def test_a_number_of_numpy_is_kept_as_a_number_of_python() -> None:
+    scale = Scale(np.float32(0.25), np.float64(0.5))
+    assert [type(value) for value in (scale.mm_per_px, scale.uncertainty_mm_per_px)] == [float, float]
+    assert scale == Scale(0.25, 0.5)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])

@@ -564,6 +564,7 @@ def test_a_model_of_enlarged_patches_enlarges_photos_as_much() -> None:
 
 
 def test_a_given_scale_is_taken_as_it_is() -> None:
+    assert type(network_scale_of(card_of(), (3000, 4000), network_scale=np.float32(0.5))) is float
     for photo_hw in ((100, 100), (3000, 4000)):
         assert network_scale_of(card_of(), photo_hw, network_scale=7.5) == 7.5
         assert network_scale_of(card_of(), photo_hw, network_scale=0.01) == 0.01

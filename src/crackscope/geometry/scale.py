@@ -33,6 +33,9 @@ class Scale:
     source: str = "given"
 
     def __post_init__(self) -> None:
+        for name in ("mm_per_px", "uncertainty_mm_per_px"):  # numbers of NumPy are taken too, and kept as Python's own
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
         if not 0 < self.mm_per_px < math.inf:
             raise DataError(f"mm per pixel is {self.mm_per_px:g}; it must lie above 0.")
         if self.uncertainty_mm_per_px is not None and not 0 <= self.uncertainty_mm_per_px < math.inf:

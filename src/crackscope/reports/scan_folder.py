@@ -103,7 +103,7 @@ def write_scan(
     images = [image for image in asked if not _lies_in(image.path, out)]
     paths = [image.path for image in images]
     names = picture_names(paths)
-    settings = [network_scale, scale.to_dict() if scale else None, maps, max_megapixels, run_mark(images)]
+    settings = [str(network_scale), scale.to_dict() if scale else None, maps, max_megapixels, run_mark(images)]
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)

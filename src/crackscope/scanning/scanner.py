@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Real
 from typing import Literal, TypeAlias
 
 from crackscope.arrays import UInt8Array
@@ -196,7 +197,7 @@ def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale 
                 f"{card.name}: the model does not know at how many mm per pixel it was trained. "
                 "Give --scale (in Python network_scale) instead."
             )
-    elif not isinstance(network_scale, (int, float)) or not 0 < network_scale < math.inf:
+    elif not isinstance(network_scale, Real) or not 0 < network_scale < math.inf:
         raise DataError(f"network_scale is {network_scale!r}; it must be 'auto' or a number above 0.")
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from crackscope.training.torch.convolution import Geometry, convolve, geometry_of, runs_fused
 from crackscope.training.torch.finetuning import has_bf16
+from crackscope.training.torch.process import own_threads
 
 DEPTHWISE = {
     stride_2: Geometry((2, 2) if stride_2 else (1, 1), (0, 0) if stride_2 else (1, 1), stride_2, (1, 1), 8, True)
@@ -71,6 +72,18 @@ def test_as_pytorch_does_it(name: str, size_hw: tuple[int, int]) -> None:
     assert runs_fused(given[0])
     for found, expected in zip(outcome(convolve, *given), outcome(plain, *given), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_two_threads_give_what_one_gives(name: str) -> None:
+    n_out, kernel, geometry = LAYERS[name]
+    given = planes_of((33, 50), torch.float32), *layer_of(n_out, kernel, geometry, torch.float32), geometry
+    found = []
+    for threads in (1, 2):
+        with own_threads(threads):
+            found.append(outcome(convolve, *given))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this processor has no instructions for bfloat16")
