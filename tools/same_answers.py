@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import subprocess
@@ -46,7 +47,7 @@ COMMANDS = {
 }
 """What each output is made with; ``--out`` is its name."""
 
-_TIMES = ("seconds", "begun", "made", "speed", "images_per_s", "ms", "git")
+_TIMES = {"seconds", "begun", "images_per_s", "git", "train_seconds"}
 _SKIPPED = {"inputs", "cache", "tensorboard", "checkpoint.pt"}
 _TEXT = {".html", ".txt", ".md"}
 
@@ -136,7 +137,7 @@ def values_of(path: Path) -> Iterator[tuple[str, object]]:
     """Every value of a table or document with its place; times and the commit are left out."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":
-        rows: object = list(csv.DictReader(text.splitlines()))
+        rows: object = list(csv.DictReader(io.StringIO(text, newline="")))
     else:
         rows = (
             [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text or "null")
@@ -147,7 +148,7 @@ def values_of(path: Path) -> Iterator[tuple[str, object]]:
 def _leaves(value: object, place: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if not any(word in str(key) for word in _TIMES):
+            if key not in _TIMES and not str(key).endswith("_ms"):
                 yield from _leaves(inner, f"{place}.{key}")
     elif isinstance(value, list):
         for i, inner in enumerate(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
 import zipfile
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags
+from PIL import ExifTags, ImageSequence
 from PIL import Image as pillow
 
 from crackscope.arrays import UInt8Array
@@ -148,6 +149,59 @@ def test_an_iterator_is_asked_for_no_more_than_is_needed() -> None:
     assert taken == []
     assert [next(images).path for _ in range(3)] == ["#0", "#1", "#2"]
     assert taken == [0, 1, 2]
+
+
+def test_a_stream_may_use_one_image_again_for_every_frame() -> None:
+    def arrays() -> Iterator[UInt8Array]:
+        frame = np.zeros((32, 32, 3), np.uint8)
+        for level in (10, 20, 30):
+            frame[:] = level
+            yield frame
+
+    stream = io.BytesIO()
+    pages = [pillow.new("RGB", (32, 32), (level,) * 3) for level in (10, 20, 30)]
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    for source in (arrays(), ImageSequence.Iterator(pillow.open(stream))):
+        assert [int(image.load().pixels[0, 0, 0]) for image in list(images_of(source))] == [10, 20, 30]
+
+
+class Frames:
+    """An iterable that is no iterator, as readers of videos and data sets are."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[UInt8Array]:
+        while True:
+            self.taken += 1
+            yield PIXELS
+
+
+def test_whatever_is_no_sequence_is_asked_image_by_image() -> None:
+    frames = Frames()
+    assert [image.path for image, _ in zip(images_of(frames), range(2), strict=False)] == ["#0", "#1"]
+    assert frames.taken <= 3
+
+
+def test_a_file_that_is_gone_is_an_image_error_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be read: No such file"):
+        as_image(ImageFile("gone.png", str(tmp_path / "gone.png")))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_zip_is_read_on_both_sides_of_a_fork(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(40):
+            archive.writestr(f"{i:02}.png", encoded(PIXELS) + bytes([i]) * 9999)
+    images = list_images([tmp_path / "a.zip"])
+    expected = [image.read() for image in images]
+    children = []
+    for _ in range(3):
+        if (child := os.fork()) == 0:
+            os._exit(0 if all([image.read() for image in images] == expected for _ in range(5)) else 1)
+        children.append(child)
+    assert all([image.read() for image in images] == expected for _ in range(5))
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
 
 
 def test_an_image_in_memory_has_its_own_path_or_its_number() -> None:

@@ -448,6 +448,9 @@ def test_a_map_is_not_written_over_another_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"a\.png: a map is kept in a file that ends in \.npz; found '\.png'"):
         found.save(tmp_path / "a.png")
     assert [place.name for place in tmp_path.iterdir()] == ["a.npz"]
+    found.save(tmp_path / "B.NPZ")
+    assert CrackMap.load(tmp_path / "B.NPZ").photo_hw == found.photo_hw
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["B.NPZ", "a.npz"]
 
 
 def test_a_map_file_that_is_none_is_told_with_its_name(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from crackscope.arrays import UInt8Array
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.errors import BundleError, DataError
 from crackscope.files.images import read_image
+from crackscope.model import sessions
 from crackscope.model.bundle import default_bundle, read_bundle, require_precision
 from crackscope.scanning import loaded_model
 from crackscope.scanning.loaded_model import Model, load, predict, scan
@@ -170,15 +171,21 @@ def test_a_model_opens_one_session_for_patches_and_photos(bundle_file: Path, fol
 
 
 def test_a_model_that_is_handed_over_opens_one_session(bundle_file: Path, opened: list[int]) -> None:
-    model = load(bundle_file, threads=2)
+    model = load(bundle_file, threads=3)
     kept = pickle.dumps(model)
     assert len(kept) < 1000  # as path and digest
     with ThreadPoolExecutor(4) as pool:
         again = [*pool.map(pickle.loads, [kept] * 8)]
+    assert all(one is model for one in again)
+    assert len(opened) == 1
+    expected, name = model.classify(PATCH), model.name
+    loaded_model._LIVE.clear()  # as in another process
+    with ThreadPoolExecutor(4) as pool:
+        again = [*pool.map(pickle.loads, [kept] * 8)]
     assert len({id(one) for one in again}) == 1
     assert len(opened) == 2
-    assert (again[0].name, again[0].threads) == (model.name, 2)
-    assert again[0].classify(PATCH) == model.classify(PATCH)
+    assert (again[0].name, again[0].threads) == (name, 3)
+    assert again[0].classify(PATCH) == expected
 
 
 def test_a_model_of_a_bundle_in_memory_is_handed_over_whole(bundle_file: Path) -> None:
@@ -190,16 +197,36 @@ def test_a_model_of_a_bundle_in_memory_is_handed_over_whole(bundle_file: Path) -
 def test_a_bundle_that_changed_meanwhile_is_not_taken_for_the_one_that_was_loaded(
     bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loaded_model, "_REOPENED", {})
     place = tmp_path / "model.onnx"
     place.write_bytes(bundle_file.read_bytes())
     kept = pickle.dumps(load(place))
+    monkeypatch.setattr(loaded_model, "_LIVE", {})  # as in another process
     place.write_bytes(default_bundle().read_bytes())
     with pytest.raises(BundleError, match=r"model\.onnx: not the bundle that was loaded"):
         pickle.loads(kept)
     place.unlink()
     with pytest.raises(BundleError, match="cannot be read"):
         pickle.loads(kept)
+
+
+def test_the_default_model_is_handed_over_by_its_name() -> None:
+    """Another machine, or another environment, has it elsewhere."""
+    for precision in ("fp32", "int8"):
+        model = load(precision=precision)
+        kept = pickle.dumps(model)
+        assert b"assets" not in kept
+        assert pickle.loads(kept) is model
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_answers_though_the_fork_came_while_a_session_was_opened(bundle_file: Path) -> None:
+    model = load(bundle_file, threads=1)
+    expected = model.classify(PATCH)
+    with sessions._opening, loaded_model._reopening:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if pickle.loads(pickle.dumps(model)).classify(PATCH) == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def classified(model: Model) -> tuple[int, str]:

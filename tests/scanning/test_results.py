@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import crackscope
 from crackscope.drawing.walls import draw_photo
+from crackscope.errors import DataError
 from crackscope.geometry.scale import Scale
 from crackscope.scanning.loaded_model import Model, load
 from crackscope.scanning.regions import Region
@@ -60,7 +61,11 @@ def test_a_result_survives_json(result: PhotoResult) -> None:
     document = json.loads(json.dumps(result.to_dict()))
     assert document["schema_version"] == SCHEMA_VERSION
     assert PhotoResult.from_dict(document) == result
+    for region in document["regions"]:
+        region["added later"] = 1
     assert PhotoResult.from_dict(document | {"added later": 1}) == result
+    with pytest.raises(DataError, match=r"of version 2, not 1\. Upgrade crackscope"):
+        PhotoResult.from_dict(document | {"schema_version": 2})
 
 
 def test_a_result_says_all_that_is_known_of_a_photo(model: Model) -> None:

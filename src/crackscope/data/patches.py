@@ -95,6 +95,14 @@ class PatchFile:
     path: str
     files: Files = field(repr=False, compare=False)
 
+    def read(self) -> bytes:
+        """Bytes of the file.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        return self.files.read(self.path)
+
     def load(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
         """Read and decode the image.
 
@@ -105,7 +113,7 @@ class PatchFile:
             OSError: If the file cannot be read.
             ImageError: If it is no whole image within the limit.
         """
-        return decode_image(self.files.read(self.path), path=self.path, max_megapixels=max_megapixels)
+        return decode_image(self.read(), path=self.path, max_megapixels=max_megapixels)
 
 
 @dataclass(frozen=True)

@@ -220,8 +220,7 @@ def _require_end(file: BinaryIO, at: int) -> None:
 class _Zip:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._archive = zipfile.ZipFile(path)
+        self._open()
         self._members: dict[str, zipfile.ZipInfo] = {}
         for info in self._archive.infolist():
             # Some Windows programs write backslashes (create_system 0 is FAT), against the specification.
@@ -231,6 +230,13 @@ class _Zip:
                 self._members[name] = info
         self.names = tuple(sorted(self._members))
 
+    def __reduce__(self) -> tuple[type[_Zip], tuple[Path]]:
+        return _Zip, (self._path,)
+
+    def _open(self) -> None:
+        """Open it in this process: two that share one open file by a fork would move each other's place in it."""
+        self._process, self._lock, self._archive = os.getpid(), threading.Lock(), zipfile.ZipFile(self._path)
+
     def read(self, name: str) -> bytes:
         info = self._members.get(name)
         if info is None:
@@ -238,6 +244,8 @@ class _Zip:
         if stat.S_ISLNK(info.external_attr >> 16):
             raise OSError("a link inside a zip archive is not followed; unpack the archive")
         _require_size(info.file_size)
+        if self._process != os.getpid():
+            self._open()
         try:
             with self._lock:  # ZipFile counts its open members without a lock
                 member = self._archive.open(info)

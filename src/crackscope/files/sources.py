@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -12,11 +13,11 @@ import numpy as np
 from PIL import Image as pillow
 
 from crackscope.arrays import UInt8Array
-from crackscope.errors import DataError
+from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image, from_pillow, read_image, require_rgb
 from crackscope.files.inputs import ImageFile, list_images
 
-__all__ = ["AnyImage", "HeldImage", "Source", "SourceImage", "as_image", "images_of", "run_mark"]
+__all__ = ["AnyImage", "HeldImage", "Source", "SourceImage", "as_image", "images_of", "is_stream", "run_mark"]
 
 AnyImage: TypeAlias = str | Path | bytes | bytearray | Image | ImageFile | pillow.Image | UInt8Array
 """One image: a path, the bytes of an image file, an `Image`, an `ImageFile`, a PIL image, or an array (H, W, 3) RGB or
@@ -75,10 +76,16 @@ def images_of(source: Source) -> Iterator[SourceImage]:
     elif isinstance(source, _HELD):
         yield _held(source, 0)
     elif isinstance(source, Iterable) and not isinstance(source, (Mapping, memoryview)):
+        take = _taken if is_stream(source) else _held
         for number, one in enumerate(source):
-            yield from images_of(one) if isinstance(one, (str, Path, ImageFile)) else [_held(one, number)]
+            yield from images_of(one) if isinstance(one, (str, Path, ImageFile)) else [take(one, number)]
     else:
         raise DataError(_what_to_pass(source))
+
+
+def is_stream(source: object) -> bool:
+    """Whether images come one by one, as from a generator or a camera, and may be more than memory holds."""
+    return isinstance(source, Iterable) and not isinstance(source, (*_HELD, str, Path, Mapping, Sequence))
 
 
 def as_image(image: AnyImage, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -98,13 +105,16 @@ def as_image(image: AnyImage, *, max_megapixels: float = MAX_MEGAPIXELS) -> Imag
     if isinstance(image, (str, Path)):
         return read_image(image, max_megapixels=max_megapixels)
     if isinstance(image, ImageFile):
-        return image.load(max_megapixels=max_megapixels)
+        try:
+            return image.load(max_megapixels=max_megapixels)
+        except OSError as error:
+            raise ImageError(reason_of(error)) from error
     if isinstance(image, (bytes, bytearray)):
         return decode_image(bytes(image), max_megapixels=max_megapixels)
     if isinstance(image, pillow.Image):
         return from_pillow(image, max_megapixels=max_megapixels)
     if isinstance(image, np.ndarray):
-        pixels = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 and image.dtype == np.uint8 else image
+        pixels = np.repeat(image[:, :, None], 3, axis=2) if _is_grey(image) else image
         require_rgb(pixels)
         return Image(np.ascontiguousarray(pixels))
     raise DataError(_what_to_pass(image))
@@ -122,11 +132,27 @@ _HELD = (Image, bytes, bytearray, pillow.Image, np.ndarray)
 
 
 def _held(image: object, number: int) -> HeldImage:
-    if isinstance(image, np.ndarray):
-        as_image(image)  # a wrong array is the caller's mistake, not a file's fault
+    if isinstance(image, np.ndarray) and not _is_grey(image):
+        require_rgb(image)  # a wrong array is the caller's mistake, not a file's fault
     elif not isinstance(image, _HELD):
         raise DataError(_what_to_pass(image))
-    return HeldImage(image.path if isinstance(image, Image) and image.path else f"#{number}", image)
+    own = image.path if isinstance(image, Image) else getattr(image, "filename", "")
+    return HeldImage(str(own) or f"#{number}", image)
+
+
+def _taken(image: object, number: int) -> HeldImage:
+    """As `_held`, of a stream, which may refill one array, or turn the pages of one PIL image, for each frame."""
+    held = _held(image, number)
+    if isinstance(image, np.ndarray):
+        return replace(held, image=image.copy())
+    if isinstance(image, pillow.Image):
+        with suppress(ImageError):  # loading it says why
+            return replace(held, image=from_pillow(image))
+    return replace(held, image=bytes(image)) if isinstance(image, bytearray) else held
+
+
+def _is_grey(image: UInt8Array) -> bool:
+    return image.ndim == 2 and image.dtype == np.uint8
 
 
 def _what_to_pass(found: object) -> str:

@@ -283,7 +283,7 @@ def _answers(
     rows: list[list[tuple[float, bool]]] = []
     refused: list[tuple[str, str]] = []
     for i, (patch, found) in enumerate(
-        zip(index.patches, ordered_map(work, index.patches, threads=threads), strict=True)
+        zip(index.patches, ordered_map(work, index.patches, threads=threads or model.threads), strict=True)
     ):
         if isinstance(found, str):
             refused.append((patch.path, found))

@@ -40,6 +40,19 @@ WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE = 1_400_000, 700_000
 LARGE_PIXELS = 16_000_000
 
 
+_opening = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A lock that another thread held when the process was forked would never be given back."""
+    global _opening
+    _opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Network:
     """The graph of a bundle, opened once in each process that uses it. Safe to use from several threads.
 
@@ -57,7 +70,6 @@ class Network:
         self.threads = threads or default_threads()
         self._max_pixels = max_pixels
         self._label = bundle.card.labels.index("crack")
-        self._opening = threading.Lock()
         self._process = -1
         self._own_session()
 
@@ -130,7 +142,7 @@ class Network:
 
     def _own_session(self) -> Any:
         """The session of this process: one that was opened before a fork is not used after it."""
-        with self._opening:
+        with _opening:
             if self._process != os.getpid():
                 self._session: Any = _opened(self._bundle)
                 self._windows = ThreadPoolExecutor(self.threads, thread_name_prefix="crackscope-window")

@@ -26,7 +26,7 @@ from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
 from crackscope.files.pictures import picture_bytes
 from crackscope.files.sources import Source, SourceImage, images_of, run_mark
-from crackscope.files.streaming import Progress, default_threads, ordered_map
+from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
 from crackscope.geometry.scale import Scale
 from crackscope.reports.scan_report import ScannedRow, write_scan_report
@@ -121,7 +121,7 @@ def write_scan(
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
 
-        for row in ordered_map(work, range(n_resumed, len(images)), threads=threads or default_threads()):
+        for row in ordered_map(work, range(n_resumed, len(images)), threads=threads or loaded.threads):
             journal.append(row.to_dict())
             if progress:
                 progress(journal.n_rows, len(images))

@@ -237,8 +237,9 @@ class CrackMap:
             raise OutputError(f"{place}: a map is kept in a file that ends in .npz; found '{place.suffix}'. Rename it.")
         about = {"map_version": MAP_VERSION, "calibration": self.calibration.model_dump()}
         about |= {name: getattr(self, name) for name in _KEPT}
-        with new_file(place, overwrite=overwrite) as part:
-            np.savez_compressed(part, logits=self.logits, about=np.array(json.dumps(about)))
+        # Given a file, not a name, numpy adds no ending of its own.
+        with new_file(place, overwrite=overwrite) as part, part.open("wb") as file:
+            np.savez_compressed(file, logits=self.logits, about=np.array(json.dumps(about)))
 
     @classmethod
     def load(cls, path: str | Path) -> CrackMap:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS
-from crackscope.files.sources import AnyImage, Source, SourceImage, as_image, images_of
+from crackscope.files.sources import AnyImage, Source, SourceImage, as_image, images_of, is_stream
 from crackscope.files.streaming import chunked, default_threads, ordered_map
 from crackscope.geometry.scale import Scale
-from crackscope.model.bundle import Bundle, read_bundle, require_precision
+from crackscope.model.bundle import Bundle, default_bundle, read_bundle, require_precision
 from crackscope.model.card import Card
 from crackscope.model.gate import patch_clarity
 from crackscope.model.preprocessing import resize_patch
@@ -60,6 +63,7 @@ class Model:
         self.threads = threads or default_threads()
         self._max_pixels = max_pixels
         self.network = Network(bundle, threads=self.threads, max_pixels=max_pixels)
+        _LIVE.setdefault((self.sha256, self.threads, max_pixels), self)
 
     def __repr__(self) -> str:
         card = self.card
@@ -69,7 +73,9 @@ class Model:
         )
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
-        kept = self.bundle.path.resolve() if self.bundle.path else self.bundle
+        path, precision = self.bundle.path, self.card.precision
+        is_default = path is not None and path == default_bundle(precision)  # it lies elsewhere on another machine
+        kept = precision if is_default else path.resolve() if path else self.bundle
         return _reopened, (kept, self.sha256, self.threads, self._max_pixels)
 
     def predict(self, source: Source, *, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[PredictionRow]:
@@ -92,7 +98,7 @@ class Model:
             DataError: If something in the source is no image, or a folder or archive holds none.
             BundleError: If the network gives something that is not a number.
         """
-        if isinstance(source, Iterator):  # what comes one by one is answered one by one
+        if is_stream(source):  # what comes one by one is answered one by one
             return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1)
         return rows_of([*images_of(source)], self, max_megapixels=max_megapixels)
 
@@ -293,7 +299,7 @@ def scan(
     """
     loaded = load(model)
     require_network_scale(loaded.card, network_scale, scale)
-    images = images_of(source) if isinstance(source, Iterator) else [*images_of(source)]
+    images = images_of(source) if is_stream(source) else [*images_of(source)]
 
     def work(image: SourceImage) -> PhotoResult:
         try:
@@ -338,7 +344,7 @@ def rows_of(
         images: Images, from `crackscope.files.sources.images_of`, or values of another class with ``path`` and
             ``load``.
         model: The model.
-        max_megapixels: A larger image is refused.
+        max_megapixels: A larger image file is refused.
         at_a_time: Images that a thread takes at a time.
         photos: Whether photos are scanned; else they are refused.
 
@@ -375,23 +381,45 @@ def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:
     return Prediction(verdict_of(found, card), found.peak_probability, card.verdict_rule.threshold, found.reason)
 
 
-_REOPENED: dict[tuple[str, int, int | None], Model] = {}
-_REOPENING = threading.Lock()
+_LIVE: WeakValueDictionary[tuple[str, int, int | None], Model] = WeakValueDictionary()
+_LAST: deque[Model] = deque(maxlen=2)
+_reopening = threading.Lock()
 
 
-def _reopened(bundle: Bundle | Path, sha256: str, threads: int, max_pixels: int | None) -> Model:
+def _after_fork() -> None:
+    """A lock that another thread held when the process was forked would never be given back."""
+    global _reopening
+    _reopening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _reopened(bundle: Bundle | Path | str, sha256: str, threads: int, max_pixels: int | None) -> Model:
     """A model in the process that was handed it, opened once however often it is handed over.
+
+    Args:
+        bundle: The bundle, its path, or the precision of the default one.
+        sha256: SHA-256 that it must have.
+        threads: As in `Model`.
+        max_pixels: As in `Model`.
 
     Raises:
         BundleError: If the file is gone, or another one lies there now.
     """
-    key = sha256, threads, max_pixels
-    with _REOPENING:
-        if key not in _REOPENED:
-            found = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-            if found.sha256 != sha256:
+    with _reopening:
+        found = _LIVE.get((sha256, threads, max_pixels))
+        if found is None:
+            own = bundle if isinstance(bundle, Bundle) else _read(bundle)
+            if own.sha256 != sha256:
                 raise BundleError(
                     f"{bundle}: not the bundle that was loaded (SHA-256 {sha256[:12]}…). Put it back, or load it again."
                 )
-            _REOPENED[key] = Model(found, threads=threads, max_pixels=max_pixels)
-        return _REOPENED[key]
+            found = Model(own, threads=threads, max_pixels=max_pixels)
+        _LAST.append(found)  # a worker drops it after each task, and is handed it again for the next
+        return found
+
+
+def _read(bundle: Path | str) -> Bundle:
+    return read_bundle(bundle) if isinstance(bundle, Path) else read_bundle(precision=bundle)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from crackscope.errors import DataError
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.scale import Scale
 from crackscope.model.card import Card
@@ -102,12 +103,17 @@ class PhotoResult:
 
         Returns:
             A result that equals the one that was kept.
+
+        Raises:
+            DataError: If the dictionary is of a newer version.
         """
+        if (version := found.get("schema_version", SCHEMA_VERSION)) > SCHEMA_VERSION:
+            raise DataError(f"a photo's result of version {version}, not {SCHEMA_VERSION}. Upgrade crackscope.")
         own = {one.name: found[one.name] for one in fields(cls) if one.name in found}
         own |= {
             "peak_xy": tuple(own["peak_xy"]) if own.get("peak_xy") else None,
             "regions": tuple(_region_from(region) for region in own.get("regions", ())),
-            "scale": Scale(**own["scale"]) if own.get("scale") else None,
+            "scale": Scale(**_known(Scale, own["scale"])) if own.get("scale") else None,
             "taken_at": datetime.fromisoformat(own["taken_at"]) if own.get("taken_at") else None,
         }
         return cls(**own)
@@ -175,7 +181,13 @@ def _region_dict(region: Region) -> dict[str, Any]:
 
 
 def _region_from(found: Mapping[str, Any]) -> Region:
-    return Region(**{**found, "box_xyxy": tuple(found["box_xyxy"]), "peak_xy": tuple(found["peak_xy"])})
+    pairs = {name: tuple(found[name]) for name in ("box_xyxy", "peak_xy")}
+    return Region(**(_known(Region, found) | pairs))
+
+
+def _known(kind: type[Region] | type[Scale], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dictionary has for the fields of a dataclass."""
+    return {one.name: found[one.name] for one in fields(kind) if one.name in found}
 
 
 def _picture(found: CrackMap | None) -> str:

@@ -197,7 +197,7 @@ def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale 
                 f"{card.name}: the model does not know at how many mm per pixel it was trained. "
                 "Give --scale (in Python network_scale) instead."
             )
-    elif not isinstance(network_scale, Real) or not 0 < network_scale < math.inf:
+    elif not isinstance(network_scale, Real) or isinstance(network_scale, bool) or not 0 < network_scale < math.inf:
         raise DataError(f"network_scale is {network_scale!r}; it must be 'auto' or a number above 0.")
 
 
