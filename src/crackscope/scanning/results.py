@@ -32,7 +32,7 @@ class PhotoResult:
     pixel.
 
     Attributes:
-        path: Path of the photo; for a photo without a path, ``#`` and its number in the source, from 0.
+        path: Path of the photo; for a photo without a path, ``#`` and its number in the source, or nothing.
         model: Name of the model.
         verdict: ``crack``, ``unsure``, ``uncracked`` or ``rejected``; None where `error` says why.
         reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not.
