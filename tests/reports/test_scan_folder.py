@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -1087,8 +1087,8 @@ def test_a_disk_that_fills_under_a_map_leaves_no_half_of_it(
 ) -> None:
     expected, out = unbroken(images, model, tmp_path / "whole", maps="npz"), tmp_path / "scan"
 
-    def half(file: Path, **_: object) -> None:
-        file.write_bytes(b"half")
+    def half(file: IO[bytes], **_: object) -> None:
+        file.write(b"half")
         full()
 
     with monkeypatch.context() as patched:
