@@ -58,9 +58,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Like `map`, on several threads; results come in the order of the items.
 
-    At most two items a thread are under way, so an endless stream of large photos needs little memory. What is ready
-    is given before another item is waited for. When the consumer stops, or an item raises, what has not begun is
-    dropped.
+    At most two items a thread are under way, so an endless stream of large photos needs little memory. When an item
+    arrives, whatever is ready is given before the one after it is waited for. When the consumer stops, or an item
+    raises, what has not begun is dropped.
 
     Args:
         function: Called on several threads at once.

@@ -208,7 +208,7 @@ class _Scanning:
 
     def row(self, image: SourceImage, name: str) -> ScannedRow:
         try:
-            photo = replace(image.load(max_megapixels=self.max_megapixels), path=image.path)
+            photo = image.load(max_megapixels=self.max_megapixels)
             prepared = prepare_photo(photo, self.model.card, network_scale=self.network_scale, scale=self.scale)
             picture = shrunk(photo.pixels, _OVERLAY_PX)
             del photo  # its pixels are not held while the network runs

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -304,7 +303,6 @@ def scan(
     def work(image: SourceImage) -> PhotoResult:
         try:
             found = image.load(max_megapixels=max_megapixels)
-            found = replace(found, path=image.path)
             prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale)
             del found  # its pixels are not held on to while the network runs
             return scan_prepared(prepared, loaded)
