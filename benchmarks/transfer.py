@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def print_matrix(document: dict[str, Any]) -> None:
         print(f"\n| {title}, trained on | " + " | ".join(targets) + " |")
         print("| --- " * (1 + len(targets)) + "|")
         for source in dict.fromkeys(pair["source"] for pair in document["means"]):
-            cells = [f"{means[source, target][key]['value']:.3f}" for target in targets]
+            cells = [f"{mean_of([means[source, target][key]['value']]):.3f}" for target in targets]
             print(f"| {source} | " + " | ".join(cells) + " |")
 
 
@@ -64,9 +65,7 @@ def print_comparison(document: dict[str, Any]) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for title, pairs, published, wanted in compared():
         for key, name in titles.items():
-            value, low, high = (
-                statistics.mean(means[pair][key][end] for pair in pairs) for end in ("value", "low", "high")
-            )
+            value, low, high = (mean_of([means[pair][key][end] for pair in pairs]) for end in ("value", "low", "high"))
             theirs = f"{published[key]:.3f}" if key in published else ""
             goal = f"≥ {wanted[key]:.2f}" if key in wanted else ""
             met = ("yes" if value >= wanted[key] else "no") if key in wanted else ""
@@ -75,6 +74,11 @@ def print_comparison(document: dict[str, Any]) -> None:
     worse = document["another_set_no_better_than_always_crack"]
     print(f"\nTests on another set with an F1 no better than always saying crack: {worse['n']} of {worse['of']}.")
     print("Always saying crack: F1 0.667, balanced accuracy 0.5, MCC 0.")
+
+
+def mean_of(values: list[float | None]) -> float:
+    """Mean of the figures; not a number where a test part held a single label, so that one of them is undefined."""
+    return statistics.mean(math.nan if value is None else value for value in values)
 
 
 def main() -> None:

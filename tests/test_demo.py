@@ -24,8 +24,14 @@ def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(
     assert [path.name for path in tmp_path.iterdir()] == ["crackscope-demo"]
     folder = tmp_path / "crackscope-demo"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("evaluation", "patches", "predictions.csv", "predictions.png", "run", "samples.png", "split.csv"),
+        *("evaluation", "patches", "photos", "predictions.csv", "predictions.png"),
+        *("run", "samples.png", "scan", "split.csv"),
     ]
+    assert document["verdict"] == "crack"
+    page = (tmp_path / document["scan_report"]).read_text()
+    assert "1 of 1 photo shows a crack" in page
+    assert "photos/wall.jpg" in page
+    assert str(tmp_path) not in page
     assert (tmp_path / document["report"]).read_text().startswith("<!doctype html>")
     first = (folder / "predictions.csv").read_text().splitlines()[1]
     assert first.startswith("patches/crack/")

@@ -421,7 +421,7 @@ def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bun
     assert first == "3 photos: " + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
     assert second == f"report: {out / 'report.html'}"
     assert result.err == ""
-    assert names(out) == ["maps", "overlays", "photos.csv", "regions.json", "report.html"]
+    assert names(out) == ["cells", "maps", "overlays", "photos.csv", "regions.json", "report.html"]
     assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
 
 
@@ -582,7 +582,7 @@ def test_scan_says_of_each_photo_what_python_says(run: Any, photos: Path, bundle
         assert (row["verdict"], row["error"]) == (result.verdict or "", result.error or "")
         if result.error is None:
             assert photo == json.loads(json.dumps(model.scan(row["path"], network_scale=0.75).to_dict()))
-            for name in ("crack_probability", "share_cracked", "network_scale"):
+            for name in ("crack_probability", "network_scale"):
                 assert row[name] == f"{getattr(result, name):.6g}"
             for name in ("width_px", "height_px"):
                 assert row[name] == str(getattr(result, name))

@@ -442,8 +442,8 @@ def test_a_rejected_photo_keeps_its_map_and_comes_last(gated: Bundle, tmp_path: 
     assert (last["verdict"], last["reason"]) == ("", "")
     assert (tmp_path / "out" / first["map"]).is_file()
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "1 photo rejected, for showing no concrete" in " ".join(page.split())
-    assert "Rejected as not concrete" in page
+    assert "1 photo was rejected: no concrete, or too blurred." in " ".join(page.split())
+    assert "Rejected: not concrete." in page
 
 
 def test_the_overlay_says_that_the_photo_is_rejected(gated_file: Path) -> None:
@@ -457,15 +457,15 @@ def test_the_overlay_says_that_the_photo_is_rejected(gated_file: Path) -> None:
 
 def test_the_rejected_rank_after_all_others_and_before_what_cannot_be_read() -> None:
     rows = [
-        ScannedRow(PhotoResult(path, "m", crack_probability=p, share_cracked=0.0, reason=reason, error=error))
+        ScannedRow(PhotoResult(path, "m", crack_probability=p, threshold=0.5, reason=reason, error=error))
         for path, p, reason, error in (
             ("unread", None, None, "empty"),
             ("foreign", 0.9, NOT_CONCRETE, None),
             ("sure", 0.1, None, None),
-            ("soft", 0.95, BLURRED, None),
+            ("soft", 0.4, BLURRED, None),
         )
     ]
-    assert [row.result.path for row in rank(rows)] == ["sure", "soft", "foreign", "unread"]
+    assert [row.result.path for row in rank(rows)] == ["sure", "foreign", "soft", "unread"]
 
 
 # Figures

@@ -52,6 +52,7 @@ from crackscope.reports.scan_folder import FILES, MAP_KINDS, PHOTO_COLUMNS, pict
 from crackscope.reports.scan_report import ScannedRow, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import AnyModel, Model, scan
+from crackscope.scanning.regions import Region
 from crackscope.scanning.results import SCHEMA_VERSION, PhotoResult, verdict_of
 from crackscope.scanning.scanner import prepare_photo
 from shared.models import tiny_card
@@ -231,7 +232,7 @@ def test_the_folder_holds_every_file_and_nothing_is_left_beside_it(
     summary = write_scan(images, model, out=out)
     assert names(out.parent) == ["scan"]
     assert names(out) == WRITTEN
-    assert names(out / "maps") == [f"wall {i}.png" for i in range(8)]
+    assert names(out / "maps") == names(out / "cells") == [f"wall {i}.png" for i in range(8)]
     assert names(out / "overlays") == [f"wall {i}.jpg" for i in range(8)]
     assert (summary.n_images, summary.n_refused, summary.n_resumed, summary.first_error) == (8, 0, 0, None)
     assert set(summary.answers) == {"crack", "unsure", "uncracked"}
@@ -243,7 +244,7 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
     images: list[ImageFile], model: Model, tmp_path: Path
 ) -> None:
     assert (
-        *("rank", "path", "verdict", "reason", "crack_probability", "share_cracked", "n_regions"),
+        *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
         *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
         *("latitude_deg", "longitude_deg", "error"),
     ) == PHOTO_COLUMNS
@@ -259,7 +260,6 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
         found = mapped(model, files[row["path"]])
         assert row["verdict"] == verdict_of(found, model.card)
         assert float(row["crack_probability"]) == pytest.approx(found.peak_probability, rel=1e-5)
-        assert float(row["share_cracked"]) == pytest.approx(found.share_cracked(), rel=1e-5)
         assert int(row["n_regions"]) == len(found.regions())
         assert (row["width_px"], row["height_px"]) == ("200", "150")
         assert float(row["network_scale"]) == found.network_scale
@@ -272,27 +272,40 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
     assert (content.count(b"\n"), content.count(b"\r")) == (9, 0)
 
 
-def ranked(**paths: tuple[float | None, float | None, str | None, str | None]) -> list[str]:
+def ranked(**paths: tuple[str | None, float | None, int, str | None]) -> list[str]:
+    """Order of photos, each given as verdict, probability, number of regions, and why it was rejected or refused."""
+    region = Region(1, (0, 0, 32, 32), 1024, 0.9, 0.8, (16, 16))
     rows = [
-        ScannedRow(PhotoResult(path, "m", None, reason, probability, share_cracked=share, error=error))
-        for path, (probability, share, reason, error) in paths.items()
+        ScannedRow(
+            PhotoResult(
+                *(path, "m", verdict, why if verdict else None, probability, 0.8),
+                regions=(region,) * n_regions,
+                error=None if verdict else why,
+            )
+        )
+        for path, (verdict, probability, n_regions, why) in paths.items()
     ]
     found = rank(rows)
     assert sorted(found, key=rows.index) == rows
     return [row.result.path for row in found]
 
 
-def test_ranks_go_by_probability_then_by_surface_then_by_order_and_the_refused_come_last() -> None:
+def test_ranks_go_by_group_then_by_probability_then_by_regions_then_by_order() -> None:
     assert ranked(
-        refused=(None, None, None, "the file is empty"),
-        blurred=(0.95, 0.5, "blurred", None),
-        little=(0.9, 0.1, None, None),
-        none=(0.0, 0.0, None, None),
-        more=(0.9, 0.4, None, None),
-        no_wall=(0.99, 0.5, "not concrete", None),
-        likeliest=(0.91, 0.0, None, None),
-        same_as_little=(0.9, 0.1, None, None),
-    ) == ["likeliest", "more", "little", "same_as_little", "none", "no_wall", "blurred", "refused"]
+        refused=(None, None, 0, "the file is empty"),
+        take_again=("rejected", 0.95, 3, "blurred"),
+        few=("crack", 0.9, 1, None),
+        none=("uncracked", 0.0, 0, None),
+        many=("crack", 0.9, 4, None),
+        no_wall=("rejected", 0.99, 5, "not concrete"),
+        likeliest=("crack", 0.91, 1, None),
+        same_as_few=("crack", 0.9, 1, None),
+        blurred_and_empty=("rejected", 0.79, 1, "blurred"),
+        unsure=("unsure", 0.7, 9, None),
+    ) == [
+        *("likeliest", "many", "few", "same_as_few", "take_again", "unsure", "none"),
+        *("no_wall", "blurred_and_empty", "refused"),
+    ]
     assert ranked() == []
 
 
@@ -308,6 +321,8 @@ def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(
             levels = np.asarray(picture)
         assert levels.shape == found.probabilities.shape == (10, 13)
         np.testing.assert_array_equal(levels, np.round(255 * found.probabilities))
+        with pillow.open(tmp_path / "scan" / "cells" / f"{Path(image.path).stem}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), np.round(255 * found.strengths))
         levels_seen |= set(levels.ravel().tolist())
     assert len(levels_seen) > 50
 
@@ -879,7 +894,7 @@ def failing_at(n: int, function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("place", "name", "n", "n_done"),
     [
-        (scan_folder, "_write_picture", 9, 4),  # two pictures a photo
+        (scan_folder, "_write_picture", 13, 4),  # three pictures a photo
         (journal_module, "_line", 5, 4),  # the first line is the head
         (scan_folder, "write_text", 0, 8),
         (scan_folder, "write_text", 1, 8),

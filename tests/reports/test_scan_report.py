@@ -27,7 +27,7 @@ from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, w
 from crackscope.model.card import Calibration, TrainingData, Verdict
 from crackscope.reports.page import data_uri, environment
 from crackscope.reports.scan_folder import PHOTO_COLUMNS, rank
-from crackscope.reports.scan_report import ScannedRow, write_scan_report
+from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import PhotoResult
@@ -70,7 +70,7 @@ def row_of(
         return ScannedRow(PhotoResult(path, "m", **{"error": "the file is empty", **changes}))
     name = zlib.crc32(path.encode(errors="surrogatepass"))
     found: dict[str, Any] = {
-        **{"verdict": VERDICT.label(probability), "crack_probability": probability, "share_cracked": 0.25},
+        **{"verdict": VERDICT.label(probability), "crack_probability": probability},
         **{"threshold": VERDICT.threshold, "regions": (REGION,) * n_regions, "unit": "photo"},
         **{"height_px": hw[0], "width_px": hw[1], "network_scale": 1.0},
         **changes,
@@ -88,12 +88,19 @@ def levels_of(row: ScannedRow) -> UInt8Array:
     return (np.arange(n_rows * n_columns) * 37 % 256).astype(np.uint8).reshape(n_rows, n_columns)
 
 
+def strengths_of(row: ScannedRow) -> UInt8Array:
+    """Levels of the cells: those of the map, upside down."""
+    return np.ascontiguousarray(levels_of(row)[::-1])
+
+
 def write(folder: Path, model: Model, rows: list[ScannedRow], *, gone: str = "nothing") -> str:
     """The text of the page; the photos are grey, but for those in `gone`, which cannot be read any more."""
-    (folder / "maps").mkdir(exist_ok=True)
+    for name in ("maps", "cells"):
+        (folder / name).mkdir(exist_ok=True)
     for row in rows:
         if row.map:
             (folder / row.map).write_bytes(picture_bytes(levels_of(row), ".png"))
+            (folder / cells_name(row.map)).write_bytes(picture_bytes(strengths_of(row), ".png"))
 
     def read_photo(row: ScannedRow) -> UInt8Array:
         if row.result.path == gone:
@@ -154,7 +161,8 @@ def test_photos_are_shown_in_their_order_with_their_maps(model: Model, tmp_path:
     for canvas, row in zip(page.tags["canvas"], (rows[1], rows[2], rows[0]), strict=True):
         levels = levels_of(row)
         assert base64.b64decode(canvas["data-levels"] or "") == levels.tobytes()
-        assert (canvas["height"], canvas["width"]) == tuple(map(str, levels.shape))
+        assert base64.b64decode(canvas["data-strengths"] or "") == strengths_of(row).tobytes()
+        assert (canvas["data-rows"], canvas["data-columns"]) == tuple(map(str, levels.shape))
     assert page.tags["canvas"][0]["style"] == "width:101.4634%;height:106.6667%"  # 13 of 32 px over 410, 10 over 300
     assert "1. high.png crack" in page.words
     assert "2. middle.png not sure" in page.words
@@ -208,12 +216,16 @@ def test_names_are_text_and_never_markup(model: Model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("probabilities", "heading", "lead"),
     [
-        ([], "0 of 0 photos show a crack", "No photos left unsure, no photos without a crack that the model sees."),
-        ([0.9], "1 of 1 photo shows a crack", "No photos left unsure, no photos without a crack"),
-        ([0.1], "0 of 1 photo shows a crack", "No photos left unsure, 1 photo without a crack"),
-        ([0.9, 0.7, 0.65, 0.1], "1 of 4 photos show a crack", "2 photos left unsure, 1 photo without a crack"),
-        ([None], "0 of 0 photos show a crack", "that the model sees; 1 file could not be read."),
-        ([None, None, 0.7], "0 of 1 photo shows a crack", "1 photo left unsure, no photos without a crack"),
+        ([], "0 of 0 photos show a crack", "show a crack The model looks for cracks;"),
+        ([0.9], "1 of 1 photo shows a crack", "shows a crack The model looks for cracks;"),
+        ([0.1], "0 of 1 photo shows a crack", "It sees no crack in 1 photo. The model looks for cracks;"),
+        (
+            [0.9, 0.7, 0.65, 0.1],
+            "1 of 4 photos show a crack",
+            "The model is not sure about 2 photos. It sees no crack in 1 photo. The photos with the most probable",
+        ),
+        ([None], "0 of 0 photos show a crack", "1 file could not be read."),
+        ([None, None, 0.7], "0 of 1 photo shows a crack", "not sure about 1 photo. 2 files could not be read."),
     ],
 )
 def test_the_counts_stand_at_the_top(
@@ -233,13 +245,13 @@ def test_the_page_says_what_counts_and_how_often_that_errs(
 ) -> None:
     words = Parsed(write(tmp_path, model, [row_of("a.png")])).words
     assert f"Model {model.name} trained on walls & <bridges>" in words
-    assert "A place counts from 0.500" in words
-    assert "A photo counts from 0.800 greatest probability of any place in it; unsure from 0.600" in words
+    assert "A region counts from 0.500" in words
+    assert "A photo is “crack” from 0.800 greatest probability anywhere in it; unsure from 0.600" in words
     assert "5.0 % false alarms, 10.0 % missed" in words.replace("\N{NO-BREAK SPACE}", " ")
-    assert "on stretches of 1024 px: 120 without a crack, 30 with" in words
+    assert "on pieces of 1024 px: 120 without a crack, 30 with" in words
     words = Parsed(write(tmp_path, make_model(), [row_of("a.png")])).words
-    assert "not measured this model has no calibration for photos" in words
-    assert "A photo counts from 0.500" in words
+    assert "not measured this model was calibrated on patches only" in words
+    assert "A photo is “crack” from 0.500" in words
     assert "unsure from" not in words
     assert "unstated data" in words
 
@@ -247,17 +259,16 @@ def test_the_page_says_what_counts_and_how_often_that_errs(
 def test_a_caption_says_what_was_found_when_and_where(model: Model, tmp_path: Path) -> None:
     told = row_of(
         *("a.png", 0.912),
-        share_cracked=0.1234,
         n_regions=1,
         taken_at=datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2))),
         latitude_deg=47.51,
         longitude_deg=-8.25,
     )
-    page = Parsed(write(tmp_path, model, [told, row_of("b.png", 0.2, share_cracked=0.0, n_regions=0)]))
+    page = Parsed(write(tmp_path, model, [told, row_of("b.png", 0.2, n_regions=0)]))
     words = page.words.replace("\N{NO-BREAK SPACE}", " ")
-    assert "Greatest probability 0.912; 12.3 % of the surface in 1 region; 128×96 px" in words
+    assert "Greatest probability 0.912; 1 region ; 128×96 px" in words
     assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000" in words
-    assert "Greatest probability 0.200; 0 % of the surface in no regions; 128×96 px" in words
+    assert "Greatest probability 0.200; no regions ; 128×96 px" in words
     assert words.count("taken") == 1
 
 
@@ -310,7 +321,7 @@ def test_a_row_has_a_cell_a_column() -> None:
     cells = {name: row.cell(name, 7) for name in PHOTO_COLUMNS}
     assert cells == {
         **{"rank": 7, "path": "a.png", "verdict": "crack", "reason": None, "crack_probability": 0.9},
-        **{"share_cracked": 0.25, "n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
+        **{"n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
         **{"mm_per_px": 0.2, "map": "maps/a.png", "overlay": row.overlay, "taken_at": "2024-05-06T07:08:09"},
         **{"latitude_deg": -47.5, "longitude_deg": None, "error": None},
     }
@@ -431,33 +442,80 @@ def test_the_dark_page_is_dark(opened: Opened, report: Path) -> None:
 
 
 def alphas(page: Page, number: int = 0) -> Int64Array:
-    """How much of each cell of a map is painted, 0 to 255."""
+    """How much of each pixel of a map is painted, 0 to 255, shape (h, w)."""
     found = page.locator("canvas").nth(number)
-    return np.array(
-        found.evaluate("one => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]")[3::4]
+    wide, values = found.evaluate(
+        "one => [one.width, [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]]"
     )
+    return np.array(values[3::4]).reshape(-1, wide)
+
+
+SHARP = 4
+"""Pixels of the canvas along a side of a cell."""
 
 
 @pytest.mark.slow
 def test_the_slider_sets_the_probability_from_which_a_map_is_painted(opened: Opened, report: Path) -> None:
     page, _ = opened(report)
     slider, told = page.locator("#threshold"), page.locator("#threshold-text")
-    levels = levels_of(row_of("first", hw=(300, 410))).ravel()
+
+    def expect_painted(threshold: float, row: ScannedRow, number: int = 0) -> int:
+        above, strong = (levels / 255 >= threshold for levels in (levels_of(row), strengths_of(row)))
+        painted = alphas(page, number).reshape(above.shape[0], SHARP, above.shape[1], SHARP).swapaxes(1, 2)
+        middles = painted[:, :, 1:-1, 1:-1].reshape(*above.shape, -1)
+        np.testing.assert_array_equal((middles > 0).all(-1), above & strong)
+        np.testing.assert_array_equal((middles > 0).any(-1), above & strong)
+        left_edge = (painted[:, 1:, :, 0] == 255).all(-1)  # drawn where the cell to the left lies outside
+        np.testing.assert_array_equal(left_edge, above[:, 1:] & ~above[:, :-1])
+        assert (painted[~above] == 0).all()
+        return int(above.sum())
+
+    first = row_of("first", hw=(300, 410))
     expect(told).to_have_text("0.50")  # the model's own
-    painted = {}
+    sizes = set()
     for key, threshold in ((None, 0.5), ("End", 0.99), ("ArrowLeft", 0.98), ("Home", 0.01)):
         if key:
             slider.press(key)
         expect(told).to_have_text(f"{threshold:.2f}")
-        painted[threshold] = alphas(page)
-        np.testing.assert_array_equal(painted[threshold] > 0, levels / 255 >= threshold)
-    assert len({tuple(cells > 0) for cells in painted.values()}) > 2
-    order = np.argsort(levels, kind="stable")
-    assert (np.diff(painted[0.01][order]) >= 0).all()  # what is more likely is painted more strongly
+        sizes.add(expect_painted(threshold, first))
+    assert len(sizes) > 2
     slider.fill("70")
-    np.testing.assert_array_equal(alphas(page) > 0, levels / 255 >= 0.7)
-    last = levels_of(row_of("last")).ravel()
-    np.testing.assert_array_equal(alphas(page, 23) > 0, last / 255 >= 0.7)
+    expect_painted(0.7, first)
+    expect_painted(0.7, row_of("last"), 23)
+
+
+@pytest.mark.slow
+def test_the_slider_updates_captions_list_and_count(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+    slider, told = page.locator("#threshold"), page.locator("#n-with-regions")
+    caption, cell = page.locator("[data-rank='1']"), page.locator(".list tbody tr").first.locator("td").last
+    first = levels_of(row_of("first", hw=(300, 410)))
+    expect(caption).to_have_text("2 regions")  # as photos.csv has it
+    expect(cell).to_have_text("2")
+    expect(told).to_have_text("36 of 36 photos have a region")
+    for percent in (70, 1, 99):
+        slider.fill(str(percent))
+        n = cv2.connectedComponents((first / 255 >= percent / 100).astype(np.uint8))[0] - 1
+        expect(cell).to_have_text(str(n))
+        expect(caption).to_have_text(f"{n or 'no'} region{'' if n == 1 else 's'}")
+    slider.fill("50")
+    expect(caption).to_have_text("2 regions")
+
+
+@pytest.mark.slow
+def test_a_blurred_photo_that_shows_a_crack_is_shown_under_take_again(
+    opened: Opened, model: Model, tmp_path: Path
+) -> None:
+    rejected: dict[str, Any] = {"verdict": "rejected", "reason": "blurred"}
+    rows = [row_of("sharp.png", 0.3), row_of("soft.png", 0.9, **rejected), row_of("dim.png", 0.4, **rejected)]
+    page = opened(tmp_path / "report.html")[0] if write(tmp_path, model, rows) else None
+    assert page is not None
+    section = page.locator("section", has=page.get_by_role("heading", name="Take again"))
+    expect(section.locator("h3")).to_have_text(["1. soft.png"])
+    expect(section.locator("img")).to_be_visible()
+    expect(section).to_contain_text("1 blurred photo shows what would be called a crack in a sharp photo.")
+    expect(page.locator("section").first.locator("h3")).to_have_text(["2. sharp.png", "3. dim.png"])
+    expect(page.locator(".list tbody tr")).to_have_count(3)
 
 
 @pytest.mark.slow
@@ -570,7 +628,7 @@ def test_on_paper_there_are_no_buttons(opened: Opened, report: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [[], [row_of("a.png", None)], [row_of("a.png", 0.2, n_regions=0, share_cracked=0.0)]])
+@pytest.mark.parametrize("rows", [[], [row_of("a.png", None)], [row_of("a.png", 0.2, n_regions=0)]])
 @both_schemes
 def test_a_page_with_little_on_it_works_too(
     opened: Opened, model: Model, tmp_path: Path, rows: list[ScannedRow], scheme: str

@@ -364,7 +364,7 @@ def test_the_peak_is_the_strong_cell_and_not_the_middle_of_a_footprint(pool: Any
 @given(maps(), st.floats(0, 1))
 def test_a_region_lies_inside_the_photo(found: CrackMap, threshold: float) -> None:
     regions = found.regions(threshold)
-    assert (regions == []) == (found.share_cracked(threshold) == 0)
+    assert (regions == []) == bool((found.probabilities < threshold).all())
     assert sum(region.area_px for region in regions) <= math.prod(found.photo_hw) + len(regions)
     for region in regions:
         left, top, right, bottom = region.box_xyxy
@@ -376,10 +376,11 @@ def test_a_region_lies_inside_the_photo(found: CrackMap, threshold: float) -> No
 
 @settings(deadline=None)
 @given(LOGITS, FOOTPRINTS)
-def test_areas_add_up_to_the_share_of_the_photo(logits: FloatArray, footprint_cells: int) -> None:
+def test_areas_add_up_to_the_cells_from_the_threshold_on(logits: FloatArray, footprint_cells: int) -> None:
     found = mapped(logits, footprint_cells=footprint_cells)
+    share = (found.probabilities >= found.calibration.threshold).mean()
     total_px = found.photo_hw[0] * found.photo_hw[1]
-    assert sum(region.area_px for region in found.regions()) == pytest.approx(found.share_cracked() * total_px)
+    assert sum(region.area_px for region in found.regions()) == pytest.approx(share * total_px)
 
 
 def test_regions_by_hand() -> None:
@@ -405,13 +406,20 @@ def test_of_equal_peaks_the_larger_region_comes_first() -> None:
 
 def test_the_model_s_own_threshold_counts_where_none_is_given() -> None:
     found = mapped(2 * np.log([[0.59 / 0.41, 0.61 / 0.39, 0.01 / 0.99]]) - 0.3)
-    assert found.share_cracked() == pytest.approx(1 / 3)
     assert [region.box_xyxy for region in found.regions()] == [(32, 0, 64, 32)]
-    assert found.share_cracked(0.5) == pytest.approx(2 / 3)
-    assert found.share_cracked(0.0) == 1
-    assert found.share_cracked(0.999) == 0
+    assert [region.box_xyxy for region in found.regions(0.5)] == [(0, 0, 64, 32)]
+    assert [region.box_xyxy for region in found.regions(0.0)] == [(0, 0, 96, 32)]
     assert found.regions(0.999) == []
-    assert len(found.regions(0.0)) == 1
+
+
+def test_a_strength_is_the_probability_of_a_footprint_of_such_cells() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (7, 9))
+    found = mapped(logits, footprint_cells=3)
+    for row, column in ((0, 0), (3, 4), (6, 8)):
+        alike = mapped(np.full((7, 9), logits[row, column]), footprint_cells=3)
+        assert found.strengths[row, column] == pytest.approx(alike.probabilities[3, 4], abs=1e-6)
+    assert found.strengths.dtype == np.float32
+    np.testing.assert_array_equal(mapped(logits, footprint_cells=1).strengths, mapped(logits).strengths)
 
 
 def test_every_public_name_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -56,7 +57,7 @@ def test_a_photo_without_a_region_is_untouched() -> None:
     np.testing.assert_array_equal(pixels, before)
 
 
-def test_regions_are_tinted_and_the_rest_is_left_alone(found: CrackMap) -> None:
+def test_strong_cells_of_regions_are_tinted_and_the_rest_is_left_alone(found: CrackMap) -> None:
     pixels = grey(found.photo_hw)
     picture = found.overlay(pixels)
     assert (pixels == GREY).all()
@@ -70,18 +71,25 @@ def test_regions_are_tinted_and_the_rest_is_left_alone(found: CrackMap) -> None:
     assert not changed[~margin].any()
 
 
-def test_the_stronger_a_region_the_redder_it_is(found: CrackMap) -> None:
+def test_inside_a_region_only_strong_cells_are_tinted_and_what_lies_below_stays_to_be_seen() -> None:
+    logits = np.full((9, 9), -9.0)
+    logits[4, 2:7] = 9.0  # a line of strong cells; footprints of three cells make a region around it
+    found = replace(mapped(logits), footprint_cells=3, pool="logsumexp")
     picture = found.overlay(grey(found.photo_hw)).astype(int)
-    weak, strong = picture[96, 96], picture[320, 448]
-    assert weak[0] > weak[1] > weak[2]
-    assert strong[1] < weak[1]  # from amber to vermilion
-    assert (np.abs(picture[96, 96] - GREY) < 60).all()  # the crack below stays to be seen
+    ((left, top, right, bottom),) = (region.box_xyxy for region in found.regions())
+    assert (left, top, right, bottom) == (0, 96, 288, 192)  # at the edge, the nearest footprint inside counts
+    red, green, blue = picture[4 * 32 + 16, 4 * 32 + 16]
+    assert red > green > blue
+    assert np.abs(picture[4 * 32 + 16, 4 * 32 + 16] - GREY).max() < 80
+    assert tuple(picture[3 * 32 + 16, 4 * 32 + 16]) == (GREY, GREY, GREY)  # in the region, but not strong
+    weak = replace(mapped([[0.0, 0.0, -9.0]]), footprint_cells=1)
+    assert (weak.overlay(grey(weak.photo_hw), threshold=0.4) != GREY).any()
 
 
 def test_a_region_is_outlined(found: CrackMap) -> None:
     picture = found.overlay(grey(found.photo_hw))
     for y, x in ((127, 100), (80, 159), (351, 400), (300, 479)):
-        assert tuple(picture[y, x]) == (213, 94, 0)
+        assert tuple(picture[y, x]) == (230, 159, 0)
 
 
 def plates(picture: UInt8Array) -> list[tuple[int, int, int, int]]:

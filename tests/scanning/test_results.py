@@ -39,7 +39,6 @@ RESULTS = st.builds(
     crack_probability=st.none() | SHARES,
     threshold=st.none() | SHARES,
     peak_xy=st.none() | PAIRS,
-    share_cracked=st.none() | SHARES,
     regions=st.lists(REGIONS, max_size=3).map(tuple),
     width_px=st.none() | SIDES,
     network_scale=st.none() | st.floats(0.01, 8),
@@ -83,7 +82,6 @@ def test_a_result_says_all_that_is_known_of_a_photo(model: Model) -> None:
     assert model.card.verdict is not None
     assert found.threshold == model.card.verdict.threshold
     assert found.peak_xy == found.map.peak_xy
-    assert found.share_cracked == found.map.share_cracked()
     assert list(found.regions) == found.map.regions()
     assert [region.id for region in found.regions] == list(range(1, len(found.regions) + 1))
     assert found.error is None

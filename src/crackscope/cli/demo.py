@@ -1,4 +1,4 @@
-"""``crackscope demo``: show the whole story on drawn walls."""
+"""``crackscope demo``: show what crackscope does, on drawn walls."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ def demo(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """See the whole story on drawn walls: draw, split by photo, train a head, evaluate, predict, report.
+    """See what crackscope does, on drawn walls: scan a photo, then train and judge a model of your own.
 
-    Nothing is downloaded, and nothing is written outside --out (and the feature cache).
+    The demo draws a photo and scans it with the default model. Then it draws labelled patches, splits them by photo,
+    trains a head, evaluates it and predicts a folder. Nothing is downloaded. Nothing is written outside --out, but for
+    the cache of features.
 
     Example: `crackscope demo`
     """
@@ -31,5 +33,6 @@ def demo(
     emit(
         document,
         as_json=as_json,
-        text=f"\nLook at the report: {document['report']}\nand at the predictions: {document['predictions']}",
+        text=f"\nOpen in a browser:\n  {document['scan_report']}  the scanned photo\n"
+        f"  {document['report']}  figures of the trained model\nand in a table: {document['predictions']}",
     )

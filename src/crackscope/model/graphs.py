@@ -38,7 +38,7 @@ __all__ = [
 
 
 MULTIPLE_PX = 32
-"""Sides are padded to a multiple of this, the stride of the backbone's last feature map."""
+"""Sides are padded to a multiple of this in pixels, whatever the stride of the map: contract of the bundle."""
 
 OPSET = 18
 CARD_KEY, BACKBONE_KEY = "crackscope.card", "crackscope.backbone"

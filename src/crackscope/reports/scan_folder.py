@@ -29,7 +29,7 @@ from crackscope.files.sources import Source, SourceImage, images_of, run_mark
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
 from crackscope.geometry.scale import Scale
-from crackscope.reports.scan_report import ScannedRow, write_scan_report
+from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
 from crackscope.scanning.overlay import shrunk
@@ -39,17 +39,18 @@ from crackscope.scanning.summary import BatchSummary, summarise
 
 __all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
 
-FILES = ("maps", "overlays", "photos.csv", "regions.json", "report.html", ".photos.journal")
+FILES = ("maps", "cells", "overlays", "photos.csv", "regions.json", "report.html", ".photos.journal")
 """What `write_scan` writes."""
 
 MAP_KINDS = ("png", "npz")
 """Forms of the maps in the folder; ``npz`` is written beside ``png``, which the page is made of."""
 
 PHOTO_COLUMNS = (
-    *("rank", "path", "verdict", "reason", "crack_probability", "share_cracked", "n_regions"),
+    *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
     *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
     *("latitude_deg", "longitude_deg", "error"),
 )
+_PICTURES = ("maps", "cells", "overlays")
 _OVERLAY_PX = 1600
 _JPEG_QUALITY = 88
 _NAME_BYTES = 200  # file systems take 255, for the number and the ending too
@@ -151,18 +152,29 @@ def _lies_in(path: str, folder: Path) -> bool:
 
 
 def rank(rows: Sequence[ScannedRow]) -> list[ScannedRow]:
-    """Rows in the order in which to look at them, the likeliest crack first.
+    """Rows in the order in which to look at them.
 
-    After them come the rejected, in the same order among themselves, and last what could not be read. Of photos that
-    are equally likely, the one with more of its surface cracked comes first.
+    First come the photos that are ``crack``, then the blurred ones that show a crack and are to be taken again, then
+    all other photos that were judged. The other rejected photos follow, and last those that could not be read. Inside
+    each group the greatest crack probability comes first, and among equals the photo with more regions.
     """
 
-    def order(row: ScannedRow) -> tuple[bool, bool, float, float]:
+    def order(row: ScannedRow) -> tuple[int, float, int]:
         found = row.result
-        likely, share = found.crack_probability or 0.0, found.share_cracked or 0.0
-        return found.error is not None, found.reason is not None, -likely, -share
+        return _group(row), -(found.crack_probability or 0.0), -len(found.regions)
 
     return sorted(rows, key=order)
+
+
+def _group(row: ScannedRow) -> int:
+    found = row.result
+    if found.error is not None:
+        return 4
+    if row.take_again:
+        return 1
+    if found.reason is not None:
+        return 3
+    return 0 if found.verdict == "crack" else 2
 
 
 def picture_names(paths: Sequence[str]) -> list[str]:
@@ -220,8 +232,9 @@ class _Scanning:
         return ScannedRow(replace(result, map=None), map=_map_name(name), overlay=f"overlays/{name}.jpg")
 
     def _write_pictures(self, name: str, found: CrackMap, picture: UInt8Array) -> None:
-        levels = np.round(255 * found.probabilities).astype(np.uint8)
-        _write_picture(self.folder / "maps" / f"{name}.png", picture_bytes(levels, ".png"))
+        for kind, values in (("maps", found.probabilities), ("cells", found.strengths)):
+            levels = np.round(255 * values).astype(np.uint8)
+            _write_picture(self.folder / kind / f"{name}.png", picture_bytes(levels, ".png"))
         if self.maps == "npz":
             found.save(self.folder / "maps" / f"{name}.npz", overwrite=True)
         overlay = picture_bytes(found.overlay(picture), ".jpg", quality=_JPEG_QUALITY)
@@ -248,7 +261,7 @@ def _tidy(folder: Path, rows: Iterable[ScannedRow]) -> None:
     for half in folder.glob(".*.part.*"):
         half.unlink()
     named = {name for row in rows for name in _pictures(row.map, row.overlay)}
-    for pictures in (folder / "maps", folder / "overlays"):
+    for pictures in (folder / kind for kind in _PICTURES):
         if pictures.is_dir():
             for picture in pictures.iterdir():
                 if f"{pictures.name}/{picture.name}" not in named:
@@ -258,8 +271,8 @@ def _tidy(folder: Path, rows: Iterable[ScannedRow]) -> None:
 
 
 def _pictures(map_name: str | None, overlay: str | None) -> list[str]:
-    """Names of the files of a photo; its map may lie there as an ``.npz``, too."""
-    kept = [f"{map_name.removesuffix('.png')}.npz"] if map_name else []
+    """Names of the files of a photo: beside map and overlay its cells, and the map as an ``.npz``."""
+    kept = [f"{map_name.removesuffix('.png')}.npz", cells_name(map_name)] if map_name else []
     return [name for name in (map_name, overlay, *kept) if name]
 
 
@@ -267,13 +280,13 @@ def _require_own_pictures(out: Path) -> None:
     """Refuse to replace a folder where somebody has laid pictures of their own beside ours.
 
     Raises:
-        OutputError: If ``maps`` or ``overlays`` hold what ``photos.csv`` does not name.
+        OutputError: If one of the folders of pictures holds what ``photos.csv`` does not name.
     """
     named: set[str] = set()
     with suppress(DataError):
         for row in read_table(out / "photos.csv", TableForm(("map", "overlay"))):
             named |= {*_pictures(row["map"], row["overlay"])}
-    for pictures in (out / "maps", out / "overlays"):
+    for pictures in (out / kind for kind in _PICTURES):
         for place in sorted(pictures.rglob("[!.]*")):  # hidden ones are the desktop's own
             name = place.relative_to(out).as_posix()
             if name not in named:

@@ -21,10 +21,11 @@ from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.overlay import shrunk
 from crackscope.scanning.results import PhotoResult
 
-__all__ = ["ScannedRow", "write_scan_report"]
+__all__ = ["ScannedRow", "cells_name", "write_scan_report"]
 
 
 _N_SHOWN = 24
+_N_TAKE_AGAIN = 12
 _PHOTO_PX = 1280
 _JPEG_QUALITY = 80
 _N_LISTED = 2000
@@ -44,6 +45,12 @@ class ScannedRow:
     result: PhotoResult
     map: str | None = None
     overlay: str | None = None
+
+    @property
+    def take_again(self) -> bool:
+        """Whether the photo is rejected as blurred, and yet shows what would be a crack in a sharp one."""
+        found = self.result
+        return found.reason == "blurred" and (found.crack_probability or 0.0) >= (found.threshold or 1.0)
 
     def cell(self, column: str, rank: int) -> Any:
         """Value of a column of ``photos.csv``; `rank` is the place of the row, from 1."""
@@ -76,7 +83,8 @@ def write_scan_report(
 ) -> None:
     """Write ``report.html`` into a folder that holds the maps.
 
-    The first 24 photos are shown with their maps, in a copy of at most 1,280 px; the first 2,000 are listed.
+    The first 24 photos are shown with their maps, in a copy of at most 1,280 px, and so are the first 12 blurred ones
+    that show a crack. The first 2,000 photos are listed.
 
     Args:
         ranked: Rows in the order in which they are shown.
@@ -87,7 +95,11 @@ def write_scan_report(
     """
     done = [(rank, row) for rank, row in enumerate(ranked, start=1) if not row.result.error]
     refused = [row.result for row in ranked if row.result.error]
-    shown = [view for rank, row in done[:_N_SHOWN] if (view := _view(rank, row, folder, model, read_photo))]
+    first, again = ([(rank, row) for rank, row in done if row.take_again is blurred] for blurred in (False, True))
+
+    def views(some: Sequence[tuple[int, ScannedRow]]) -> list[dict[str, Any]]:
+        return [view for rank, row in some if (view := _view(rank, row, folder, model, read_photo))]
+
     page = (
         environment()
         .get_template("scan.html")
@@ -97,9 +109,11 @@ def write_scan_report(
             calibration=model.card.map_calibration,
             verdict_threshold=model.card.verdict_rule.threshold,
             counts=Counter(row.result.verdict for _, row in done),
-            photos=[(rank, row.result) for rank, row in done[:_N_LISTED]],
+            photos=[(rank, row.result, _regions_at(_levels(folder, row.map))) for rank, row in done[:_N_LISTED]],
             n_photos=len(done),
-            shown=shown,
+            shown=views(first[:_N_SHOWN]),
+            take_again=views(again[:_N_TAKE_AGAIN]),
+            n_take_again=len(again),
             refused=refused[:_N_REFUSED_LISTED],
             n_refused=len(refused),
         )
@@ -110,14 +124,13 @@ def write_scan_report(
 def _view(
     rank: int, row: ScannedRow, folder: Path, model: Model, read_photo: Callable[[ScannedRow], UInt8Array]
 ) -> dict[str, Any] | None:
-    """What the page needs of one photo: the picture, the map's levels and how far the map reaches over its edges."""
+    """What the page needs of one photo: its picture, its map and cells, and how far these reach over its edges."""
     found = row.result
     try:
         picture = shrunk(read_photo(row), _PHOTO_PX)
     except (OSError, CrackscopeError):  # it went after it was scanned
         return None
-    content = np.frombuffer((folder / str(row.map)).read_bytes(), np.uint8)
-    levels = np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
+    levels, strengths = (_levels(folder, name) for name in (row.map, cells_name(str(row.map))))
     stride = model.network.field.stride_px
     reach_y, reach_x = (
         100 * n_cells * stride / max(1, round((side or 0) * (found.network_scale or 0)))
@@ -129,6 +142,23 @@ def _view(
         "picture": data_uri(picture_bytes(picture, ".jpg", quality=_JPEG_QUALITY), "jpeg"),
         "picture_hw": picture.shape[:2],
         "levels": base64.b64encode(levels.tobytes()).decode("ascii"),
+        "strengths": base64.b64encode(strengths.tobytes()).decode("ascii"),
         "cells_hw": levels.shape,
         "reach_percent": (reach_y, reach_x),
     }
+
+
+def cells_name(map_name: str) -> str:
+    """Name of the picture of the cells that belongs to the picture of a map."""
+    return f"cells/{map_name.rpartition('/')[2]}"
+
+
+def _levels(folder: Path, name: str | None) -> UInt8Array:
+    content = np.frombuffer((folder / str(name)).read_bytes(), np.uint8)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def _regions_at(levels: UInt8Array) -> str:
+    """Number of regions from the probabilities .01, .02, … .99 on, for the page's slider."""
+    counts = (cv2.connectedComponents((levels >= 2.55 * percent).astype(np.uint8))[0] - 1 for percent in range(1, 100))
+    return " ".join(map(str, counts))

@@ -87,6 +87,15 @@ class CrackMap:
         )
         return self._calibrated(pooled)[np.ix_(rows, columns)]
 
+    @cached_property
+    def strengths(self) -> Float32Array:
+        """How strongly each cell alone speaks for a crack, shape (h, w), float32, in [0, 1].
+
+        The strength of a cell is the probability of a footprint all of whose cells are like it. It tells where inside a
+        region the crack lies. It is no probability that the cell itself holds a crack: a single cell is not calibrated.
+        """
+        return self._calibrated(self.logits)
+
     @property
     def peak_probability(self) -> float:
         """Greatest probability of any footprint, in [0, 1]."""
@@ -167,17 +176,6 @@ class CrackMap:
         columns = _cells_between(left / self.cell_px[1], right / self.cell_px[1], self.logits.shape[1])
         return rows, columns
 
-    def share_cracked(self, threshold: float | None = None) -> float:
-        """Tell the share of the cells whose probability reaches a threshold.
-
-        Args:
-            threshold: Probability from which a cell counts, in [0, 1]; the model's own if left out.
-
-        Returns:
-            The share, in [0, 1].
-        """
-        return float(self._above(threshold).mean())
-
     def regions(self, threshold: float | None = None) -> list[Region]:
         """List the connected regions, the one with the greatest peak first, numbered from 1.
 
@@ -196,11 +194,13 @@ class CrackMap:
     def overlay(
         self, pixels: UInt8Array, *, threshold: float | None = None, longest_px: int | None = None
     ) -> UInt8Array:
-        """Draw the photo with its regions outlined and tinted, numbered as `regions` lists them.
+        """Draw the photo with its regions outlined and numbered as `regions` lists them, and their strong cells tinted.
+
+        A cell is strong where its value in `strengths` reaches the threshold.
 
         Args:
             pixels: The photo, shape (H, W, 3), uint8, RGB; of any size, but with the photo's aspect.
-            threshold: Probability from which a cell is tinted, in [0, 1]; the model's own if left out.
+            threshold: Probability from which a region counts, in [0, 1]; the model's own if left out.
             longest_px: Longer side of the picture in pixels; that of `pixels` if left out. The picture is never
                 enlarged.
 
@@ -214,6 +214,7 @@ class CrackMap:
         return draw_overlay(
             pixels,
             self.probabilities,
+            self.strengths,
             self.regions(chosen),
             threshold=chosen,
             photo_hw=self.photo_hw,
@@ -267,7 +268,7 @@ class CrackMap:
 
     def _repr_png_(self) -> bytes:
         """The map as a picture, for notebooks."""
-        return picture_bytes(draw_map(self.probabilities, threshold=self.calibration.threshold), ".png")
+        return picture_bytes(draw_map(self.probabilities, self.strengths, threshold=self.calibration.threshold), ".png")
 
     def _above(self, threshold: float | None) -> BoolArray:
         found: BoolArray = self.probabilities >= (self.calibration.threshold if threshold is None else threshold)

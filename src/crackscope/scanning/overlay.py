@@ -15,15 +15,16 @@ from crackscope.scanning.regions import Region
 __all__ = ["draw_map", "draw_overlay", "shrunk"]
 
 
-_TINT = np.array((230, 159, 0), np.float32)  # amber for little above the threshold
-_STRONG = np.array((213, 94, 0), np.float32)  # vermilion for certain
-_OPACITY = 0.35
+_OUTLINE = (230, 159, 0)  # amber around a region
+_STRONG = np.array((213, 94, 0), np.float32)  # vermilion over its strong cells
+_OPACITY = 0.55
 _WHITE, _INK = (255, 255, 255), (27, 39, 51)
 
 
 def draw_overlay(
     pixels: UInt8Array,
     probabilities: Float32Array,
+    strengths: Float32Array,
     regions: Sequence[Region],
     *,
     threshold: float,
@@ -36,9 +37,10 @@ def draw_overlay(
 
     Args:
         pixels: The photo, RGB, uint8, shape (H, W, 3), of any size with its aspect.
-        probabilities: Shape (h, w), in [0, 1]: a cell each.
-        regions: What is numbered, the strongest first.
-        threshold: Probability from which a cell is tinted.
+        probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
+        strengths: Strength of each cell alone, shape (h, w), in [0, 1].
+        regions: Regions to number, the strongest first.
+        threshold: Value from which a region is outlined, and a cell inside it is tinted.
         photo_hw: Height and width of the photo, in pixels.
         cell_px: Height and width of a cell, in photo pixels.
         reason: Why the photo is rejected, written on the picture; None where it is not.
@@ -57,7 +59,10 @@ def draw_overlay(
     line_px = max(1, round(max(picture.shape[:2]) / 800))
     if regions:
         size_hw = picture.shape[0], picture.shape[1]
-        _tint(picture, _stretched(probabilities, size_hw, photo_hw, cell_px), threshold, line_px)
+        above, strong = (
+            _stretched(values >= threshold, size_hw, photo_hw, cell_px) for values in (probabilities, strengths)
+        )
+        _mark(picture, above, strong, line_px)
         scale_y, scale_x = size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1]
         for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
             x, y = _first_corner(probabilities >= threshold, region, cell_px)
@@ -67,12 +72,13 @@ def draw_overlay(
     return picture
 
 
-def draw_map(probabilities: Float32Array, *, threshold: float) -> UInt8Array:
-    """Draw a map without its photo: the darker a cell, the more probable; cells above the threshold are tinted.
+def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold: float) -> UInt8Array:
+    """Draw a map without its photo: the darker a cell, the more probable a crack around it.
 
     Args:
-        probabilities: Shape (h, w), in [0, 1]: a cell each.
-        threshold: Probability from which a cell is tinted.
+        probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
+        strengths: Strength of each cell alone, shape (h, w), in [0, 1].
+        threshold: Value from which a region is outlined, and a cell inside it is tinted.
 
     Returns:
         The picture, RGB, uint8, with its longer side near 480 px.
@@ -81,9 +87,11 @@ def draw_map(probabilities: Float32Array, *, threshold: float) -> UInt8Array:
     picture = np.repeat(grey[:, :, None], 3, axis=2)
     cell_px = max(1, 480 // max(grey.shape))
     size = grey.shape[1] * cell_px, grey.shape[0] * cell_px
-    enlarged, values = (cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in (picture, probabilities))
-    found = np.asarray(enlarged, np.uint8)
-    _tint(found, np.asarray(values, np.float32), threshold, 1)
+    found, above, strong = (
+        np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+        for one in (picture, *((values >= threshold).astype(np.uint8) for values in (probabilities, strengths)))
+    )
+    _mark(found, above > 0, strong > 0, 1)
     return found
 
 
@@ -97,25 +105,23 @@ def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _tint(picture: UInt8Array, probabilities: Float32Array, threshold: float, line_px: int) -> None:
-    """Tint what lies above the threshold, the more the surer, and outline it."""
-    inside = probabilities >= threshold
-    certainty = ((probabilities[inside] - threshold) / max(1e-6, 1 - threshold))[:, None]
-    tint = _TINT + certainty * (_STRONG - _TINT)
-    picture[inside] = np.round((1 - _OPACITY) * picture[inside] + _OPACITY * tint).astype(np.uint8)
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
+def _mark(picture: UInt8Array, above: BoolArray, strong: BoolArray, line_px: int) -> None:
+    """Tint the strong cells inside regions, and outline the regions; both arrays say so of every pixel."""
+    tinted = above & strong
+    picture[tinted] = np.round((1 - _OPACITY) * picture[tinted] + _OPACITY * _STRONG).astype(np.uint8)
+    outlines, _ = cv2.findContours(above.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _OUTLINE, line_px)
 
 
 def _stretched(
-    probabilities: Float32Array, size_hw: tuple[int, int], photo_hw: tuple[int, int], cell_px: tuple[float, float]
-) -> Float32Array:
-    """Probabilities at every pixel of a picture of the whole photo: those of the cell it lies in."""
+    cells: BoolArray, size_hw: tuple[int, int], photo_hw: tuple[int, int], cell_px: tuple[float, float]
+) -> BoolArray:
+    """Values at every pixel of a picture of the whole photo: the value of the cell it lies in."""
     rows, columns = (
         np.minimum((np.arange(n) + 0.5) * whole / n / cell, n_cells - 1).astype(np.int64)
-        for n, whole, cell, n_cells in zip(size_hw, photo_hw, cell_px, probabilities.shape, strict=True)
+        for n, whole, cell, n_cells in zip(size_hw, photo_hw, cell_px, cells.shape, strict=True)
     )
-    return probabilities[np.ix_(rows, columns)]
+    return cells[np.ix_(rows, columns)]
 
 
 def _first_corner(above: BoolArray, region: Region, cell_px: tuple[float, float]) -> tuple[float, float]:

@@ -10,11 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from crackscope.errors import DataError
-from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.scale import Scale
 from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
-from crackscope.scanning.overlay import draw_map
 from crackscope.scanning.regions import Region
 from crackscope.scanning.scanner import PreparedPhoto
 
@@ -40,7 +38,6 @@ class PhotoResult:
             1].
         threshold: Crack probability from which the verdict is ``crack``.
         peak_xy: Pixel (x, y) to look at first.
-        share_cracked: Share of the map's cells above the map's threshold, in [0, 1].
         regions: Regions in which the map lies above its threshold, the greatest peak first.
         unit: ``photo``, or ``patch`` for an image of patch size.
         width_px: Width of the photo, in pixels.
@@ -63,7 +60,6 @@ class PhotoResult:
     crack_probability: float | None = None
     threshold: float | None = None
     peak_xy: tuple[int, int] | None = None
-    share_cracked: float | None = None
     regions: tuple[Region, ...] = ()
     unit: str | None = None
     width_px: int | None = None
@@ -147,7 +143,6 @@ def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) 
         crack_probability=found.peak_probability,
         threshold=(card.patch if found.unit == "patch" else card.verdict_rule).threshold,
         peak_xy=found.peak_xy,
-        share_cracked=found.share_cracked(),
         regions=tuple(found.regions()),
         unit=prepared.unit,
         width_px=prepared.photo_hw[1],
@@ -193,5 +188,5 @@ def _known(kind: type[Region] | type[Scale], found: Mapping[str, Any]) -> dict[s
 def _picture(found: CrackMap | None) -> str:
     if found is None:
         return ""
-    content = picture_bytes(draw_map(found.probabilities, threshold=found.calibration.threshold), ".png")
-    return f'<img alt="crack map" src="data:image/png;base64,{base64.b64encode(content).decode("ascii")}">'
+    content = base64.b64encode(found._repr_png_()).decode("ascii")
+    return f'<img alt="crack map" src="data:image/png;base64,{content}">'
