@@ -55,17 +55,20 @@ def scan(
 ) -> None:
     """Look for cracks in whole photos: where they are, and which photos to look at first.
 
-    Each photo is read once, at full resolution, and gets a map of probabilities and an overlay. photos.csv ranks the
-    photos, regions.json lists every region found, report.html shows them on one page that can be sent to somebody. A
-    photo is called crack, unsure or uncracked by the greatest probability in it; the report says how often that errs. A
-    photo that shows no concrete, or is too blurred, is rejected, with the reason, and comes last.
+    Each photo is scanned at full resolution. The folder --out gets a map of probabilities, a map of the cells along the
+    cracks, and a picture with the cracks marked (overlay) of each photo. photos.csv ranks the photos, and regions.json
+    lists every region. report.html shows the first 24 photos and lists all; it is one page that you can send.
+
+    Verdicts: a photo is crack, unsure or uncracked by the greatest probability in it. The report says how often that is
+    wrong. A photo without concrete, or one too blurred, is rejected with the reason. Blurred photos that show a crack
+    come right after the cracked ones, to be taken again.
 
     Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
     camera's photo is shrunk as the model's training patches were (0.625 for the default model), yet not below a shorter
-    side of 768 px; a smaller one is enlarged to that, at most twice. What is as small as a patch is judged as by
+    side of 768 px. A smaller photo is enlarged to that, at most twice. An image of patch size is judged as by
     `predict`.
 
-    Interrupted, the same command goes on where it stopped.
+    After an interruption, the same command goes on where it stopped.
 
     Example: `crackscope scan bridge/ --out bridge-scan`
     """
