@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crackscope.errors import CrackscopeError
+from crackscope.files import streaming
 from crackscope.files.streaming import chunked, default_threads, ordered_map
 
 
@@ -151,7 +152,9 @@ def test_the_thread_budget_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("CRACKSCOPE_THREADS", "")
     assert default_threads() >= 1
     monkeypatch.delenv("CRACKSCOPE_THREADS")
-    assert default_threads() >= 1
+    for n_cores, expected in ((1, 1), (8, 8), (64, 8)):
+        monkeypatch.setattr(streaming, "available_cores", lambda n=n_cores: n)
+        assert default_threads() == expected
 
 
 @pytest.mark.parametrize("setting", ["0", "-2", "two", "1.5", "²"])

@@ -14,18 +14,24 @@ from itertools import islice
 from typing import TypeVar
 
 from crackscope.errors import CrackscopeError
+from crackscope.files.cores import available_cores
 
 __all__ = ["Progress", "chunked", "default_threads", "ordered_map"]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on; a total of 0 means that it is not known."""
 
+_MOST_THREADS = 8
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def default_threads() -> int:
-    """Cores that this process may use, or what ``CRACKSCOPE_THREADS`` says.
+    """Number of threads where none is asked for: one for each core that this process may use, at most 8.
+
+    The environment variable ``CRACKSCOPE_THREADS`` overrides it. More than 8 threads hardly make work on images faster,
+    but take memory.
 
     Raises:
         CrackscopeError: If ``CRACKSCOPE_THREADS`` is no whole number from 1.
@@ -36,9 +42,7 @@ def default_threads() -> int:
                 f"CRACKSCOPE_THREADS is '{setting}'; it must be a whole number from 1. Correct it, or unset it."
             )
         return int(setting)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(_MOST_THREADS, available_cores())
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
