@@ -13,7 +13,12 @@ The tree::
     └── MissingExtraError  an optional dependency that is not installed
 
 A message says what was asked, what was found and what to do now, in one line. The command line prints it and exits with
-1; nothing else is ever caught and swallowed.
+1, and so it does with what the system reports, such as a full disk. Any other error is a fault of ours, and ends the
+program with its traceback.
+
+Some errors are caught and told elsewhere. An image that cannot be read is a row with its reason, and the other
+images are done. What a result can do without, such as the picture of a patch that was deleted meanwhile, is left out or
+shown as a grey square.
 """
 
 from __future__ import annotations
@@ -68,6 +73,13 @@ class DownloadError(CrackscopeError):
     """A file that could not be downloaded whole."""
 
 
+_INSTALL = {
+    "train": "pip install torch --index-url https://download.pytorch.org/whl/cpu && pip install '.[train]'",
+}
+"""Commands that install an extra from a clone, where ``pip install '.[EXTRA]'`` alone is not enough. The torch that pip
+takes by default on Linux brings CUDA, several GB; the one for the CPU takes 200 MB."""
+
+
 class MissingExtraError(CrackscopeError):
     """An optional dependency that is not installed.
 
@@ -78,7 +90,8 @@ class MissingExtraError(CrackscopeError):
     """
 
     def __init__(self, purpose: str, *, package: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed. Try: pip install 'crackscope[{extra}]'")
+        install = _INSTALL.get(extra, f"pip install '.[{extra}]'")
+        super().__init__(f"{purpose} needs {package}, which is not installed. In the repository's folder: {install}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

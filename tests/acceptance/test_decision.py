@@ -363,7 +363,7 @@ def test_every_decision_has_its_words(decision: str, changes: dict[str, Any], to
 def test_a_leaky_page_marks_every_figure(tmp_path: Path) -> None:
     found = acceptance_of(sample_of(n_seen=7))
     page = page_of(found, tmp_path / "out")
-    assert "trained on 7 patches of this sample" in page.text
+    assert "The model was trained on 7 of these " in page.text
     assert page.text.count(LEAKY) >= 12
 
 
@@ -372,7 +372,7 @@ def test_the_banner_of_a_leaky_page_tells_the_leak_though_patches_are_rejected(t
     found = acceptance_of(replace(sample, reasons=("blurred", *[None] * (sample.n_patches - 1))))
     assert "The model rejects 1 patch" in advice(found)[1]
     banner = page_of(found, tmp_path / "out").text.partition("These figures are leaky.")[2]
-    assert banner.startswith(" The model was trained on 7 patches of this sample")
+    assert banner.startswith(" The model was trained on 7 of these ")
 
 
 def test_a_better_threshold_or_head_is_offered_only_where_the_model_is_not_accepted() -> None:

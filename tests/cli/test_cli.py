@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from crackscope.cli import app
-from crackscope.data.patches import read_patches
+from crackscope.data.patches import LABELS, read_patches
+from crackscope.data.splits import read_split, split, write_split
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
+from crackscope.training.runs import FILES
 from shared.command import Result
 from shared.models import tiny_card
 
@@ -105,7 +107,8 @@ def test_split_train_evaluate_predict(
     )
     assert trained.code == 0
     assert trained.json["leaky"] is False
-    assert sorted(path.name for path in run_folder.iterdir()) == ["metrics.json", "model.onnx", "run.json", "split.csv"]
+    assert sorted(path.name for path in run_folder.iterdir()) == sorted(FILES)
+    assert trained.json["test"] == json.loads((run_folder / "metrics.json").read_text())
     model = run_folder / "model.onnx"
     judged = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", figures, "--json")
     assert judged.code == 0
@@ -175,7 +178,7 @@ def test_figures_of_a_leaking_split_are_marked(
         *("train", drawn, "--split", bad, "--backbone", backbone_file, "--patch-px", 64, "--out", tmp_path / "run"),
         "--allow-leakage",
     )
-    assert "val (leaky): accuracy" in trained.out
+    assert "test (leaky): accuracy" in trained.out
     assert run("bundle", tmp_path / "run" / "model.onnx", "--json").json["card"]["split"]["leaky"] is True
 
 
@@ -214,14 +217,16 @@ def test_what_the_model_was_trained_on_is_not_taken_for_new(
     document = json.loads((tmp_path / "b" / "metrics.json").read_text())
     assert document["leaky"] is True
     assert 0 < document["n_seen"] <= document["n_patches"]
-    assert "were trained on" in (tmp_path / "b" / "report.html").read_text()
+    assert "was trained on" in (tmp_path / "b" / "report.html").read_text()
     everything = run("evaluate", drawn, "--model", model, "--out", tmp_path / "c", "--json")
     counted = sum(row["part"] == "train" for row in rows_of(other))
     assert everything.json["n_seen"] == counted
     again = run(
         *("train", drawn, "--split", split_file, "--backbone", model, "--out", tmp_path / "again", "--json"),
     )
-    assert again.json["leaky"] is True  # the backbone has seen patches of this val
+    assert "The model was trained on" in again.err or "The model's backbone was trained on" in again.err
+    assert again.json["test"]["n_seen_by_backbone"] == document["n_seen"]
+    assert again.json["leaky"] is True  # the backbone has seen patches of this test
 
 
 # Bad input
@@ -273,8 +278,70 @@ def test_a_split_of_another_data_set(run: Any, drawn: Path, backbone_file: Path,
     assert_one_line(result, "far/away.jpg", "other data", "crackscope split")
 
 
-def test_train_without_parts_says_how_to_get_them(run: Any, drawn: Path, tmp_path: Path) -> None:
-    assert_one_line(run("train", drawn, "--out", tmp_path / "run"), "in no part", "crackscope split")
+@pytest.mark.parametrize("knows_photos", [True, False])
+def test_train_without_parts_makes_a_split_says_so_and_keeps_it(
+    run: Any, drawn: Path, backbone_file: Path, tmp_path: Path, knows_photos: bool
+) -> None:
+    index = read_patches(drawn)
+    data = tmp_path / "walls.csv"
+    photos = {patch.path: patch.photo if knows_photos else "" for patch in index.patches}
+    rows = (f"{drawn.parent / patch.path},{patch.label},{photos[patch.path]}\n" for patch in index.patches)
+    data.write_text("path,label,photo\n" + "".join(rows))
+    out = tmp_path / "run"
+    done = run("train", data, "--backbone", backbone_file, "--patch-px", 64, "--out", out)
+    assert done.code == 0
+    (line,) = [line for line in done.err.splitlines() if "names no parts" in line]
+    way = "photo" if knows_photos else "similarity"
+    assert ("of a photo" in line) == knows_photos
+    assert str(out / "split.csv") in line
+    kept = read_split(out / "split.csv")
+    assert kept == split(data, by=way)
+    told = json.loads((out / "run.json").read_text())["split"]
+    assert told == {"by": way, "sha256": kept.sha256(), "n_leaks": 0, "made": True}
+    assert f"robustness {data} --model {out / 'model.onnx'} --split {out / 'split.csv'}" in done.out
+    assert done.out.startswith("test: accuracy ")
+    assert "(always crack " in done.out
+
+
+def test_a_set_too_small_to_split_is_told_as_split_tells_it(
+    run: Any, drawn: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    index = read_patches(drawn)
+    one = {label: next(patch.path for patch in index.patches if patch.label == label) for label in LABELS}
+    rows = (f"{drawn.parent / path},{label},{label}\n" for label, path in one.items())
+    (tmp_path / "few.csv").write_text("path,label,photo\n" + "".join(rows))
+    result = run("train", tmp_path / "few.csv", "--backbone", backbone_file, "--out", tmp_path / "run")
+    assert_one_line(result, "few names no parts", "groups that must stay together", "crackscope split", "--split")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_head_without_a_test_part_is_judged_on_val_and_says_so(
+    run: Any, drawn: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    two, out = tmp_path / "two.csv", tmp_path / "run"
+    write_split(split(drawn, val=0.25, test=0.0), two)
+    done = run("train", drawn, "--split", two, "--backbone", backbone_file, "--patch-px", 64, "--out", out)
+    assert "the split has no test part: figures are of val" in done.err
+    assert done.out.startswith("val: accuracy ")
+    assert done.out.endswith(f"--split {out / 'split.csv'} --part val\n")
+    assert sorted(path.name for path in out.iterdir()) == sorted({*FILES} - {"evaluation"})
+    assert json.loads((out / "metrics.json").read_text())["part"] == "val"
+
+
+def test_what_a_made_split_leaves_out_is_refused_with_its_reason(
+    run: Any, drawn: Path, backbone_file: Path, tmp_path: Path
+) -> None:
+    """By similarity, a patch that cannot be read looks like nothing, and is in no part."""
+    index = read_patches(drawn)
+    for patch in index.patches:
+        place = tmp_path / "walls" / patch.label / Path(patch.path).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn.parent / patch.path, place)
+    (tmp_path / "walls" / "crack" / "broken.jpg").write_bytes(b"%PDF-1.7")
+    out = tmp_path / "run"
+    done = run("train", tmp_path / "walls", "--backbone", backbone_file, "--patch-px", 64, "--out", out, "--json")
+    assert (done.code, done.json["n_refused"], done.json["run"]["data"]["n_refused"]) == (3, 1, 1)
+    assert "crack/broken.jpg: " in done.err
 
 
 def test_a_missing_model_and_a_foreign_one(run: Any, drawn: Path, tmp_path: Path) -> None:

@@ -139,7 +139,11 @@ def read_model(model: Path | None, precision: _Precision | None) -> Bundle:
 
 @contextmanager
 def progress_bar(task: str) -> Iterator[Progress]:
-    """A bar with count and time left on stderr; where stderr is no terminal, nothing is drawn."""
+    """A bar with count and time left on stderr; where stderr is no terminal, nothing is drawn.
+
+    When the count starts anew, as it does with every epoch, so does the estimate. A first epoch that fills a cache does
+    not slow the estimate of the next.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -149,8 +153,14 @@ def progress_bar(task: str) -> Iterator[Progress]:
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar_task = bar.add_task(task, total=None)
 
+        before: tuple[int, int] = (0, 0)
+
         def update(done: int, total: int) -> None:
-            bar.update(bar_task, completed=done, total=total)
+            nonlocal before
+            if done < before[0] or total != before[1]:
+                bar.reset(bar_task, total=total)
+            before = done, total
+            bar.update(bar_task, completed=done)
 
         yield update
 

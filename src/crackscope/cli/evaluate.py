@@ -72,6 +72,7 @@ def evaluate(
     from crackscope.measuring.judging import evaluate as judge
     from crackscope.measuring.judging import evaluate_photos
     from crackscope.measuring.photo_evaluation import PhotoEvaluation
+    from crackscope.measuring.wording import seen_text
     from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
     from crackscope.scanning.loaded_model import load
 
@@ -115,7 +116,8 @@ def evaluate(
     evaluation = found.tiles if isinstance(found, PhotoEvaluation) else found
     document = metrics_document(evaluation) | (photos.figures.document() if photos else {})
     if evaluation.n_seen:
-        say(f"The model was trained on {evaluation.n_seen} of these patches, or their photos: all figures are leaky.")
+        who = seen_text(evaluation.n_seen, evaluation.n_seen_by_backbone, evaluation.n_patches)
+        say(f"{who}: all figures are leaky.")
     for path, why in evaluation.refused[:5]:
         say(f"{path}: {why}")
     status = {"status": "refused" if evaluation.refused else "done", "out": str(out)}

@@ -70,6 +70,7 @@ def export(
     Example: `crackscope export metu.tar --model runs/metu/model.onnx --split split.csv --out crack-int8.onnx`
     """
     from crackscope.measuring.exporting import export as run_export
+    from crackscope.measuring.wording import seen_text
 
     with progress_bar("judging") as progress:
         done = run_export(
@@ -87,8 +88,10 @@ def export(
             overwrite=overwrite,
             progress=progress,
         )
-    if done.before.n_seen:
-        say(f"The model was trained on {done.before.n_seen} of these patches, or their photos: accuracy is leaky.")
+    judged = done.before
+    if judged.n_seen:
+        who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
+        say(f"{who}: accuracy is leaky.")
     document = {"status": "done", "out": str(out), "precision": precision.value, **done.document()}
     emit(document, as_json=as_json, text=_table(done))
 

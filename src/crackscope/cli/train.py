@@ -32,7 +32,8 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
+        Path | None,
+        typer.Option(help="A split file; if left out, the parts that DATA itself names, or else a split made here."),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -59,11 +60,15 @@ def train(
 ) -> None:
     """Train a crack classifier by transfer learning; what is frozen is computed once, and cached.
 
-    `head` fits a linear head on a frozen backbone in seconds and touches only train and val. The other recipes train by
-    epochs, export, compare the bundle with torch file by file, and evaluate it on test.
+    `head` fits a linear head on a frozen backbone in seconds. The other recipes train by epochs, and compare the bundle
+    with torch file by file. Every model is evaluated on the test part.
+
+    Without --split, where DATA names no parts, a split is made as `crackscope split` does by default: by photo where
+    every patch tells its photo, else by similarity. The run folder keeps it as split.csv.
 
     Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """
+    from crackscope.measuring.wording import seen_text
     from crackscope.training.memory import keep_memory
     from crackscope.training.recipes import HEAD
     from crackscope.training.runs import train as run_training
@@ -93,8 +98,9 @@ def train(
     for path, why in list(refused.items())[:5]:
         say(f"{path}: {why}")
     if judged.n_seen:
-        say(f"{judged.n_seen} of the {judged.n_patches} patches, or their photos, were trained on: figures are leaky.")
-    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, split))
+        who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
+        say(f"{who}: all figures are leaky. Start from another --backbone for figures on patches that are new to it.")
+    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data))
     if refused:
         raise typer.Exit(3)
 
@@ -113,22 +119,28 @@ def _document(run: Run, n_refused: int) -> dict[str, Any]:
     }
 
 
-def _text(run: Run, data: Path, split: Path | None) -> str:
-    """The outcome for people, and the command that comes next."""
+def _text(run: Run, data: Path) -> str:
+    """The outcome for people, and the commands that come next."""
     import shlex
 
     judged, told, model = run.evaluation, run.document, run.model
     mark = " (leaky)" if judged.leaky else ""
+    baseline = judged.baseline["accuracy"]
     accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
-    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], "
-    text += f"AUROC {auroc.value:.4f}; "
+    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}] "
+    text += f"(always crack {baseline.value:.4f}), AUROC {auroc.value:.4f} (chance 0.5); "
     agreement = told.agreement_with_torch
     if agreement is None:
         text += f"C {told.chosen.penalty:g}, {told.n_computed} features computed, the others cached"
-        following = ["crackscope", "evaluate", str(data), "--model", str(model)]
-        following += ["--split", str(split)] if split else ["--part", "test"]
     else:
         text += f"weights of epoch {told.chosen.epoch} ({told.chosen.phase}); "
         text += f"torch says the same of {agreement.n} files within {agreement.greatest:.1e}"
-        following = ["tensorboard", "--logdir", str(run.folder / "tensorboard")]
-    return f"{text}\nwritten to {model}\nnext: {shlex.join(following)}"
+    lines = [text, f"written to {model}"]
+    if (run.folder / "evaluation").is_dir():
+        lines.append(f"report: {run.folder / 'evaluation' / 'report.html'}")
+    if agreement is not None:
+        lines.append(f"next: {shlex.join(['tensorboard', '--logdir', str(run.folder / 'tensorboard')])}")
+    following = ["crackscope", "robustness", str(data), "--model", str(model)]
+    following += ["--split", str(run.folder / "split.csv")]
+    following += ["--part", "val"] if judged.part == "val" else []
+    return "\n".join([*lines, f"next: {shlex.join(following)}"])

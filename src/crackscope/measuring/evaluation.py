@@ -56,7 +56,8 @@ class Evaluation:
         metrics: Figures by name, such as ``accuracy``, ``recall_crack`` and ``auroc``, with 95 % intervals.
         baseline: The same figures for calling everything crack.
         n_leaks: Number of photos and duplicates on two sides of the split; 0 is clean.
-        n_seen: Number of patches that the model was trained on, or whose photo was; 0 is clean.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was; 0 is clean.
+        n_seen_by_backbone: Number of those patches that the backbone was trained on.
         refused: Path and reason of every file that could not be read, and so is in no figure.
         reasons: Why each patch is rejected, None where it is not, n reasons; None where no gate was asked. Rejected
             patches are in every figure, by their probability.
@@ -79,6 +80,7 @@ class Evaluation:
     baseline: dict[str, Estimate]
     n_leaks: int = 0
     n_seen: int = 0
+    n_seen_by_backbone: int = 0
     refused: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str | None, ...] | None = None
     index: PatchIndex | None = field(default=None, repr=False)
@@ -168,6 +170,7 @@ def evaluate_predictions(
     photo_kind: str = "photos",
     n_leaks: int = 0,
     n_seen: int = 0,
+    n_seen_by_backbone: int = 0,
     refused: Sequence[tuple[str, str]] = (),
     reasons: Sequence[str | None] | None = None,
     index: PatchIndex | None = None,
@@ -190,7 +193,8 @@ def evaluate_predictions(
         split: Name of the split file.
         photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
         n_leaks: Number of photos and duplicates on two sides of the split.
-        n_seen: Number of patches that the model was trained on, or whose photo was.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was.
+        n_seen_by_backbone: Number of those patches that the backbone was trained on.
         refused: Path and reason of files that could not be read.
         reasons: Why each patch is rejected, None where it is not, n reasons; left out for a model without a gate.
         index: Patches for a report to show; left out where there are none.
@@ -232,6 +236,7 @@ def evaluate_predictions(
         baseline=always_crack(labels, photos=photos, n_resamples=n_resamples, seed=seed),
         n_leaks=int(n_leaks),
         n_seen=int(n_seen),
+        n_seen_by_backbone=int(n_seen_by_backbone),
         refused=tuple(refused),
         reasons=None if reasons is None else tuple(reasons),
         index=index,
@@ -267,6 +272,7 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
         "leaky": evaluation.leaky,
         "n_leaks": evaluation.n_leaks,
         "n_seen": evaluation.n_seen,
+        "n_seen_by_backbone": evaluation.n_seen_by_backbone,
     }
 
 

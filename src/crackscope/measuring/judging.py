@@ -23,7 +23,7 @@ from crackscope.model.provenance import count_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load, rows_of
 from crackscope.scanning.scanner import NetworkScale
 
-__all__ = ["evaluate", "evaluate_photos", "judge", "part_to_judge"]
+__all__ = ["evaluate", "evaluate_photos", "judge", "part_of", "part_to_judge"]
 
 
 def evaluate(
@@ -69,7 +69,7 @@ def evaluate(
     part = part or part_to_judge(index, split)
     n_leaks = 0
     if part is not None:
-        index, n_leaks = _part_of(index, split, part, allow_leakage, threads, progress)
+        index, n_leaks = part_of(index, split, part, allow_leakage, threads, progress)
     return judge(
         index,
         loaded,
@@ -141,7 +141,7 @@ def evaluate_photos(
     if masks is not None:
         photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px)
     elif split is not None or part is not None:
-        index, n_leaks = _part_of(read_patches(data), split, part or "test", allow_leakage, threads)
+        index, n_leaks = part_of(read_patches(data), split, part or "test", allow_leakage, threads)
         photos = photos_by_grid(index, str(tiles))
     else:
         photos = photos_by_grid(data, str(tiles))
@@ -159,7 +159,7 @@ def evaluate_photos(
     )
 
 
-def _part_of(
+def part_of(
     index: PatchIndex,
     split: str | Path | Split | None,
     part: str,
@@ -167,7 +167,11 @@ def _part_of(
     threads: int | None,
     progress: Progress | None = None,
 ) -> tuple[PatchIndex, int]:
-    """One part of a split, and the leaks of the whole."""
+    """One part of a split, and the number of leaks of the whole.
+
+    Raises:
+        SplitError: If the split leaks and leaks are not allowed, does not fit the data, or has no such part.
+    """
     known = split_of(index, split)
     leaks = check_split(apply_split(index, split=known), threads=threads, progress=progress)
     if len(leaks) and not allow_leakage:
@@ -222,6 +226,7 @@ def judge(
         photo_kind="similarity groups" if photos and all(map(is_group, photos)) else "photos",
         n_leaks=n_leaks,
         n_seen=count_seen(index, digests, lineage),
+        n_seen_by_backbone=count_seen(index, digests, model.card.backbone.trained_on),
         refused=refused,
         reasons=reasons if model.card.gate else None,
         index=index,

@@ -49,13 +49,15 @@ class ScannedPhoto:
         photo: The photo and the labels of its tiles.
         map: What the model sees in the photo.
         logits: Pooled logit of each tile's box in the map, shape (n,).
-        n_seen: Number of its tiles that the model was trained on, or whose photo was.
+        n_seen: Number of its tiles that the model or its backbone was trained on, or whose photo was.
+        n_seen_by_backbone: Number of those tiles that the backbone was trained on.
     """
 
     photo: LabelledPhoto
     map: CrackMap
     logits: Float64Array
     n_seen: int
+    n_seen_by_backbone: int = 0
 
     @property
     def probabilities(self) -> Float64Array:
@@ -151,8 +153,10 @@ def scan_labelled(
         else:
             logits = np.array([seen.logit_in(box) for box in photo.boxes_xyxy(seen.photo_hw)], np.float64)
             own = PatchIndex(photo.name, photo.patches, files=None)  # type: ignore[arg-type]  # nothing is read
-            n_seen = count_seen(own, digests, lineage)
-            found.append(ScannedPhoto(photo, seen, logits, len(logits) if n_seen and len(own) == 1 else n_seen))
+            counts = [count_seen(own, digests, data) for data in (lineage, card.backbone.trained_on)]
+            if len(own) == 1:  # a whole photo, one file for all of its tiles
+                counts = [len(logits) if n else 0 for n in counts]
+            found.append(ScannedPhoto(photo, seen, logits, *counts))
         if progress:
             progress(i + 1, len(photos))
     return found, refused
@@ -204,6 +208,7 @@ def measure_photos(
         model_sha256=model.sha256,
         n_leaks=n_leaks,
         n_seen=sum(one.n_seen for one in scanned),
+        n_seen_by_backbone=sum(one.n_seen_by_backbone for one in scanned),
         refused=tuple(refused),
         n_resamples=n_resamples,
         seed=seed,

@@ -118,7 +118,7 @@ class RunAgreement(Stated):
     Attributes:
         n: Number of files compared.
         greatest: Greatest difference of two probabilities.
-        n_labels_changed: Number of files that lie on different sides of the threshold.
+        n_labels_changed: Number of files whose two probabilities lie on different sides of the threshold, by rounding.
     """
 
     n: int = 0
@@ -159,11 +159,13 @@ class RunSplit(Stated):
         by: What was kept together, as `crackscope.Split.grouped_by` says.
         sha256: SHA-256 of the split, in hexadecimal; empty where it is not stated.
         n_leaks: Number of photos and duplicates that stand on two sides.
+        made: Whether the training made the split, since none was given and the data names no parts.
     """
 
     by: str | None = None
     sha256: str = ""
     n_leaks: int = 0
+    made: bool = False
 
 
 class RunCommit(Stated):

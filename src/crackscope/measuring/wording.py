@@ -16,6 +16,7 @@ __all__ = [
     "interval_text",
     "number_text",
     "percent_text",
+    "seen_text",
 ]
 
 LEAKY = "leaky"
@@ -50,24 +51,30 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
-        Figure("accuracy", "Accuracy", "Of all patches, the share that gets the right label."),
+        Figure("accuracy", "Accuracy", "Share of all patches that get the right label."),
         Figure("balanced_accuracy", "Balanced accuracy", "Mean of the two recalls: each label counts half."),
-        Figure("precision_crack", "Precision of crack", "Of the patches called crack, the share that is."),
-        Figure("recall_crack", "Recall of crack", "Of the cracked patches, the share that is found."),
+        Figure("precision_crack", "Precision of crack", "Share of the patches called crack that are cracked."),
+        Figure("recall_crack", "Recall of crack", "Share of the cracked patches that are called crack."),
         Figure("f1_crack", "F1 of crack", "Precision and recall of crack in one number (harmonic mean)."),
-        Figure("precision_uncracked", "Precision of uncracked", "Of those called uncracked, the share that is."),
+        Figure(
+            "precision_uncracked", "Precision of uncracked", "Share of the patches called uncracked that are uncracked."
+        ),
         Figure(
             "recall_uncracked",
             "Recall of uncracked",
-            "Of the uncracked patches, the share not alarmed about.",
+            "Share of the uncracked patches that are called uncracked.",
         ),
         Figure("f1_uncracked", "F1 of uncracked", "Precision and recall of uncracked in one number."),
-        Figure("false_alarm_rate", "False alarm rate", "Of the uncracked patches, the share called crack."),
-        Figure("auroc", "AUROC", "How often a cracked patch gets the higher probability of a random pair."),
+        Figure("false_alarm_rate", "False alarm rate", "Share of the uncracked patches that are called crack."),
+        Figure(
+            "auroc",
+            "AUROC",
+            "Chance that a cracked patch gets a higher probability than an uncracked one, both drawn at random.",
+        ),
         Figure("average_precision", "Average precision", "Precision, averaged over every recall."),
-        Figure("mcc", "MCC", "Correlation of answers and truth: 1 is perfect, 0 is worthless."),
-        Figure("log_loss", "Log loss", "Price of the probabilities; confident mistakes cost most.", None),
-        Figure("brier", "Brier score", "Mean squared distance of probability and truth."),
+        Figure("mcc", "MCC", "Correlation of answers and true labels: 1 is perfect, 0 is no better than chance."),
+        Figure("log_loss", "Log loss", "Mean penalty of the probabilities; confident mistakes cost most.", None),
+        Figure("brier", "Brier score", "Mean squared difference between the probability and the true label (1 or 0)."),
         Figure("ece", "Calibration error", "Average gap between probability and observed frequency (ECE)."),
     )
 }
@@ -103,6 +110,27 @@ def percent_text(share: float) -> str:
     text = f"{100 * share:.1f}"
     text = {"0.0": "<0.1", "100.0": ">99.9"}.get(text, text)
     return f"{text}\N{NO-BREAK SPACE}%"
+
+
+def seen_text(n_seen: int, n_by_backbone: int, n_judged: int) -> str:
+    """Who was trained on how many of the judged patches: the model, or the backbone that it was built on.
+
+    Args:
+        n_seen: Number of judged patches that the model or its backbone was trained on, or whose photo was.
+        n_by_backbone: Number of those that the backbone was trained on.
+        n_judged: Number of judged patches.
+
+    Example:
+        >>> seen_text(15, 0, 20)
+        'The model was trained on 15 of these 20 patches, or on photos they come from'
+        >>> seen_text(15, 15, 20)
+        "The model's backbone was trained on 15 of these 20 patches, or on photos they come from"
+        >>> seen_text(15, 4, 20)
+        'The model was trained on 15 of these 20 patches, or on photos they come from (its backbone on 4 of them)'
+    """
+    who = "The model's backbone" if n_by_backbone == n_seen else "The model"
+    text = f"{who} was trained on {n_seen:,} of these {n_judged:,} patches, or on photos they come from"
+    return f"{text} (its backbone on {n_by_backbone:,} of them)" if 0 < n_by_backbone < n_seen else text
 
 
 def figure_text(estimate: Estimate) -> str:

@@ -15,7 +15,7 @@ from crackscope.files.output import json_text, write_folder
 from crackscope.files.tables import table_text
 from crackscope.measuring.clustered_shares import Share
 from crackscope.measuring.evaluation import resampling_text
-from crackscope.measuring.wording import FIGURES, percent_text
+from crackscope.measuring.wording import FIGURES, percent_text, seen_text
 from crackscope.reports.page import environment
 
 __all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
@@ -122,10 +122,11 @@ def advice(found: Acceptance) -> list[str]:
 
 
 def _leak(found: Acceptance) -> str:
-    n_seen = _count(found.evaluation.n_seen, "patch")
+    judged = found.evaluation
+    who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
     return (
-        f"The model was trained on {n_seen} of this sample, or on their photos, so these figures say how well it "
-        "remembers. Label photos of this site that it has not seen, and test again."
+        f"{who}. So these figures say how well it remembers. Label photos of this site that it has not seen, and test "
+        "again."
     )
 
 

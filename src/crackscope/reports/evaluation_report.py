@@ -27,7 +27,7 @@ from crackscope.measuring.evaluation import (
 )
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
-from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text
+from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text, seen_text
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.look import png_bytes
 from crackscope.reports.map_sheet import map_sheet
@@ -230,7 +230,8 @@ def _page(
 def _leaks_text(evaluation: Evaluation) -> str:
     """What was seen, for people."""
     leaks = "1 leak of the split" if evaluation.n_leaks == 1 else f"{evaluation.n_leaks:,} leaks of the split"
-    seen = f"{evaluation.n_seen:,} of {evaluation.n_patches:,} patches, or their photos, were trained on"
+    seen = seen_text(evaluation.n_seen, evaluation.n_seen_by_backbone, evaluation.n_patches)
+    seen = seen[0].lower() + seen[1:]
     return "; ".join(text for text, n in ((leaks, evaluation.n_leaks), (seen, evaluation.n_seen)) if n)
 
 

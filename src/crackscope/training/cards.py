@@ -69,6 +69,7 @@ def calibrated_card(
     logits = np.asarray(val_logits, np.float64)
     calibration = fit_calibration(logits, labels, fitted_on=f"{len(judged)} patches of part val")
     photos = [patch.photo or "" for patch in judged.patches]
+    n_seen = count_seen(judged, [digests[i] for i in places["val"]], backbone.trained_on)
     evaluation = evaluate_predictions(
         labels,
         expit(logits / calibration.temperature),
@@ -82,7 +83,8 @@ def calibrated_card(
         model=name,
         model_sha256="",
         n_leaks=n_leaks,
-        n_seen=count_seen(judged, [digests[i] for i in places["val"]], backbone.trained_on),
+        n_seen=n_seen,
+        n_seen_by_backbone=n_seen,
         refused=refused,
         seed=seed,
     )

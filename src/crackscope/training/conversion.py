@@ -7,8 +7,10 @@ from pathlib import Path
 
 from crackscope.data.cache import cache_folder
 from crackscope.model.bundle import write_model
+from crackscope.training.sources import require_known_folder
 
-__all__ = ["convert_backbone", "source_digest"]
+__all__ = ["convert_backbone", "require_convertible", "source_digest"]
+
 
 _VERSION = "backbone-2"
 _ENDINGS = (".json", ".safetensors", ".bin")
@@ -36,11 +38,9 @@ def convert_backbone(source: str, *, n_blocks: int | None = None, until: str | N
         BundleError: If the graph does not agree with torch.
         MissingExtraError: If the file is not in the cache and the extra is not installed.
     """
-    cut = "" if n_blocks is None else f" {n_blocks} blocks"
-    cut += "" if until is None or n_blocks is not None else f" until {until}"
-    name = hashlib.sha256(f"{_VERSION} {source_digest(source)}{cut}".encode()).hexdigest()[:24]
-    path = cache_folder() / "backbones" / f"{name}.onnx"
+    path = _place(source, n_blocks=n_blocks, until=until)
     if not path.is_file():
+        require_convertible(source)
         from crackscope.training.torch.backbones import feature_dim, load_backbone
         from crackscope.training.torch.export import export_backbone
 
@@ -50,6 +50,27 @@ def convert_backbone(source: str, *, n_blocks: int | None = None, until: str | N
             card = card.model_copy(update={"feature_dim": feature_dim(module)})
         write_model(export_backbone(module, card), path, overwrite=True)
     return path
+
+
+def require_convertible(source: str) -> None:
+    """Refuse what cannot be converted, before any image is read and any weights are fetched.
+
+    A folder is judged by its files alone. For a hub id, ``config.json`` is fetched where it is not in the hub's cache.
+
+    Args:
+        source: Path of a model folder, or a hub id.
+
+    Raises:
+        DataError: If it is neither a folder nor a hub id, or its backbone is of a kind that is not known.
+        MissingExtraError: If the extra ``train`` is not installed.
+    """
+    require_known_folder(source)
+    import crackscope.training.torch  # noqa: F401  # says which package of the extra is missing
+
+    if not Path(source).is_dir():
+        from crackscope.training.torch.backbones import require_known_hub_id
+
+        require_known_hub_id(source)
 
 
 def source_digest(source: str) -> str:
@@ -62,3 +83,11 @@ def source_digest(source: str) -> str:
         if file.suffix in _ENDINGS:
             digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _place(source: str, *, n_blocks: int | None, until: str | None) -> Path:
+    """Where the converted file is kept."""
+    cut = "" if n_blocks is None else f" {n_blocks} blocks"
+    cut += "" if until is None or n_blocks is not None else f" until {until}"
+    name = hashlib.sha256(f"{_VERSION} {source_digest(source)}{cut}".encode()).hexdigest()[:24]
+    return cache_folder() / "backbones" / f"{name}.onnx"

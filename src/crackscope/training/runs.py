@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from crackscope import __version__
-from crackscope.data.leaks import check_split
-from crackscope.data.patches import PatchIndex, read_patches
-from crackscope.data.splits import Split, apply_split, split_of, write_split
-from crackscope.errors import OutputError, RecipeError, SplitError
+from crackscope.data.patches import PatchIndex
+from crackscope.data.splits import Split, write_split
+from crackscope.errors import OutputError, RecipeError
 from crackscope.files.output import new_folder, require_free_folder, write_text
 from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation, metrics_document
+from crackscope.measuring.judging import judge
 from crackscope.measuring.run_document import (
     RunChoice,
     RunCommit,
@@ -33,17 +33,20 @@ from crackscope.measuring.run_document import (
     write_run_document,
 )
 from crackscope.model.bundle import default_bundle, read_backbone, read_bundle, write_model
-from crackscope.training.head import train_head
-from crackscope.training.recipes import HEAD, Recipe, changed, read_recipe
+from crackscope.scanning.loaded_model import Model
+from crackscope.training.conversion import convert_backbone, require_convertible
+from crackscope.training.head import HeadRun, train_head
+from crackscope.training.parts import TrainingParts, divide_for_training
+from crackscope.training.recipes import HEAD, SCRATCH_CNN, Recipe, changed, read_recipe
 
 __all__ = ["FILES", "Run", "train"]
 
-FILES = ("metrics.json", "model.onnx", "run.json", "split.csv")
-"""What a run folder of the recipe ``head`` holds."""
+FILES = ("evaluation", "metrics.json", "model.onnx", "run.json", "split.csv")
+"""What a run folder of the recipe ``head`` holds; ``evaluation`` where the split has a test part."""
 
 RECIPE_FILES = (
     *FILES,
-    *("checkpoint.pt", "evaluation", "history.csv", "history.png", "layers.csv"),
+    *("checkpoint.pt", "history.csv", "history.png", "layers.csv"),
     *("tensorboard", "test_batch.png", "views.png"),
 )
 """What a run folder of the other recipes holds."""
@@ -57,11 +60,14 @@ class Run:
     """Outcome of a training.
 
     Attributes:
-        folder: Path of the run folder. It holds ``model.onnx``, ``run.json``, ``metrics.json`` and ``split.csv``; with
-            a recipe that trains by epochs also history, checkpoint, TensorBoard events, pictures and an evaluation.
-        evaluation: Evaluation on ``val``; with a recipe that trains by epochs on ``test``, where there is one.
+        folder: Path of the run folder. It holds ``model.onnx``, ``run.json``, ``metrics.json``, ``split.csv`` and the
+            folder ``evaluation``; with a recipe that trains by epochs also history, checkpoint, TensorBoard events and
+            pictures.
+        evaluation: Evaluation of the model on ``test``. Where the split has no test part, it is on ``val``; with the
+            recipe ``head`` there is then no folder ``evaluation``.
         document: How the training went, as ``run.json`` keeps it.
-        refused: Path and reason of training and validation patches that could not be read.
+        refused: Path and reason of training and validation patches that could not be read, and of all that a split made
+            here leaves out for that reason.
     """
 
     folder: Path
@@ -96,7 +102,11 @@ def train(
     """Train a model on labelled patches, and write it into a run folder.
 
     The recipe ``head`` fits a linear head on the features of a frozen backbone, in seconds. All other recipes train by
-    epochs, and need PyTorch (extra ``train``). What a recipe leaves frozen is computed once.
+    epochs, and need PyTorch (extra ``train``). What a recipe leaves frozen is computed once. In the end, every model
+    is evaluated on the test part.
+
+    Where no split is given and the data names no parts, a split is made, with the shares of `crackscope.split` and seed
+    0: by photo where every patch tells its photo, else by similarity. The run folder keeps it as ``split.csv``.
 
     When it returns, torch's number of threads, its random numbers and the log level of its libraries are as before. On
     Linux, a program that fine-tunes should first call `crackscope.keep_memory`, as `crackscope train` does: it can save
@@ -108,7 +118,8 @@ def train(
         recipe: ``head``, one of `crackscope.recipe_names`, or a recipe of your own.
         changes: Settings of the recipe to change: values by dotted key, such as ``{"finetuning.epochs": 5}``, in which
             None takes a setting away; or texts ``key=value``.
-        split: A split from `crackscope.split`, or its file; if left out, the parts that the data itself names, if any.
+        split: A split from `crackscope.split`, or its file. If left out, the parts that the data itself names; if it
+            names none, a split is made. With `resume`, it is the one that the run folder keeps.
         backbone: Path of a model folder, or a hub id; for ``head`` also the path of a bundle. If left out, the recipe's
             own (for ``head`` the default bundle).
         patch_px: Shorter side of a patch after the resize, in pixels, 32 to 4096. If left out, the recipe's own (for
@@ -128,7 +139,7 @@ def train(
 
     Raises:
         DataError: If the data cannot be read, or ``train`` or ``val`` lacks a label.
-        SplitError: If the split leaks, or does not fit the data.
+        SplitError: If the split leaks, or does not fit the data; or if the data is too small to be split.
         RecipeError: If there is no such recipe or setting, the run in `out` belongs to another training, or the loss is
             no longer a number.
         BundleError: If the backbone is none, or the model does not agree with torch.
@@ -145,13 +156,35 @@ def train(
         require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite)
     else:
         _require_free_run(folder, resume=resume, overwrite=overwrite)
-    checked = _checked(data, split, allow_leakage=allow_leakage, threads=threads, progress=progress)
+    fresh = overwrite or not (folder / "checkpoint.pt").is_file()
+    if settings is None:
+        backbone_file = _backbone_file(backbone)
+    else:
+        import crackscope.training.torch  # noqa: F401  # says which package of the extra is missing
+
+        if settings.backbone != SCRATCH_CNN:
+            require_convertible(settings.backbone)
+    divided = divide_for_training(
+        data,
+        split,
+        kept=folder / "split.csv",
+        resume=resume and not fresh,
+        allow_leakage=allow_leakage,
+        threads=threads,
+        progress=progress,
+        say=say,
+    )
+    ran: dict[str, Any] = {"versions": _versions(), "git": _git_state()}  # a clone may change while we train
+    if not len(divided.parts.part("test")):
+        say("the split has no test part: figures are of val, on which the model is chosen, and so are optimistic")
     if settings is None:
         return _train_head(
             folder,
-            checked,
-            backbone,
+            divided,
+            backbone_file,
             patch_px,
+            backbone=str(backbone or "default bundle"),
+            ran=ran,
             overwrite=overwrite,
             seed=seed,
             on_disk=cache,
@@ -160,22 +193,23 @@ def train(
         )
     from crackscope.training.torch.recipe_run import run_recipe
 
-    fresh = overwrite or not (folder / "checkpoint.pt").is_file()
     done = run_recipe(
-        checked.parts,
-        checked.split,
+        divided.parts,
+        divided.split,
         settings,
         folder,
         begin=lambda: _remove(folder, (*(RECIPE_FILES if fresh else ()), *_leftovers(folder))),
         seed=seed,
-        n_leaks=checked.n_leaks,
+        n_leaks=divided.n_leaks,
         on_disk=cache,
         threads=threads,
         progress=progress,
         say=say,
     )
-    document = checked.document(
-        n_refused=len(done.refused),
+    refused = (*divided.refused, *done.refused)
+    document = _document(
+        divided,
+        n_refused=len(refused),
         no_gate=done.no_gate,
         settings=RunSettings(recipe=settings.name, seed=seed, threads=threads or default_threads(), cache=cache),
         recipe=settings.model_dump(mode="json"),
@@ -187,49 +221,21 @@ def train(
         computed=done.computed,
         seconds=done.seconds,
         agreement_with_torch=done.agreement,
+        **ran,
     )
     write_run_document(document, folder / "run.json", overwrite=True)
-    return Run(folder, done.evaluation, document, done.refused)
+    return Run(folder, done.evaluation, document, refused)
 
 
-@dataclass(frozen=True, eq=False)
-class _Checked:
-    """Data whose split was looked at, and what ran when it was."""
-
-    index: PatchIndex  # all of the data
-    parts: PatchIndex  # the patches that the split names
-    split: Split
-    n_leaks: int
-    versions: dict[str, str]
-    git: RunCommit | None
-
-    def document(self, *, n_refused: int, no_gate: str | None, **facts: Any) -> RunDocument:
-        """How a training on it went; `facts` are what else its recipe has to tell."""
-        return RunDocument(
-            gate=RunGate(fitted=no_gate is None, reason=no_gate),
-            data=RunData(name=self.index.name, counts=self.index.counts(), n_refused=n_refused),
-            split=RunSplit(by=self.split.grouped_by, sha256=self.split.sha256(), n_leaks=self.n_leaks),
-            versions=self.versions,
-            git=self.git,
-            **facts,
-        )
-
-
-def _checked(
-    data: str | Path | PatchIndex,
-    split: str | Path | Split | None,
-    *,
-    allow_leakage: bool,
-    threads: int | None,
-    progress: Progress | None,
-) -> _Checked:
-    index = read_patches(data)
-    assigned = split_of(index, split)
-    parts = apply_split(index, split=assigned)
-    leaks = check_split(parts, threads=threads, progress=progress)
-    if len(leaks) and not allow_leakage:
-        raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage and have every figure marked.")
-    return _Checked(index, parts, assigned, len(leaks), _versions(), _git_state())
+def _document(divided: TrainingParts, *, n_refused: int, no_gate: str | None, **facts: Any) -> RunDocument:
+    """How a training went; `facts` are all else that there is to state."""
+    split = divided.split
+    return RunDocument(
+        gate=RunGate(fitted=no_gate is None, reason=no_gate),
+        data=RunData(name=divided.index.name, counts=divided.index.counts(), n_refused=n_refused),
+        split=RunSplit(by=split.grouped_by, sha256=split.sha256(), n_leaks=divided.n_leaks, made=divided.made),
+        **facts,
+    )
 
 
 def _settings(
@@ -275,31 +281,69 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
 
 def _train_head(
     folder: Path,
-    checked: _Checked,
-    backbone: str | Path | None,
+    divided: TrainingParts,
+    backbone_file: tuple[Path, int],
     patch_px: int | None,
     *,
+    backbone: str,
+    ran: dict[str, Any],
     overwrite: bool,
     seed: int,
     **options: Any,
 ) -> Run:
-    path, own_patch_px = _backbone_file(backbone)
+    path, own_patch_px = backbone_file
     patch_px = patch_px or own_patch_px
-    options |= {"patch_px": patch_px, "seed": seed, "n_leaks": checked.n_leaks}
-    head = train_head(checked.parts, read_backbone(path), split=checked.split, **options)
-    document = checked.document(
-        n_refused=len(head.refused),
+    options |= {"seed": seed, "n_leaks": divided.n_leaks}
+    head = train_head(divided.parts, read_backbone(path), split=divided.split, patch_px=patch_px, **options)
+    refused = (*divided.refused, *head.refused)
+    document = _document(
+        divided,
+        n_refused=len(refused),
         no_gate=head.no_gate,
-        settings=RunSettings(recipe=HEAD, patch_px=patch_px, seed=seed, backbone=str(backbone or "default bundle")),
+        settings=RunSettings(recipe=HEAD, patch_px=patch_px, seed=seed, backbone=backbone),
         chosen=RunChoice(penalty=head.penalty),
         n_computed=head.n_computed,
+        **ran,
     )
     with new_folder(folder, ours=RECIPE_FILES, overwrite=overwrite) as part:
         write_model(head.model, part / "model.onnx")
-        write_split(checked.split, part / "split.csv")
+        evaluation = _judged_head(head, divided, part, **options)
+        write_split(divided.split, part / "split.csv")
         write_run_document(document, part / "run.json")
-        write_text(part / "metrics.json", json.dumps(metrics_document(head.evaluation), indent=2) + "\n")
-    return Run(folder, head.evaluation, document, head.refused)
+        write_text(part / "metrics.json", json.dumps(metrics_document(evaluation), indent=2) + "\n")
+    return Run(folder, evaluation, document, refused)
+
+
+def _judged_head(
+    head: HeadRun,
+    divided: TrainingParts,
+    folder: Path,
+    *,
+    seed: int,
+    n_leaks: int,
+    threads: int | None,
+    progress: Progress | None,
+    **_: Any,
+) -> Evaluation:
+    """Judge the bundle on ``test``, and write the evaluation beside it; on ``val`` the head has its figures already."""
+    judged = divided.parts.part("test")
+    if not len(judged):
+        return head.evaluation
+    model = Model(read_bundle(folder / "model.onnx"), threads=threads)
+    evaluation = judge(
+        judged,
+        model,
+        part="test",
+        split="split.csv",
+        n_leaks=n_leaks,
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    )
+    from crackscope.reports.evaluation_report import write_evaluation
+
+    write_evaluation(evaluation, folder / "evaluation")
+    return evaluation
 
 
 def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
@@ -310,8 +354,6 @@ def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
             return path, read_bundle(path).card.patch_px
         except Exception:
             return path, _DEFAULT_PATCH_PX  # a backbone file; if it is none either, reading it says so
-    from crackscope.training.conversion import convert_backbone
-
     return convert_backbone(str(backbone)), _DEFAULT_PATCH_PX
 
 

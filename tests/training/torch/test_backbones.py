@@ -16,13 +16,15 @@ pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 import torch
 
+import crackscope
 from crackscope.data.cache import cache_folder
 from crackscope.errors import DataError
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import BackboneCard, Calibration, Card
 from crackscope.model.sessions import open_session
-from crackscope.training.conversion import convert_backbone
+from crackscope.training.conversion import convert_backbone, require_convertible
 from crackscope.training.recipes import SCRATCH_CNN, HeadSettings
+from crackscope.training.sources import MODEL_TYPES
 from crackscope.training.torch.backbones import FAMILIES, FeatureMap, feature_dim, load_backbone
 from crackscope.training.torch.export import export_backbone, torch_features
 from crackscope.training.torch.network import HeadLayers, fast_convolutions, plane_logits
@@ -285,6 +287,73 @@ def test_a_hub_that_cannot_be_reached_names_the_folder_way(monkeypatch: pytest.M
         load_backbone("nobody/no-such-model")
 
 
+# Told before any weights are fetched
+
+
+def refuse_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks for weights, or for a network, fails the test."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("weights were asked for")
+
+    monkeypatch.setattr("transformers.AutoModel.from_pretrained", never)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("resnet-50", "no such folder, and no hub id, which has the form owner/name"),
+        ("/nowhere/model", "no such folder, and no hub id"),
+        ("../models/resnet", "no such folder, and no hub id"),
+        ("my models/resnet", "no such folder, and no hub id"),
+        ("microsoft/resnet-50/main", "no such folder, and no hub id"),
+        ("FILE", "a file. Give a model folder or a hub id"),
+        ("VIT", "'vit' are not known; known are mobilenet_v2, resnet"),
+        ("RESNETT", "'resnett' are not known; .* Did you mean 'resnet'"),
+        ("EMPTY", "names no model_type"),
+    ],
+)
+def test_an_unsupported_backbone_is_told_before_the_network_is_asked(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_weights(monkeypatch)
+    monkeypatch.setattr("transformers.PretrainedConfig.get_config_dict", None)
+    if source.isupper():
+        place = tmp_path / "model"
+        if source == "FILE":
+            place.write_bytes(b"not a folder")
+        else:
+            place.mkdir()
+            content = "{}" if source == "EMPTY" else json.dumps({"model_type": source.lower()})
+            (place / "config.json").write_text(content)
+        source = str(place)
+    with pytest.raises(DataError, match=message):
+        require_convertible(source)
+    with pytest.raises(DataError, match=message):
+        crackscope.train("no data", out=tmp_path / "run", recipe="mobilenetv2-frozen", backbone=source)
+
+
+def test_the_configuration_of_a_hub_id_is_asked_for_first_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_weights(monkeypatch)
+    asked = []
+
+    def config_of(source: str, *, local_files_only: bool) -> tuple[dict[str, str], dict[str, str]]:
+        asked.append((source, local_files_only))
+        if local_files_only:
+            raise OSError("not in the cache")
+        return {"model_type": "vit"}, {}
+
+    monkeypatch.setattr("transformers.PretrainedConfig.get_config_dict", config_of)
+    with pytest.raises(DataError, match="google/vit: backbones of type 'vit' are not known"):
+        convert_backbone("google/vit")
+    assert asked == [("google/vit", True), ("google/vit", False)]
+
+
+def test_the_kinds_that_are_named_without_torch_are_those_that_it_knows() -> None:
+    assert tuple(FAMILIES) == MODEL_TYPES
+
+
 @pytest.mark.slow
 def test_real_weights_agree_with_torch_and_with_the_published_padding(real_weights: Path) -> None:
     from transformers import AutoModel
@@ -364,7 +433,7 @@ def test_without_the_extra_the_error_names_it() -> None:
         "convert_backbone('some/model')"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "needs torch, which is not installed. Try: pip install 'crackscope[train]'" in found.stderr
+    assert "needs torch, which is not installed. In the repository's folder: pip install torch" in found.stderr
 
 
 # A backbone that ends earlier

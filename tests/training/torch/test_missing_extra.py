@@ -22,7 +22,9 @@ for package in ("torch", "transformers", "safetensors", "tensorboard"):
         try:
             importlib.import_module(module)
         except MissingExtraError as error:
-            assert f" needs {package}, which is not installed. Try: pip install 'crackscope[train]'" in str(error)
+            found = str(error)
+            assert f" needs {package}, which is not installed. In the repository's folder: pip install torch" in found
+            assert found.endswith(" && pip install '.[train]'")
         else:
             raise AssertionError(f"{module} without {package}")
     class WithoutOrigin:

@@ -35,7 +35,7 @@ from crackscope.errors import BundleError, DataError, OutputError, RecipeError, 
 from crackscope.measuring.history import read_history
 from crackscope.measuring.run_document import RunGate, RunParameters, read_run_document
 from crackscope.model.bundle import read_backbone, read_bundle
-from crackscope.training import runs
+from crackscope.training import parts, runs
 from crackscope.training.runs import Run, train
 from crackscope.training.torch import finetuning, recipe_run
 from crackscope.training.torch.export import torch_logits
@@ -170,7 +170,7 @@ def test_run_json_says_how_it_came_about(finished: Callable[[str], Run], kind: s
     assert found["settings"]["threads"] == 1
     assert found["recipe"]["patch_px"] == 64
     assert found["recipe"]["name"] == KINDS[kind][0]
-    assert found["split"] == {"by": "photo", "sha256": read_split(split_file).sha256(), "n_leaks": 0}
+    assert found["split"] == {**{"by": "photo", "sha256": read_split(split_file).sha256(), "n_leaks": 0, "made": False}}
     assert found["data"]["n_refused"] == 0
     assert found["agreement_with_torch"]["n"] == sizes(split_file)["test"]
     assert found["agreement_with_torch"]["greatest"] <= 1e-3
@@ -454,6 +454,24 @@ def test_a_run_goes_on_with_the_same_split_only_and_keeps_it(
     assert contents_of(unfinished) == before
 
 
+def test_a_run_that_made_its_split_goes_on_with_the_one_it_kept(
+    trained: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    unbroken = trained("scratch", tmp_path / "unbroken", split=None, say=told.append)
+    assert [line for line in told if "names no parts" in line]
+    assert unbroken.document.split.made
+    with monkeypatch.context() as patch:
+        stop_training(patch, after=5)
+        with pytest.raises(Stopped):
+            trained("scratch", tmp_path / "run", split=None)
+    monkeypatch.setattr(parts, "make_split", None)  # no second one is made
+    run = trained("scratch", tmp_path / "run", split=None, resume=True)
+    assert run.document.split == unbroken.document.split
+    for name in ("model.onnx", "split.csv", "metrics.json"):
+        assert (run.folder / name).read_bytes() == (unbroken.folder / name).read_bytes()
+
+
 def test_a_run_goes_on_with_the_same_patches_only(
     trained: Callable[..., Run], unfinished: Path, drawn: Path, tmp_path: Path
 ) -> None:
@@ -650,7 +668,7 @@ def test_without_torch_the_extra_is_named(drawn: Path, split_file: Path, tmp_pat
     )
     assert found.returncode == 1
     assert "Traceback" not in found.stderr
-    assert "needs torch, which is not installed. Try: pip install 'crackscope[train]'" in found.stderr
+    assert "needs torch, which is not installed. In the repository's folder: pip install torch" in found.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -136,8 +136,8 @@ def test_what_is_no_picture_is_an_error(tmp_path: Path) -> None:
     ("missing", "expected"),
     [
         ("tensorflow", "logged"),
-        ("tensorboard", "needs tensorboard, which is not installed. Try: pip install 'crackscope[train]'"),
-        ("torch", "needs torch, which is not installed. Try: pip install 'crackscope[train]'"),
+        ("tensorboard", "needs tensorboard, which is not installed. In the repository's folder: pip install torch"),
+        ("torch", "needs torch, which is not installed. In the repository's folder: pip install torch"),
     ],
 )
 def test_tensorflow_is_not_needed_and_a_missing_extra_is_named(tmp_path: Path, missing: str, expected: str) -> None:

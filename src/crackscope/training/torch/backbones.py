@@ -23,8 +23,9 @@ from torch import nn
 
 from crackscope.errors import DataError, did_you_mean, reason_of
 from crackscope.model.card import BackboneCard
+from crackscope.training.sources import require_known_folder, require_model_type
 
-__all__ = ["FAMILIES", "Family", "FeatureMap", "feature_dim", "load_backbone"]
+__all__ = ["FAMILIES", "Family", "FeatureMap", "feature_dim", "load_backbone", "require_known_hub_id"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class FeatureMap(nn.Module):
 def load_backbone(
     source: str, *, until: str | None = None, random_weights: bool = False
 ) -> tuple[FeatureMap, BackboneCard]:
-    """Build a backbone from a local folder or a hub id.
+    """Build a backbone from a local folder or a hub id; whether it can be is told before its weights are fetched.
 
     Args:
         source: A folder with ``config.json`` and ``model.safetensors``, or a hub id.
@@ -153,14 +154,12 @@ def load_backbone(
     Raises:
         DataError: If it cannot be found, is of an unknown family, or lacks weights.
     """
+    require_known_folder(source)
+    if not Path(source).is_dir():
+        require_known_hub_id(source)
     with _quiet():
         config = _config(source)
-        family = FAMILIES.get(config.model_type)
-        if family is None:
-            raise DataError(
-                f"{source}: backbones of type '{config.model_type}' are not known; known are {', '.join(FAMILIES)}."
-                f"{did_you_mean(config.model_type, FAMILIES)}"
-            )
+        family = FAMILIES[config.model_type]
         for key, value in family.config_changes.items():
             setattr(config, key, value)
         random = transformers.AutoModel.from_config
@@ -199,19 +198,38 @@ def _quiet() -> Iterator[None]:
             library.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+def require_known_hub_id(source: str) -> None:
+    """Refuse a hub id of a kind that is not known, by its ``config.json`` alone.
+
+    Raises:
+        DataError: If it is, or the file cannot be fetched and is not in the hub's cache.
+    """
+    settings: Any = None
+    with _quiet():
+        for only_cached in (True, False):  # what is there already needs no network
+            try:
+                settings, _ = transformers.PretrainedConfig.get_config_dict(source, local_files_only=only_cached)
+                break
+            except Exception as error:  # transformers raises many kinds
+                if not only_cached:
+                    raise _unusable_config(source, error) from error
+    require_model_type(source, str(settings.get("model_type")) if isinstance(settings, dict) else "unknown")
+
+
 def _config(source: str) -> Any:
-    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
-        raise DataError(f"{source}: the folder has no config.json. Give a model folder as the hub lays it out.")
     try:
         return transformers.AutoConfig.from_pretrained(source)
     except Exception as error:  # transformers raises many kinds
-        if Path(source).is_dir():
-            why = reason_of(error).rstrip(".")
-            raise DataError(f"{source}: config.json cannot be used: {why}. Fetch it again.") from error
-        raise DataError(
-            f"{source}: no such folder, and the hub could not be reached or does not know it. Download "
-            "config.json, preprocessor_config.json and model.safetensors into a folder and give that folder."
-        ) from error
+        raise _unusable_config(source, error) from error
+
+
+def _unusable_config(source: str, error: Exception) -> DataError:
+    if Path(source).is_dir():
+        return DataError(f"{source}: config.json cannot be used: {reason_of(error).rstrip('.')}. Fetch it again.")
+    return DataError(
+        f"{source}: no such folder, and the hub could not be reached or does not know it. Download "
+        "config.json, preprocessor_config.json and model.safetensors into a folder and give that folder."
+    )
 
 
 def _pretrained(source: str, config: Any) -> Any:

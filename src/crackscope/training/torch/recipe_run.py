@@ -33,6 +33,7 @@ from crackscope.scanning.loaded_model import Model
 from crackscope.training.cards import calibrated_card
 from crackscope.training.conversion import convert_backbone, source_digest
 from crackscope.training.gates import gate_of, gated
+from crackscope.training.parts import to_judge
 from crackscope.training.recipes import SCRATCH_CNN, Recipe
 from crackscope.training.torch.backbones import FeatureMap, load_backbone
 from crackscope.training.torch.export import check_bundle, export_backbone, torch_logits
@@ -174,7 +175,7 @@ def _run(index: PatchIndex, setting: _Setting, folder: Path, begin: Callable[[],
         say("exporting, and comparing the bundle with torch on every file")
         val_logits = trainer.val_logits(materials.of(recipe.phases[-1][0])).numpy()
         evaluation, agreement, no_gate = _export(
-            network, val_logits, (used, digests, refused), _to_judge(index), folder / "model.onnx", setting
+            network, val_logits, (used, digests, refused), to_judge(index), folder / "model.onnx", setting
         )
         layers = network.layers(recipe.patch_px)
         record.layers(layers)
@@ -272,12 +273,6 @@ def _frozen_part(recipe: Recipe, phase: str) -> Backbone | None:
     if recipe.first_block == 0:
         return None
     return read_backbone(convert_backbone(recipe.backbone, n_blocks=recipe.first_block))
-
-
-def _to_judge(index: PatchIndex) -> PatchIndex:
-    """The test part, or val where there is none."""
-    test = index.part("test")
-    return test if len(test) else index.part("val")
 
 
 def _export(
