@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,11 +16,18 @@ from hypothesis import strategies as st
 
 import crackscope
 from crackscope.cli.robustness import _read_sample
+from crackscope.data.splits import split, write_split
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from crackscope.errors import DataError, ImageError, OutputError
-from crackscope.reports.robustness_report import FILES, write_robustness
+from crackscope.errors import DataError, ImageError, OutputError, SplitError
+from crackscope.measuring.wording import number_text
+from crackscope.reports.robustness_report import FILES, MEANINGS, write_robustness
 from shared.command import run
+from shared.markup import ReadPage
+from shared.pages import violations
 from shared.pictures import read_pixels
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 N_CONDITIONS = 1 + len(CORRUPTIONS) * len(STRENGTHS)
 
@@ -204,11 +212,63 @@ def test_the_folder_holds_figures_chart_and_samples(
         write_robustness(found, tmp_path / "out")
 
 
+def test_the_page_says_every_figure_beside_its_baseline_and_needs_nothing_else(
+    found: crackscope.Robustness, patch: np.ndarray, tmp_path: Path
+) -> None:
+    assert sorted(MEANINGS) == sorted(CORRUPTIONS)
+    write_robustness(found, tmp_path / "out", read_image=lambda _: patch)
+    text = (tmp_path / "out" / "report.html").read_text()
+    page = ReadPage(text)
+    words = " ".join(page.text.split())
+    for name, meaning in MEANINGS.items():
+        assert f"{name.replace('_', ' ')} {meaning}" in words
+    assert "calling everything crack" in page.text
+    assert number_text(found.mean_corruption_error) in page.text
+    assert page.n_images == 2
+    assert all(address.startswith("data:image/") for address in page.fetched)
+    assert "leaky" not in page.text
+    write_robustness(replace(found, n_seen=3, n_seen_by_backbone=3, index=None), tmp_path / "leaky")
+    leaky = ReadPage((tmp_path / "leaky" / "report.html").read_text())
+    assert "The model's backbone was trained on 3 of these 20 patches" in leaky.text
+    assert leaky.text.count("leaky") >= 5
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_and_the_width_of_the_page(
+    browser: Browser, found: crackscope.Robustness, patch: np.ndarray, tmp_path: Path, width: int, scheme: Any
+) -> None:
+    gated = [replace(one, rejected_share=0.1, missed_unrejected=0.2) for one in found.conditions]
+    out = write_robustness(replace(found, conditions=tuple(gated)), tmp_path / "out", read_image=lambda _: patch)
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto((out / "report.html").as_uri())
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_a_leaking_split_is_refused_and_its_figures_are_marked_if_it_is_allowed(
+    drawn: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    assigned = split(drawn, val=0.25, test=0.25)
+    first = next(patch for patch in assigned.patches if patch.part == "train")
+    moved = [replace(patch, part="test") if patch is first else patch for patch in assigned.patches]
+    write_split(replace(assigned, patches=tuple(moved)), tmp_path / "leaking.csv")
+    options: dict[str, Any] = {"max_patches": 8, "n_resamples": 0, "threads": 1, "split": tmp_path / "leaking.csv"}
+    with pytest.raises(SplitError, match=r"in both train and test.*--allow-leakage"):
+        crackscope.measure_robustness(drawn, bundle_file, **options)
+    allowed = crackscope.measure_robustness(drawn, bundle_file, allow_leakage=True, **options)
+    assert (allowed.n_leaks, allowed.n_seen, allowed.leaky) == (1, 0, True)
+    assert allowed.document()["leaky"] is True
+    assert "(leaky)" in allowed._repr_html_()
+    clean = crackscope.measure_robustness(drawn, bundle_file, **{**options, "split": assigned})
+    assert (clean.n_leaks, clean.leaky) == (0, False)
+
+
 def test_a_notebook_shows_every_corruption(found: crackscope.Robustness) -> None:
     text = found._repr_html_()
     for name in CORRUPTIONS:
         assert f"<tr><th>{name.replace('_', ' ')}</th>" in text
-    assert text.count(" / ") == 1 + N_CONDITIONS
+    assert text.count(" / ") == 2 + N_CONDITIONS
 
 
 def test_one_label_that_cannot_be_read_is_told(drawn: Path, bundle_file: Path) -> None:
@@ -239,6 +299,7 @@ def test_the_command_tells_a_table_and_a_document(
     for name in CORRUPTIONS:
         assert name.replace("_", " ") in text
     assert "mean corruption error" in text
+    assert "calling everything crack: 1.000 / 1.000, error 0.500" in text
     assert run(monkeypatch, *command) == 1
     assert "exists" in capsys.readouterr().err
     assert run(monkeypatch, *command, "--overwrite", "--json") == 0
@@ -281,4 +342,4 @@ def test_an_unreadable_crack_that_is_not_judged_costs_no_figures(
     assert read_pixels(tmp_path / "out" / "corruptions.png").std() > 10
     with pytest.raises(ImageError):
         _read_sample(crackscope.read_patches(tmp_path / "data"), "0.jpg")
-    assert "0.jpg: the file is empty; corruptions.png shows no patch." in capsys.readouterr().err
+    assert "0.jpg: the file is empty; the pictures show no patch." in capsys.readouterr().err

@@ -40,7 +40,10 @@ def robustness(
     max_patches: Annotated[
         int, typer.Option(min=2, help="Greatest number of patches, half of them cracked if possible.")
     ] = 1000,
-    out: Annotated[Path, typer.Option(help="Folder for figures, chart and samples.")] = Path("robustness"),
+    out: Annotated[Path, typer.Option(help="Folder for figures, chart, samples and report.html.")] = Path("robustness"),
+    allow_leakage: Annotated[
+        bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -49,13 +52,14 @@ def robustness(
     """Measure a model on corrupted photographs: blur, noise, JPEG, light, shadow, stain, distance, turning.
 
     Eleven corruptions at five strengths each: recall, false alarms, calibration error and share of unsure answers, with
-    95 % intervals over photos, a chart and a picture of what each corruption looks like.
+    95 % intervals over photos, a chart, a picture of what each corruption looks like, and a page that holds it all.
 
     Example: `crackscope robustness metu.tar --model runs/metu/model.onnx --split split.csv --out robustness`
     """
     from crackscope.data.patches import read_patches
     from crackscope.files.output import require_free_folder
     from crackscope.measuring.robustness import measure_robustness
+    from crackscope.measuring.wording import seen_text
     from crackscope.reports.robustness_report import FILES, write_robustness
     from crackscope.scanning.loaded_model import load
 
@@ -68,13 +72,15 @@ def robustness(
             split=split,
             part=part.value if part else None,
             max_patches=max_patches,
+            allow_leakage=allow_leakage,
             seed=seed,
             threads=threads,
             progress=progress,
         )
     write_robustness(found, out, read_image=partial(_read_sample, index), overwrite=overwrite)
     if found.n_seen:
-        say(f"The model was trained on {found.n_seen} of these patches, or their photos: all figures are leaky.")
+        who = seen_text(found.n_seen, found.n_seen_by_backbone, found.n_patches)
+        say(f"{who}: all figures are leaky.")
     for path, why in found.refused[:5]:
         say(f"{path}: {why}")
     status = {"status": "refused" if found.refused else "done", "out": str(out)}
@@ -90,14 +96,15 @@ def _read_sample(index: PatchIndex, path: str) -> UInt8Array:
     try:
         return index.read_pixels(path)
     except (OSError, KeyError, ValueError, ImageError) as error:
-        say(f"{path}: {reason_of(error)}; corruptions.png shows no patch.")
+        say(f"{path}: {reason_of(error)}; the pictures show no patch.")
         raise
 
 
 def _text(found: Robustness, out: Path) -> str:
     from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS
+    from crackscope.measuring.robustness import ALWAYS_CRACK_ERROR
 
-    mark = "leaky | " if found.n_seen else ""
+    mark = "leaky | " if found.leaky else ""
     lines = [
         f"{found.model} on {found.dataset}, {found.n_patches:,} patches ({found.n_crack:,} crack):",
         f"{mark}recall / false alarms",
@@ -115,4 +122,5 @@ def _text(found: Robustness, out: Path) -> str:
         f"{mark}as they are: {clean['recall_crack'].value:.3f} / {clean['false_alarm_rate'].value:.3f}, error "
         f"{found.clean.error:.3f}; mean corruption error {found.mean_corruption_error:.3f}"
     )
-    return "\n".join([*lines, f"chart: {out / 'robustness.png'}"])
+    lines.append(f"calling everything crack: 1.000 / 1.000, error {ALWAYS_CRACK_ERROR:.3f} throughout")
+    return "\n".join([*lines, f"report: {out / 'report.html'}"])

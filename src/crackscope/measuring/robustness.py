@@ -16,19 +16,22 @@ import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, UInt8Array
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split, apply_split
+from crackscope.data.splits import Split
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress, ordered_map
-from crackscope.measuring.judging import part_to_judge
+from crackscope.measuring.judging import part_of, part_to_judge
 from crackscope.measuring.metrics import Estimate, measure
 from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load
 
-__all__ = ["Robustness", "RobustnessCondition", "measure_robustness"]
+__all__ = ["ALWAYS_CRACK_ERROR", "Robustness", "RobustnessCondition", "measure_robustness"]
 
+
+ALWAYS_CRACK_ERROR = 0.5
+"""Error of calling everything crack, whatever the picture: its recall is 1, and so is its false alarm rate."""
 
 _SHOWN = ("recall_crack", "false_alarm_rate", "balanced_accuracy", "auroc", "ece")
 
@@ -75,12 +78,14 @@ class Robustness:
         n_patches: Number of patches that were judged in every condition.
         n_crack: Number of patches labelled crack.
         n_photos: Number of photos that the patches come from; None where each patch counts for itself.
-        n_seen: Number of patches that the model was trained on, or whose photo was.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was.
         conditions: Figures of each condition: ``clean`` first, then by corruption and strength.
         refused: Path and reason of every file that could not be read.
         sample: Path of the first cracked patch that was judged, for a report to show corruptions on; None where none
             was.
         index: Patches that were judged, in which a report finds the sample; None where they are not at hand.
+        n_seen_by_backbone: Number of the patches in `n_seen` that the backbone was trained on.
+        n_leaks: Number of photos and duplicates on two sides of the split; 0 is clean.
     """
 
     dataset: str
@@ -96,12 +101,15 @@ class Robustness:
     refused: tuple[tuple[str, str], ...] = ()
     sample: str | None = None
     index: PatchIndex | None = field(default=None, repr=False)
+    n_seen_by_backbone: int = 0
+    n_leaks: int = 0
 
     def _repr_html_(self) -> str:
-        mark = f" ({LEAKY})" if self.n_seen else ""
+        mark = f" ({LEAKY})" if self.leaky else ""
         patches = f"{self.model} on {self.dataset}, {self.n_patches:,} patches"
         return html_table(
-            f"{patches}: recall / false alarms; without a corruption {_rates_text(self.clean)}{mark}",
+            f"{patches}: recall / false alarms; without a corruption {_rates_text(self.clean)}; always crack 1 / 1, "
+            f"mean error {ALWAYS_CRACK_ERROR}{mark}",
             ("Corruption", *(f"Strength {strength}" for strength in STRENGTHS), "Mean error"),
             [
                 (
@@ -112,6 +120,11 @@ class Robustness:
                 for name in CORRUPTIONS
             ],
         )
+
+    @property
+    def leaky(self) -> bool:
+        """Whether training has seen some of what is judged here, so that every figure is too good."""
+        return self.n_leaks > 0 or self.n_seen > 0
 
     @property
     def clean(self) -> RobustnessCondition:
@@ -144,12 +157,14 @@ class Robustness:
 
     def document(self) -> dict[str, object]:
         """Figures of every condition as ``robustness.json`` holds them, ready for JSON."""
-        facts = ("dataset", "part", "split", "model", "model_sha256", "n_patches", "n_crack", "n_photos", "n_seen")
+        facts = ("dataset", "part", "split", "model", "model_sha256", "n_patches", "n_crack", "n_photos")
+        seen = ("n_seen", "n_seen_by_backbone", "n_leaks")
         return {
-            **{name: getattr(self, name) for name in facts},
-            "leaky": self.n_seen > 0,
+            **{name: getattr(self, name) for name in (*facts, *seen)},
+            "leaky": self.leaky,
             "n_refused": len(self.refused),
             "clean_error": self.clean.error,
+            "always_crack_error": ALWAYS_CRACK_ERROR,
             "mean_corruption_error": self.mean_corruption_error,
             "corruption_errors": {name: self.corruption_error(name) for name in CORRUPTIONS},
             "conditions": [
@@ -177,6 +192,7 @@ def measure_robustness(
     split: str | Path | Split | None = None,
     part: str | None = None,
     max_patches: int = 1000,
+    allow_leakage: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
     threads: int | None = None,
@@ -195,6 +211,7 @@ def measure_robustness(
             patches.
         max_patches: Greatest number of patches that are judged, half of them cracked where there are enough; `seed`
             draws them.
+        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the choice of patches, and of the bootstrap resamples.
         threads: Number of threads; all cores if left out.
@@ -205,14 +222,14 @@ def measure_robustness(
 
     Raises:
         DataError: If the data or all patches of a label cannot be read, or a label is missing.
-        SplitError: If the split does not fit the data.
+        SplitError: If the split leaks, or does not fit the data.
         BundleError: If the model is no bundle of this version.
     """
     loaded = load(model, threads=threads)
     index = read_patches(data)
-    part = part or part_to_judge(index, split)
+    part, n_leaks = part or part_to_judge(index, split), 0
     if part is not None:
-        index = apply_split(index, split=split, part=part)
+        index, n_leaks = part_of(index, split, part, allow_leakage, threads, progress)
     index.require_both_labels("robustness")
     index = _drawn(index, max_patches, seed)
     judged, probabilities, rejected, refused = _answers(index, loaded, threads, progress)
@@ -223,7 +240,8 @@ def measure_robustness(
     labels = own.labels
     photos = [patch.photo for patch in judged if patch.photo is not None]
     known = photos if len(photos) == len(judged) else None
-    lineage = (*loaded.card.backbone.trained_on, *loaded.card.training_data)
+    learnt = loaded.card.backbone.trained_on
+    digests = own.digests(threads=threads)
     calibration = loaded.card.patch
     conditions = []
     for (corruption, strength), values, away in zip(_conditions(), probabilities.T, rejected.T, strict=True):
@@ -244,11 +262,13 @@ def measure_robustness(
         n_patches=len(judged),
         n_crack=int(labels.sum()),
         n_photos=len(set(known)) if known is not None else None,
-        n_seen=count_seen(own, own.digests(threads=threads), lineage),
+        n_seen=count_seen(own, digests, (*learnt, *loaded.card.training_data)),
         conditions=tuple(conditions),
         refused=tuple(refused),
         sample=next(patch.path for patch in judged if patch.label == "crack"),
         index=own,
+        n_seen_by_backbone=count_seen(own, digests, learnt),
+        n_leaks=n_leaks,
     )
 
 
