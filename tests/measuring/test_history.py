@@ -28,8 +28,20 @@ def test_a_history_is_read_back_to_six_digits(tmp_path: Path) -> None:
     assert [(epoch.number, epoch.phase) for epoch in found] == [(epoch.number, epoch.phase) for epoch in epochs]
     assert [epoch.val_loss for epoch in found] == pytest.approx([epoch.val_loss for epoch in epochs], rel=1e-5)
     lines = (tmp_path / "history.csv").read_text().splitlines()
-    assert lines[0] == "number,phase,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"
-    assert lines[3] == "3,frozen,0.166667,0.966667,0.2,0.933333,3.33333e-05,12.5"
+    columns = "number,phase,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    assert lines[0] == f"{columns},train_recall_crack,train_f1_crack,val_recall_crack,val_f1_crack"
+    assert lines[3] == "3,frozen,0.166667,0.966667,0.2,0.933333,3.33333e-05,12.5,,,,"
+    assert math.isnan(found[2].val_f1_crack)
+
+
+def test_recall_and_f1_are_kept_and_older_histories_without_them_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    figures = {"train_recall_crack": 0.5, "train_f1_crack": 0.25, "val_recall_crack": 0.125, "val_f1_crack": 1.0}
+    write_history([replace(make_epochs(1)[0], **figures)], path)  # type: ignore[arg-type]
+    (found,) = read_history(path)
+    assert {name: getattr(found, name) for name in figures} == figures
+    path.write_text("".join(",".join(line.split(",")[:8]) + "\n" for line in path.read_text().splitlines()))
+    assert read_history(path)[0].val_loss == pytest.approx(0.6)
 
 
 def test_a_history_grows_in_place_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -55,7 +67,7 @@ def test_the_best_epoch_is_the_first_of_the_least_loss_on_val() -> None:
         (lambda text: text.replace("number,", "epoch,"), "no column 'number' among epoch, phase, train_loss"),
         (lambda text: text.replace("frozen", "thawed"), "row 2: phase 'thawed' is none of frozen, finetuning"),
         (lambda text: text.replace("0.25", "a quarter"), "row 3: not a number .*a quarter"),
-        (lambda text: text + "3,frozen", "row 4: 2 values for 8 columns"),
+        (lambda text: text + "3,frozen", "row 4: 2 values for 12 columns"),
     ],
 )
 def test_a_wrong_history_is_an_error_with_its_row(tmp_path: Path, edit: Callable[..., Any], message: str) -> None:

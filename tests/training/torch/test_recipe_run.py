@@ -198,9 +198,12 @@ def test_history_tensorboard_and_split_are_readable(
     assert [epoch.phase for epoch in history] == phases[kind]
     assert [epoch.number for epoch in history] == list(range(1, len(history) + 1))
     log = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
-    assert [(event.step, event.value) for event in log.Scalars("loss/val")] == [
-        (epoch.number, pytest.approx(epoch.val_loss, rel=1e-5)) for epoch in history
-    ]
+    for part in ("train", "val"):
+        curves = EventAccumulator(str(run.folder / "tensorboard" / part), size_guidance={"scalars": 0}).Reload()
+        for tag in ("loss", "accuracy", "recall_crack", "f1_crack"):
+            assert [(event.step, event.value) for event in curves.Scalars(tag)] == [
+                (epoch.number, pytest.approx(getattr(epoch, f"{part}_{tag}"), rel=1e-5)) for epoch in history
+            ]
     images = {"patches/samples", "test/predictions", "test/confusion_matrix"}
     if kind in ("augmented", "scratch", "hairline"):
         images.add("patches/augmented_views")
@@ -585,7 +588,8 @@ def test_a_run_stopped_in_its_first_epoch_logs_nothing_twice(
                 trained("scratch", out, resume=True)
     log = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
     assert [event.step for event in log.Images("patches/samples")] == [0]
-    assert [event.step for event in log.Scalars("loss/val")] == [1]
+    curves = EventAccumulator(str(out / "tensorboard" / "val"), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in curves.Scalars("loss")] == [1]
 
 
 # Patches that are none

@@ -112,7 +112,9 @@ def require_same(found: Path, expected: Path, *, log: bool = True) -> None:
     assert [path.name for path in found.rglob("*.onnx")] == ["model.onnx"]
     if log:
         events = EventAccumulator(str(found / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
-        assert [event.step for event in events.Scalars("loss/val")] == [epoch.number for epoch in histories[0]]
+        for part in ("train", "val"):
+            curves = EventAccumulator(str(found / "tensorboard" / part), size_guidance={"scalars": 0}).Reload()
+            assert [event.step for event in curves.Scalars("loss")] == [epoch.number for epoch in histories[0]]
         for tag in events.Tags()["images"]:
             assert len(events.Images(tag)) == 1, tag
 

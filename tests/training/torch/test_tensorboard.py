@@ -20,11 +20,12 @@ from crackscope.measuring.history import Epoch
 from crackscope.training.augmentation import Augmentation, view_of
 from crackscope.training.torch.tensorboard import RunLog
 
-SCALARS = {"loss/train", "loss/val", "accuracy/train", "accuracy/val", "learning_rate"}
+CURVES = {"loss", "accuracy", "recall_crack", "f1_crack"}
+SCALARS = {"train": {*CURVES, "learning_rate"}, "val": CURVES}
 
 
 def make_epoch(number: int, *, val_loss: float = 0.25) -> Epoch:
-    return Epoch(number, "frozen", 0.5 / number, 0.75, val_loss, 0.875, 2.0**-10, 3.0)
+    return Epoch(number, "frozen", 0.5 / number, 0.75, val_loss, 0.875, 2.0**-10, 3.0, 0.5, 0.625, 0.25, 0.375)
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -38,15 +39,26 @@ def steps(log: EventAccumulator) -> dict[str, list[int]]:
     return found | {tag: [event.step for event in log.Tensors(tag)] for tag in tags["tensors"]}
 
 
-def test_scalars_are_logged_at_the_number_of_their_epoch(tmp_path: Path) -> None:
+def test_train_and_val_are_two_curves_of_each_chart_at_the_number_of_their_epoch(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         for number in (1, 2, 4):
             log.epoch(make_epoch(number))
-    found = read(tmp_path)
-    assert set(found.Tags()["scalars"]) == SCALARS
-    assert [(event.step, event.value) for event in found.Scalars("loss/train")] == [(1, 0.5), (2, 0.25), (4, 0.125)]
-    values = {tag: found.Scalars(tag)[0].value for tag in SCALARS - {"loss/train"}}
-    assert values == {"loss/val": 0.25, "accuracy/train": 0.75, "accuracy/val": 0.875, "learning_rate": 2.0**-10}
+    train, val = read(tmp_path / "train"), read(tmp_path / "val")
+    assert {"train": set(train.Tags()["scalars"]), "val": set(val.Tags()["scalars"])} == SCALARS
+    assert [(event.step, event.value) for event in train.Scalars("loss")] == [(1, 0.5), (2, 0.25), (4, 0.125)]
+    values = [{tag: log.Scalars(tag)[0].value for tag in sorted(CURVES)} for log in (train, val)]
+    assert values == [
+        {"accuracy": 0.75, "f1_crack": 0.625, "loss": 0.5, "recall_crack": 0.5},
+        {"accuracy": 0.875, "f1_crack": 0.375, "loss": 0.25, "recall_crack": 0.25},
+    ]
+    assert train.Scalars("learning_rate")[0].value == 2.0**-10
+    assert read(tmp_path).Tags()["scalars"] == []
+
+
+def test_a_figure_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.epoch(Epoch(1, "frozen", 0.5, 0.75, 0.25, 0.875, 2.0**-10, 3.0))
+    assert set(read(tmp_path / "val").Tags()["scalars"]) == {"loss", "accuracy"}
 
 
 def test_pictures_and_the_recipe_are_logged_whole(tmp_path: Path) -> None:
@@ -92,13 +104,10 @@ def test_a_run_that_goes_on_after_a_kill_leaves_no_step_twice(tmp_path: Path) ->
             log.predictions(patch, step=5)
     with RunLog(tmp_path, resume_from_step=6) as log:  # killed between the last epoch and the end
         log.predictions(patch, step=5)
-    found = read(tmp_path)
-    assert {tag: number for tag, number in steps(found).items() if tag in SCALARS} == {
-        tag: [1, 2, 3, 4, 5] for tag in SCALARS
-    }
-    assert [event.value for event in found.Scalars("loss/val")] == [0.25, 0.25, 3, 4, 4]
-    others = {tag: number for tag, number in steps(found).items() if tag not in SCALARS}
-    assert others == {
+    for part, tags in SCALARS.items():
+        assert steps(read(tmp_path / part)) == {tag: [1, 2, 3, 4, 5] for tag in tags}
+    assert [event.value for event in read(tmp_path / "val").Scalars("loss")] == [0.25, 0.25, 3, 4, 4]
+    assert steps(read(tmp_path)) == {
         "run/recipe/text_summary": [0],
         "patches/samples": [0],
         "patches/augmented_views": [0],
@@ -111,17 +120,18 @@ def test_all_is_on_the_disk_when_a_method_returns_and_a_cut_file_is_read_as_far_
     log = RunLog(tmp_path)
     log.recipe("epochs = 2")
     log.epoch(make_epoch(1))
-    assert steps(read(tmp_path))["loss/val"] == [1]
+    assert steps(read(tmp_path / "val"))["loss"] == [1]
     log.epoch(make_epoch(2))
     log.close()
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-9])
+    for folder in (tmp_path, tmp_path / "train", tmp_path / "val"):
+        (file,) = folder.glob("events.*")
+        file.write_bytes(file.read_bytes()[: -9 if folder != tmp_path else None])
     with RunLog(tmp_path, resume_from_step=2) as log:
         log.recipe("epochs = 2")
         log.epoch(make_epoch(2))
-    found = steps(read(tmp_path))
-    assert found.pop("run/recipe/text_summary") == [0]
-    assert found == {tag: [1, 2] for tag in SCALARS}
+    assert steps(read(tmp_path)) == {"run/recipe/text_summary": [0]}
+    for part, tags in SCALARS.items():
+        assert steps(read(tmp_path / part)) == {tag: [1, 2] for tag in tags}
 
 
 def test_what_is_no_picture_is_an_error(tmp_path: Path) -> None:
@@ -142,11 +152,11 @@ def test_what_is_no_picture_is_an_error(tmp_path: Path) -> None:
 )
 def test_tensorflow_is_not_needed_and_a_missing_extra_is_named(tmp_path: Path, missing: str, expected: str) -> None:
     code = (
-        f"import sys; sys.modules['{missing}'] = None\n"
+        f"import pathlib, sys; sys.modules['{missing}'] = None\n"
         "from crackscope.errors import MissingExtraError\n"
         "try:\n"
         "    from crackscope.training.torch.tensorboard import RunLog\n"
-        "    with RunLog(sys.argv[1]) as log: log.recipe('epochs = 1'); print('logged')\n"
+        "    with RunLog(pathlib.Path(sys.argv[1])) as log: log.recipe('epochs = 1'); print('logged')\n"
         "except MissingExtraError as error: print(error)"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "log")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from crackscope.training.torch.process import own_threads
 __all__ = ["Trainer", "has_bf16", "learning_rate", "stops"]
 
 _CHECKPOINT_S = 60.0
+_N_SUMS = 6
 _KERAS_EPSILON = 1e-7  # Keras' constants, as the recipes' originals used them
 _KERAS_RHO = 0.9
 _WEIGHT_DECAY = 0.01
@@ -46,10 +47,27 @@ class _Progress:
     phase: int = 0
     epoch: int = 0  # finished ones of this phase
     step: int = 0  # finished ones of this epoch
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, right answers, patches
+    sums: list[float] = field(default_factory=lambda: [0.0] * _N_SUMS)  # see `_sums_of`
     seconds: float = 0.0
     best_loss: float = float("inf")
     history: list[Epoch] = field(default_factory=list)
+
+
+def _sums_of(logits: torch.Tensor, targets: torch.Tensor, mean_loss: float) -> list[float]:
+    """Loss, patches, right answers, cracks found, patches called crack, and cracks of a batch."""
+    called, cracked = logits > 0, targets > 0.5
+    counts = torch.stack([(called == cracked).sum(), (called & cracked).sum(), called.sum(), cracked.sum()])
+    return [mean_loss * len(targets), float(len(targets)), *map(float, counts.tolist())]
+
+
+class _Figures:
+    """Figures from the sums over all batches of an epoch."""
+
+    def __init__(self, sums: Sequence[float]) -> None:
+        loss, seen, right, found, called, cracked = sums
+        self.loss, self.accuracy = loss / seen, right / seen
+        self.recall_crack = found / cracked if cracked else math.nan
+        self.f1_crack = 2 * found / (called + cracked) if called + cracked else math.nan
 
 
 class Trainer:
@@ -209,8 +227,7 @@ class Trainer:
         optimiser.step()
         if self._average:
             self._average.update()
-        right = ((logits > 0) == (targets > 0.5)).sum()
-        new = (float(loss.detach()) * len(targets), float(right), float(len(targets)))
+        new = _sums_of(logits, targets, float(loss.detach()))
         at.sums = [before + own for before, own in zip(at.sums, new, strict=True)]
         at.step += 1
 
@@ -226,12 +243,12 @@ class Trainer:
         self, name: str, rate: float, learning: nn.ModuleDict, optimiser: torch.optim.Optimizer, material: Material
     ) -> None:
         at = self._at
-        loss, right, seen = at.sums
+        learnt = _Figures(at.sums)
         with self._average.applied() if self._average else nullcontext():
-            val_loss, val_accuracy = self._validate(material, maps=name == "finetuning")
-            if val_loss < at.best_loss:
-                at.best_loss, self._best = val_loss, _copied(learning)
-        if not np.isfinite([loss, val_loss]).all():
+            judged = self._validate(material, maps=name == "finetuning")
+            if judged.loss < at.best_loss:
+                at.best_loss, self._best = judged.loss, _copied(learning)
+        if not np.isfinite([learnt.loss, judged.loss]).all():
             raise RecipeError(
                 f"epoch {len(at.history) + 1} of '{self.recipe.name}': the loss is no number. "
                 f"Lower {name}.learning_rate ({rate:g}) with --set."
@@ -240,28 +257,32 @@ class Trainer:
         done = Epoch(
             number=len(at.history) + 1,
             phase=name,
-            train_loss=loss / seen,
-            train_accuracy=right / seen,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            train_loss=learnt.loss,
+            train_accuracy=learnt.accuracy,
+            val_loss=judged.loss,
+            val_accuracy=judged.accuracy,
             learning_rate=rate,
             seconds=seconds - sum(epoch.seconds for epoch in at.history),
+            train_recall_crack=learnt.recall_crack,
+            train_f1_crack=learnt.f1_crack,
+            val_recall_crack=judged.recall_crack,
+            val_f1_crack=judged.f1_crack,
         )
         at.history.append(done)
-        at.epoch, at.step, at.sums = at.epoch + 1, 0, [0.0, 0.0, 0.0]
+        at.epoch, at.step, at.sums = at.epoch + 1, 0, [0.0] * _N_SUMS
         if self.on_epoch:
             self.on_epoch(done)
         self._save(learning, optimiser)
 
-    def _validate(self, material: Material, *, maps: bool) -> tuple[float, float]:
-        """Loss and accuracy on ``val``, in float32."""
+    def _validate(self, material: Material, *, maps: bool) -> _Figures:
+        """Figures on ``val``, in float32."""
         with torch.inference_mode(), self._mode(maps, training=False):
-            sums = np.zeros(3)
+            sums = np.zeros(_N_SUMS)
             for inputs, targets in material.val(batch_size=self.recipe.batch_size):
                 logits, wanted = self._logits(inputs.to(self.device)), targets.to(self.device)
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
-                sums += (float(loss), float(((logits > 0) == (wanted > 0.5)).sum()), len(wanted))
-        return float(sums[0] / sums[2]), float(sums[1] / sums[2])
+                sums += _sums_of(logits, wanted, float(loss) / len(wanted))
+        return _Figures(sums.tolist())
 
     @contextmanager
     def _mode(self, maps: bool, *, training: bool) -> Iterator[None]:
@@ -325,8 +346,8 @@ class Trainer:
             ) from error
         if state.get("identity") != self.identity:
             raise RecipeError(
-                f"{self.checkpoint}: of a training with other data, split, recipe, seed or threads. Give the same, "
-                "or say --overwrite to begin anew."
+                f"{self.checkpoint}: of a training with other data, split, recipe, seed or threads, or another version "
+                "of crackscope. Give the same, or say --overwrite to begin anew."
             )
         return state
 

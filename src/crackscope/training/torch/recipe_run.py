@@ -47,6 +47,9 @@ from crackscope.training.torch.scratch_cnn import build_scratch_cnn
 
 __all__ = ["RecipeRun", "Say", "run_recipe"]
 
+_CHECKPOINT = "checkpoint-2"
+"""Form of the checkpoint: a run goes on with one of the same form only."""
+
 Say = Callable[[str], None]
 """Told, a line at a time, how a training goes."""
 
@@ -208,7 +211,7 @@ def _identity(index: PatchIndex, digests: Sequence[bytes], setting: _Setting) ->
     """What tells one training from another: settings, and every patch with its label and part."""
     told = {"summary", "source", "expected", "backbone"}
     weights = source_digest(setting.recipe.backbone)
-    facts: list[object] = [setting.recipe.model_dump(mode="json", exclude=told), weights]
+    facts: list[object] = [_CHECKPOINT, setting.recipe.model_dump(mode="json", exclude=told), weights]
     facts += [setting.seed, setting.threads, setting.on_disk]
     content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for patch, digest in zip(index.patches, digests, strict=True):

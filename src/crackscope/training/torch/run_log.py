@@ -35,14 +35,16 @@ class RunRecord:
 
     Args:
         folder: The run folder.
-        recipe: Its recipe.
-        n_epochs_before: Epochs that an earlier session finished.
-        say: Told how every epoch went.
+        recipe: Recipe of the run.
+        n_epochs_before: Number of epochs that earlier sessions finished.
+        say: Called with a line of text after every epoch.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, *, n_epochs_before: int, say: Callable[[str], None]) -> None:
         self.folder, self.recipe, self.say = folder, recipe, say
         self._epochs: list[Epoch] = []
+        self._n_epochs_before = n_epochs_before
+        self._baseline = ""
         events = folder / "tensorboard"  # there already if a session was stopped, be it in its first epoch
         self._log = RunLog(events, resume_from_step=n_epochs_before + 1 if events.is_dir() else None)
         self._log.recipe(json.dumps(recipe.model_dump(mode="json"), indent=2))
@@ -56,7 +58,8 @@ class RunRecord:
         self._log.close()
 
     def patches(self, index: PatchIndex) -> None:
-        """Show some training patches, and other views of a few."""
+        """Show some training patches, and other views of a few; epochs are told beside calling all of ``val`` crack."""
+        self._baseline = f" (always crack {float(index.part('val').labels.mean()):.4f})"
         training = index.part("train").patches
         chosen = np.random.default_rng(0).permutation(len(training))[:_N_SAMPLES]
         sample = [training[i] for i in chosen.tolist()]
@@ -98,14 +101,25 @@ class RunRecord:
         self._log.confusion_matrix(confusion_matrix(evaluation), step=len(epochs))
 
     def _line(self, done: Epoch) -> str:
-        phases = dict(self.recipe.phases)
+        epochs = dict(self.recipe.phases)[done.phase].epochs
         number = sum(epoch.phase == done.phase for epoch in self._epochs)
-        left_s = (phases[done.phase].epochs - number) * done.seconds
-        return (
-            f"{done.phase} {number}/{phases[done.phase].epochs}: loss {done.train_loss:.4f}, val loss "
-            f"{done.val_loss:.4f}, val accuracy {done.val_accuracy:.4f}, {done.seconds:.1f} s; "
-            f"at most {_duration(left_s)} of this phase left"
+        line = (
+            f"{done.phase} {number}/{epochs}: loss {done.train_loss:.4f}, val loss {done.val_loss:.4f}, "
+            f"val accuracy {done.val_accuracy:.4f}{self._baseline}, {done.seconds:.1f} s"
         )
+        usual_s = self._usual_seconds(done.phase)
+        if usual_s is None or number == epochs:
+            return line
+        return f"{line}; at most {_duration((epochs - number) * usual_s)} of this phase left"
+
+    def _usual_seconds(self, phase: str) -> float | None:
+        """Time of the last epoch that tells how long the next will take, if there is one.
+
+        The first epoch of a phase computes what later ones read from the cache, and so does the first of a session.
+        """
+        own = [epoch for epoch in self._epochs if epoch.phase == phase][1:]
+        usual = [epoch for epoch in own if epoch.number != self._n_epochs_before + 1]
+        return usual[-1].seconds if usual else None
 
 
 def _duration(seconds: float) -> str:

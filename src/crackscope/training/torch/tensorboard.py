@@ -1,10 +1,11 @@
-"""TensorBoard logs of a training run: curves, pictures and the recipe.
+"""TensorBoard logs of a training run: curves, pictures and the recipe, written without TensorFlow.
 
-It is written without TensorFlow.
+Figures of ``train`` and of ``val`` are two of TensorBoard's runs with the same tags, so each chart shows both.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,23 +26,33 @@ from crackscope.reports.contact_sheet import contact_sheet
 __all__ = ["RunLog"]
 
 
+_PARTS = ("train", "val")
+"""Curves of each chart; each is a folder of event files, beside those of pictures and text."""
+
 _RESTART = 1  # SessionLog.START of TensorBoard's event.proto: what was logged from its step on no longer counts
 
 
 class RunLog:
-    """A folder of event files, one a session; use it as a context manager, or close it.
+    """A folder of event files; use it as a context manager, or close it.
 
-    A run that goes on after a kill gives the step it goes on from: what was logged from there on is hidden. What stands
-    already is not logged again, so no step stands twice. All is on the disk when a method returns.
+    Its folders ``train`` and ``val`` hold the curves, and the folder itself pictures and text; each gets an event file
+    in every session. A run that goes on after a kill gives the step it goes on from: what was logged from there on is
+    hidden. What stands already is not logged again, so no step stands twice. All is on the disk when a method returns.
 
     Args:
-        folder: Where the event files go; made as needed. Point ``tensorboard --logdir`` at it.
+        folder: Folder of the event files; made as needed. Point ``tensorboard --logdir`` at it.
         resume_from_step: Number of the first epoch that this session will run; None in a new run.
     """
 
     def __init__(self, folder: Path, *, resume_from_step: int | None = None) -> None:
-        self._logged = set() if resume_from_step is None else _logged_before(folder, resume_from_step)
-        self._writer: Any = SummaryWriter(str(folder), purge_step=resume_from_step)
+        folders = {"": folder, **{part: folder / part for part in _PARTS}}
+        self._logged: dict[str, set[tuple[str, int]]] = {
+            name: set() if resume_from_step is None else _logged_before(place, resume_from_step)
+            for name, place in folders.items()
+        }
+        self._writers: dict[str, Any] = {
+            name: SummaryWriter(str(place), purge_step=resume_from_step) for name, place in folders.items()
+        }
 
     def __enter__(self) -> RunLog:
         return self
@@ -53,36 +64,39 @@ class RunLog:
 
     def close(self) -> None:
         """Finish the event file; nothing can be logged afterwards."""
-        self._writer.close()
+        for writer in self._writers.values():
+            writer.close()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Log the figures of an epoch at the step of its number."""
-        scalars = {
-            "loss/train": epoch.train_loss,
-            "loss/val": epoch.val_loss,
-            "accuracy/train": epoch.train_accuracy,
-            "accuracy/val": epoch.val_accuracy,
-            "learning_rate": epoch.learning_rate,
-        }
-        for tag, value in scalars.items():
-            if self._is_new(tag, epoch.number):
-                self._writer.add_scalar(tag, value, epoch.number)
-        self._writer.flush()
+        """Log the figures of an epoch at the step of its number; those that are not known are left out."""
+        for part in _PARTS:
+            scalars = {
+                "loss": getattr(epoch, f"{part}_loss"),
+                "accuracy": getattr(epoch, f"{part}_accuracy"),
+                "recall_crack": getattr(epoch, f"{part}_recall_crack"),
+                "f1_crack": getattr(epoch, f"{part}_f1_crack"),
+            }
+            if part == "train":
+                scalars["learning_rate"] = epoch.learning_rate
+            for tag, value in scalars.items():
+                if math.isfinite(value) and self._is_new(tag, epoch.number, part):
+                    self._writers[part].add_scalar(tag, value, epoch.number)
+            self._writers[part].flush()
 
     def recipe(self, text: str) -> None:
         """Log the resolved recipe as it stands, at step 0."""
         if self._is_new("run/recipe/text_summary", 0):
             markdown = "\n".join(f"    {line}" for line in text.splitlines())  # four blanks: shown as code
-            self._writer.add_text("run/recipe", markdown, 0)
-            self._writer.flush()
+            self._writers[""].add_text("run/recipe", markdown, 0)
+            self._writers[""].flush()
 
     def sample_patches(self, pixels: Sequence[UInt8Array], labels: Sequence[str], *, step: int = 0) -> None:
         """Log some training patches, each over its label.
 
         Args:
-            pixels: RGB uint8 (h, w, 3) each.
-            labels: One a patch.
-            step: Where it stands.
+            pixels: Patches, RGB uint8 (h, w, 3) each.
+            labels: Label of each patch.
+            step: Step that it is logged at.
 
         Raises:
             DataError: If the lengths differ, or a patch is not RGB uint8.
@@ -96,9 +110,9 @@ class RunLog:
         """Log a patch beside other views of itself.
 
         Args:
-            original: RGB uint8 (h, w, 3).
-            views: RGB uint8 (h, w, 3) each.
-            step: Where it stands.
+            original: The patch as it is, RGB uint8 (h, w, 3).
+            views: Its views, RGB uint8 (h, w, 3) each.
+            step: Step that it is logged at.
 
         Raises:
             DataError: If a picture is not RGB uint8.
@@ -109,7 +123,7 @@ class RunLog:
         """Log a sheet of test patches with true and predicted label.
 
         Args:
-            sheet: RGB uint8 (h, w, 3), for example of `crackscope.reports.batch_sheet.draw_test_batch`.
+            sheet: The sheet, RGB uint8 (h, w, 3), for example of `crackscope.reports.batch_sheet.draw_test_batch`.
             step: Number of the epoch whose weights answered.
 
         Raises:
@@ -121,7 +135,8 @@ class RunLog:
         """Log a confusion matrix.
 
         Args:
-            picture: A figure, for example of `crackscope.reports.plots.confusion_matrix`, or RGB uint8 (h, w, 3).
+            picture: The matrix as a figure, for example of `crackscope.reports.plots.confusion_matrix`, or as RGB
+                uint8 (h, w, 3).
             step: Number of the epoch whose weights answered.
 
         Raises:
@@ -133,13 +148,14 @@ class RunLog:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise DataError(f"{tag}: shape {pixels.shape}, type {pixels.dtype} is not RGB uint8 (h, w, 3). Convert it.")
         if self._is_new(tag, step):
-            self._writer.add_image(tag, pixels, step, dataformats="HWC")
-            self._writer.flush()
+            self._writers[""].add_image(tag, pixels, step, dataformats="HWC")
+            self._writers[""].flush()
 
-    def _is_new(self, tag: str, step: int) -> bool:
+    def _is_new(self, tag: str, step: int, part: str = "") -> bool:
         """Whether nothing stands there yet; from now on something does."""
-        new = (tag, step) not in self._logged
-        self._logged.add((tag, step))
+        logged = self._logged[part]
+        new = (tag, step) not in logged
+        logged.add((tag, step))
         return new
 
 
