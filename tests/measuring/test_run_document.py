@@ -72,7 +72,9 @@ def test_a_damaged_file_is_one_line_with_key_value_and_remedy(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"run\.json: no such file\. Train again\.$"):
         read_run_document(place, remedy="Train again.")
     place.write_text('{"split": {"n_leaks": "many"}}', encoding="utf-8")
-    with pytest.raises(DataError, match=r"damaged \(split\.n_leaks: .*; found 'many'\)\. Train again\.$"):
+    with pytest.raises(
+        DataError, match=r"damaged \(split\.n_leaks: must be a whole number, not 'many'\)\. Train again\.$"
+    ):
         read_run_document(place, remedy="Train again.")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from crackscope.drawing.walls import draw_patch
+from crackscope.errors import RecipeError
 from crackscope.training.augmentation import Augmentation, square
 from crackscope.training.augmentation import view_of as labelled_view_of
 
@@ -202,9 +202,9 @@ def test_settings_that_are_no_augmentation_are_refused() -> None:
         **{"rotation_degrees": 181, "shift": 1, "shear_degrees": 80, "zoom": 1, "flip": True},
         **{"rotation_degrees ": 1, "shear": 2},
     }.items():
-        with pytest.raises(ValidationError):
+        with pytest.raises(RecipeError):
             Augmentation.model_validate({name: value})
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         Augmentation(shift=float("nan"))
 
 
@@ -308,7 +308,7 @@ def test_other_light_changes_no_shape_and_dims_or_brightens() -> None:
 
 @pytest.mark.parametrize("widths", [(5, 1), (0, 5), (-3, 4), (1, 5000)])
 def test_widths_of_drawn_cracks_are_checked(widths: tuple[float, float]) -> None:
-    with pytest.raises(ValidationError, match="two widths above 0, the smaller one first"):
+    with pytest.raises(RecipeError, match="two widths above 0, the smaller one first"):
         Augmentation(drawn_cracks=0.5, drawn_widths_px=widths)
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crackscope.errors import DataError
+from crackscope.files.forms import first_fault
 from crackscope.files.output import write_text
 
 __all__ = [
@@ -259,8 +260,6 @@ def read_document(path: Path, form: type[Form], *, remedy: str) -> Form:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). {remedy}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        why = " ".join(f"{key}: {first['msg']}".split()) if key else "not a JSON object, or cut off"
-        found = f"; found {first['input']!r:.40}" if key and not isinstance(first["input"], dict) else ""
-        raise DataError(f"{path}: damaged ({why}{found}). {remedy}") from error
+        fault = first_fault(error)
+        why = fault.text if fault.key else "not a JSON object, or cut off"
+        raise DataError(f"{path}: damaged ({why}). {remedy}") from error

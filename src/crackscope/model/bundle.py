@@ -23,6 +23,7 @@ import onnx
 from pydantic import BaseModel, ValidationError
 
 from crackscope.errors import BundleError, did_you_mean
+from crackscope.files.forms import first_fault
 from crackscope.files.output import new_file
 from crackscope.model.card import CARD_VERSION, BackboneCard, Card
 from crackscope.model.graphs import (
@@ -249,11 +250,7 @@ def _parsed(form: type[CardForm], text: str, place: Path) -> CardForm:
     try:
         return form.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{'.'.join(map(str, first['loc'])) or 'card'}: {first['msg']}"
-        if not isinstance(first["input"], dict):
-            found += f"; found {first['input']!r:.60}"
-        raise BundleError(f"{place}: damaged card: {_one_line(found)}. Train the bundle again.") from error
+        raise BundleError(f"{place}: damaged card: {first_fault(error).text}. Train the bundle again.") from error
 
 
 def _one_line(text: object) -> str:

@@ -10,17 +10,19 @@ import zlib
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from crackscope.arrays import Float64Array, Int64Array, UInt8Array
 from crackscope.drawing.clutter import clutter_over
 from crackscope.drawing.corruptions import motion_blur
 from crackscope.drawing.drawn_lines import crack_over, mark_over
+from crackscope.errors import RecipeError
+from crackscope.files.forms import SettingsForm
 
 __all__ = ["Augmentation", "square", "view_of"]
 
 
-class Augmentation(BaseModel):
+class Augmentation(SettingsForm):
     """How far a view of a training patch may differ from the patch; what comes in from outside is mirrored at the edge.
 
     Attributes:
@@ -51,7 +53,7 @@ class Augmentation(BaseModel):
             1). These are no cracks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    fault_error = RecipeError
 
     flip_horizontal: bool = False
     flip_vertical: bool = False

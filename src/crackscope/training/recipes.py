@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field
 
 from crackscope.errors import RecipeError, did_you_mean
+from crackscope.files.forms import Fault, SettingsForm
 from crackscope.model.card import Pool
 from crackscope.training.augmentation import Augmentation
 
@@ -46,8 +47,8 @@ SCRATCH_CNN = "scratch-cnn"
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Settings(SettingsForm):
+    fault_error = RecipeError
 
 
 class Plateau(_Settings):
@@ -124,11 +125,10 @@ class HeadSettings(_Settings):
     hidden_dropout: tuple[Share, ...] = ()
     pool: Pool = "mean"
 
-    @model_validator(mode="after")
-    def _paired(self) -> HeadSettings:
+    def require_fitting(self) -> None:
+        """Refuse another number of dropouts than of hidden layers."""
         if len(self.hidden) != len(self.hidden_dropout):
             raise ValueError(f"{len(self.hidden)} hidden layers need as many values of hidden_dropout")
-        return self
 
 
 class NamedSettings(_Settings):
@@ -139,6 +139,18 @@ class NamedSettings(_Settings):
     """
 
     name: str
+
+    @classmethod
+    def fault_text(cls, fault: Fault, given: Any) -> str:
+        """What does not fit in which recipe, and how to mend it."""
+        if fault.kind == "missing":
+            why = f"'{fault.key}' is missing. Give it with --set {fault.key}=VALUE."
+        elif fault.kind == "extra_forbidden":
+            why = f"there is no setting '{fault.key}'.{did_you_mean(fault.key, _keys(cls))}"
+        else:
+            why = f"{fault.text}."
+        name = given.get("name") if isinstance(given, Mapping) else None
+        return f"Recipe '{name}': {why}" if name else f"{cls.__name__}: {why}"
 
 
 Named = TypeVar("Named", bound=NamedSettings)
@@ -176,8 +188,8 @@ class Recipe(NamedSettings):
     frozen: Phase | None = None
     finetuning: Finetuning | None = None
 
-    @model_validator(mode="after")
-    def _trains(self) -> Recipe:
+    def require_fitting(self) -> None:
+        """Refuse a recipe that could not be trained."""
         if self.batch_size < 2 and self.finetuning and self.finetuning.batch_norm == "training":
             raise ValueError("batch normalisation cannot learn from one patch a step: batch_size is 2 at least")
         if self.frozen is None and self.finetuning is None:
@@ -189,7 +201,6 @@ class Recipe(NamedSettings):
             raise ValueError(f"'{SCRATCH_CNN}' has no earlier end, so until cannot be '{self.until}'")
         if self.frozen is not None and self.head.pool != "mean":
             raise ValueError(f"a frozen phase learns from mean features, so head.pool cannot be '{self.head.pool}'")
-        return self
 
     @property
     def first_block(self) -> int:
@@ -234,7 +245,7 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
             f"There is no recipe '{name}'.{did_you_mean(name, (HEAD, *recipe_names()))} `crackscope recipes` lists all."
         )
     document = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
-    return changed(_checked(Recipe, {"name": name, **document}), changes)
+    return changed(Recipe.model_validate({"name": name, **document}), changes)
 
 
 def changed(recipe: Named, changes: Sequence[str] | Mapping[str, Any]) -> Named:
@@ -255,7 +266,7 @@ def changed(recipe: Named, changes: Sequence[str] | Mapping[str, Any]) -> Named:
     document = recipe.model_dump(mode="json")
     for key, value in changes.items() if isinstance(changes, Mapping) else map(_read_change, changes):
         _put(type(recipe), document, key, value, f"{key}={value}")
-    return _checked(type(recipe), document)
+    return type(recipe).model_validate(document)
 
 
 def _read_change(change: str) -> tuple[str, Any]:
@@ -305,20 +316,3 @@ def _keys(form: type[BaseModel], prefix: str = "") -> list[str]:
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 keys += _keys(inner, f"{prefix}{name}.")
     return keys
-
-
-def _checked(form: type[Named], document: Mapping[str, Any]) -> Named:
-    try:
-        return form.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            why = f"'{key}' is missing. Give it with --set {key}=VALUE."
-        elif first["type"] == "extra_forbidden":
-            why = f"there is no setting '{key}'.{did_you_mean(key, _keys(form))}"
-        else:
-            found = "" if isinstance(first["input"], dict) else f", not {first['input']!r:.60}"
-            message = first["msg"].removeprefix("Value error, ")
-            why = f"{key}: {message}{found}." if key else f"{message}."
-        raise RecipeError(f"Recipe '{document['name']}': {why}") from error
