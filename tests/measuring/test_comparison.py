@@ -494,10 +494,27 @@ def test_the_files(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert {place.name: place.read_bytes() for place in out.iterdir()} == before
 
 
+def test_every_figure_stands_beside_calling_everything_crack(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    found = quickly(*pair)
+    ((names, figures),) = found.baselines
+    assert names == "the patches of all runs"
+    assert figures == pytest.approx({"accuracy": 0.5, "f1_crack": 2 / 3, "log_loss": math.log(2)})
+    line = "Calling everything crack, on the patches of all runs: Accuracy 0.500, F1 of crack 0.667, Log loss 0.693"
+    assert line in comparison_text(found)
+    write_comparison(found, tmp_path / "out")
+    assert [float(row["accuracy_always_crack"]) for row in rows_of(tmp_path / "out")] == [0.5, 0.5]
+    others = replace(found.runs[1], always_crack={**figures, "accuracy": 0.25})
+    assert [names for names, _ in replace(found, runs=(found.runs[0], others)).baselines] == [
+        "the patches of head",
+        "the patches of full",
+    ]
+
+
 def test_a_notebook_shows_the_runs_and_marks_leaky_ones(pair: tuple[Path, Path]) -> None:
     found = quickly(*pair)
     text = found._repr_html_()
-    assert text.count("<tr>") == 3
+    assert text.count("<tr>") == 4
+    assert "always crack, on the patches of all runs" in text
     assert "<td>reference</td>" in text
     assert f"<tr><th>{found.runs[1].name}</th><td>{number_text(found.runs[1].metrics['accuracy'].value)}" in text
     leaky = replace(found, runs=(replace(found.runs[0], name="<a>", leaky=True), found.runs[1]))

@@ -35,7 +35,7 @@ def deal_photos(labels: Int64Array, photos: Sequence[str], *, n_left: int = 1, s
 
     Args:
         labels: Labels, shape (n,), 1 for crack.
-        photos: Name of what each patch stays together with, n names.
+        photos: Name of the photo, or group, of each patch, n names.
         n_left: Least number of photos with either label that must be left when any fold is taken out.
         seed: Seed of the random deals.
 
@@ -145,8 +145,9 @@ def head_margins(
 ) -> Float64Array:
     """Answer each fold with the head and the threshold that were fitted to the other folds.
 
-    The head is a logistic regression: the model's logit as offset, a shift, and penalised weights. The penalty is the
-    greatest one that is not surely worse than the best, judged over folds inside the other folds.
+    The head is a logistic regression: it adds a shift and a weighted sum of the features to the model's logit. A
+    penalty keeps the weights small. It is chosen by cross-validation inside the other folds: the largest penalty whose
+    loss lies within one standard error of the least.
 
     Source:
         The one-standard-error rule: Hastie et al. 2009, The Elements of Statistical Learning, section 7.10; here with
@@ -156,8 +157,8 @@ def head_margins(
         labels: Labels, shape (n,), 1 for crack.
         logits: Logits of the model, shape (n,), finite.
         features: Features of the model, shape (n, d).
-        photos: Name of what each patch stays together with, n names.
-        folds: Number of each patch's fold from `deal_photos` with ``n_left=2``, shape (n,).
+        photos: Name of the photo, or group, of each patch, n names.
+        folds: Number of the fold of each patch, shape (n,), from `deal_photos` with ``n_left=2``.
         min_recall: Least recall that is required, in (0, 1).
         max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
         own: The model's threshold, as a logit.

@@ -104,6 +104,7 @@ def _table(done: Export) -> str:
     rows = [
         ("", "fp32", "int8"),
         (f"{mark}accuracy", *accuracies),
+        ("always crack", _per_cent(done.before.baseline["accuracy"], " %"), ""),
         ("size, MB", *(f"{value / 1e6:.2f}" for value in done.n_bytes)),
         ("a patch, ms", *(f"{value:.2f}" for value in done.latency_ms)),
         ("temperature", *(f"{value:.4f}" for value in done.temperature)),

@@ -195,7 +195,7 @@ def chance_to_show(hits: Int64Array, counts: Int64Array, bound: float, n_more: I
         then = ShareBelief(middle, n * grown, np.full(grown.shape, mates), now.weights.repeat(len(grown), 0))
         short = then.below(bound) > TAIL
         low, high = np.where(short, middle, low), np.where(short, high, middle)
-    # Of photos that are as many as now, or where not even hits throughout would do, chance decides nothing.
+    # Nothing is left to chance with as many photos as now, or where hits throughout would not be enough.
     found = np.where((grown == 1) & (share >= high), 1.0, 0.0)
     open_to_chance = (grown > 1) & (high < 1)
     grown, high = grown[open_to_chance], high[open_to_chance]

@@ -24,7 +24,7 @@ from crackscope.drawing.walls import draw_patch
 from crackscope.errors import DataError
 from crackscope.files.html import html_table
 from crackscope.files.tables import TableForm, read_table
-from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.metrics import Estimate, always_crack
 from crackscope.measuring.paired import Answers, PairedTest, compare_pair
 from crackscope.measuring.run_document import RunDocument, Stated, read_document, read_run_document
 from crackscope.measuring.wording import FIGURES, LEAKY, figure_text, number_text
@@ -75,6 +75,7 @@ class RunSummary:
         n_photos: Number of photos, or groups that look alike, that the patches come from; None where each stands alone.
         resampled: What the intervals resample: ``photos``, ``similarity groups`` or ``patches``.
         metrics: Accuracy, F1 of crack and log loss by name, with 95 % intervals.
+        always_crack: The same figures for calling every patch crack, without intervals.
         train_seconds: Wall-clock time of the training in seconds; None where it is not stated.
         n_parameters: Number of float numbers stored in the graph. A batch norm that export folded away is not among
             them.
@@ -95,6 +96,7 @@ class RunSummary:
     n_photos: int | None
     resampled: str
     metrics: dict[str, Estimate]
+    always_crack: dict[str, float]
     train_seconds: float | None
     n_parameters: int
     n_trainable: int | None
@@ -128,8 +130,26 @@ class Comparison:
                     "reference" if test is None else test.note or number_text(test.p),
                 )
                 for run, test in zip(self.runs, tests, strict=True)
+            ]
+            + [
+                (f"always crack, on {names}", *(number_text(figures[name]) for name in SHOWN), "")
+                for names, figures in self.baselines
             ],
         )
+
+    @property
+    def baselines(self) -> tuple[tuple[str, dict[str, float]], ...]:
+        """Figures of calling every patch crack, with the names of the runs whose patches they are of."""
+        found: list[tuple[list[str], dict[str, float]]] = []
+        for run in self.runs:
+            same = next((names for names, figures in found if figures == run.always_crack), None)
+            if same is None:
+                found.append(([run.name], run.always_crack))
+            else:
+                same.append(run.name)
+        if len(found) == 1:
+            return (("the patches of all runs", found[0][1]),)
+        return tuple((f"the patches of {' and '.join(names)}", figures) for names, figures in found)
 
     @property
     def reference(self) -> RunSummary:
@@ -293,6 +313,7 @@ def _read_answers(place: Path, run: str, dataset: str, remedy: str) -> Answers:
 
 def _summary(run: _FoundRun, images_per_s: Speed | None) -> RunSummary:
     figures, about = run.figures, run.about
+    baseline = always_crack(run.answers.labels, n_resamples=0)
     return RunSummary(
         name=run.answers.run,
         folder=str(run.folder),
@@ -305,6 +326,7 @@ def _summary(run: _FoundRun, images_per_s: Speed | None) -> RunSummary:
         n_photos=figures.n_photos,
         resampled=figures.resampled,
         metrics={name: getattr(figures, name).estimate for name in SHOWN},
+        always_crack={name: baseline[name].value for name in SHOWN},
         train_seconds=about.seconds.total,
         n_parameters=_count_parameters(run.bundle),
         n_trainable=about.parameters.trainable,

@@ -119,7 +119,8 @@ def compare_pair(first: Answers, second: Answers, *, n_resamples: int = 1000, se
 def mcnemar(n_only_first_wrong: int, n_only_second_wrong: int) -> float:
     """Exact p of McNemar's test: whether two models differ in how often they are wrong on the same patches.
 
-    Of the patches that one alone got wrong, each model should have half. p is twice the binomial tail, at most 1.
+    If both are equally good, each should have half of the patches that one alone got wrong. p is twice the binomial
+    tail, at most 1.
     Patches of one photo are not independent, so p is optimistic: read the interval over photos beside it. Nor does p
     know that the same recipe with another seed gives another model, and among many pairs one has a small p by chance.
 

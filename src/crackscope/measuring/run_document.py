@@ -246,8 +246,8 @@ def read_document(path: Path, form: type[Form], *, remedy: str) -> Form:
     """Read a JSON file of a run folder.
 
     Args:
-        path: The file.
-        form: What it has to state.
+        path: Path of the file.
+        form: Form that the file has to fit.
         remedy: What to do if it cannot be used, a sentence.
 
     Raises:

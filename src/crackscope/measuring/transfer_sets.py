@@ -36,7 +36,7 @@ class TransferSet:
 
     Attributes:
         name: Short and unique among the sets.
-        index: Its patches that can be read and take part.
+        index: Patches of the set that can be read and take part.
         rows: Their fingerprints.
         without: Photos of it that take no part.
         refused: Path and reason of those that cannot be read.
@@ -190,7 +190,7 @@ def draw(assigned: Split, n_per_label: Mapping[str, int], *, seed: int) -> Split
 
     Args:
         assigned: A whole set, split.
-        n_per_label: By part, at most what the part has; nothing of a part that is not named.
+        n_per_label: Number of patches of each label to draw, by part; none is drawn from a part that is not named.
         seed: Seed of the draw.
     """
     drawn = []

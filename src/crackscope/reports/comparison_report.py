@@ -19,7 +19,7 @@ from crackscope.files.tables import table_text
 from crackscope.measuring.comparison import SHOWN, Comparison, RunSummary, Speed
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.paired import PairedTest
-from crackscope.measuring.wording import LEAKY, interval_text, number_text
+from crackscope.measuring.wording import FIGURES, LEAKY, interval_text, number_text
 from crackscope.reports.look import BLUE, DASHES, GRID, INK, MUTED, VERMILION, drawable, dress_axes, png_bytes
 
 __all__ = ["FILES", "comparison_document", "comparison_plot", "comparison_text", "write_comparison"]
@@ -140,6 +140,7 @@ def _run_document(run: RunSummary) -> dict[str, object]:
         "folder": run.folder,
         "recipe": run.recipe,
         **{name: figure.document() for name, figure in run.metrics.items()},
+        "always_crack": {name: None if math.isnan(value) else value for name, value in run.always_crack.items()},
         "dataset": run.dataset,
         "part": run.part,
         "n_patches": run.n_patches,
@@ -178,10 +179,10 @@ def _csv_text(comparison: Comparison) -> str:
 
 def _csv_row(run: RunSummary, test: PairedTest | None) -> dict[str, object]:
     document, speed = _run_document(run), run.images_per_s
-    row: dict[str, object] = {name: value for name, value in document.items() if name not in SHOWN}
+    row: dict[str, object] = {name: value for name, value in document.items() if name not in (*SHOWN, "always_crack")}
     row["images_per_s"] = None if speed is None else speed.median
     for name in SHOWN:
-        row |= _flat(name, run.metrics[name])
+        row |= {**_flat(name, run.metrics[name]), f"{name}_always_crack": run.always_crack[name]}
     tested = None if test is None or test.note else test
     row |= {
         "n_common": test.n_common if test else None,
@@ -257,6 +258,11 @@ def _notes(comparison: Comparison) -> list[str]:
     """What a reader of the table must know."""
     resampled = " and ".join(dict.fromkeys(run.resampled for run in comparison.runs))
     notes = [
+        *(
+            f"Calling everything crack, on {names}: "
+            + ", ".join(f"{FIGURES[name].title} {number_text(figures[name])}" for name in SHOWN)
+            for names, figures in comparison.baselines
+        ),
         f"Intervals: bootstrap, {resampled} resampled; of the gain, photos or groups as both runs know them.",
         "p: McNemar's exact test, one pair at a time. Patches of one photo are not independent, so it is optimistic.",
     ]
@@ -322,6 +328,10 @@ def _plot_notes(comparison: Comparison) -> str:
     resampled = " and ".join(dict.fromkeys(run.resampled for run in comparison.runs))
     datasets = " and ".join(dict.fromkeys(run.dataset for run in comparison.runs))
     lines = [
+        *(
+            f"Calling everything crack, on {names}: accuracy {number_text(figures['accuracy'])}."
+            for names, figures in comparison.baselines
+        ),
         f"Judged on {datasets}. Whiskers: 95 % interval, resampling {resampled}.",
         f"Dashed: {comparison.reference.name}. Whiskers that overlap do not make runs equal: see the paired test.",
         *comparison.warnings,

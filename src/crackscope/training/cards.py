@@ -49,12 +49,12 @@ def calibrated_card(
         index: The patches of ``train`` and ``val`` that were used.
         digests: SHA-256 of each file, in their order.
         val_logits: Logits of the patches of ``val``, in their order, shape (n,).
-        backbone: Its card.
+        backbone: Card of its backbone.
         name: Name of the model.
         patch_px: Shorter side that patches are resized to.
         recipe: Settings to state, by name.
-        split: The split.
-        n_leaks: Its leaks.
+        split: Split that it was trained on.
+        n_leaks: Number of leaks of the split.
         refused: Path and reason of patches that could not be read.
         seed: Seed of the bootstrap over photos.
         pool: How the logits of cells become one.

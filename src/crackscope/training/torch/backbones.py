@@ -33,13 +33,13 @@ class Family:
     """What sets one family of backbones apart.
 
     Attributes:
-        model_type: ``model_type`` of its ``config.json``.
-        blocks: Its blocks by name, from pixels to the last feature map; each eats what the one before gives.
-        config_changes: Set in the configuration before the model is built.
-        pads_like_tensorflow: Stride-2 convolutions of kernel 3 get fixed (0, 1) padding.
+        model_type: ``model_type`` in the family's ``config.json``.
+        blocks: Blocks by name, from pixels to the last feature map; each takes what the one before gives.
+        config_changes: Values that are set in the configuration before the model is built.
+        pads_like_tensorflow: Whether stride-2 convolutions of kernel 3 get fixed (0, 1) padding.
         mean: Mean of the pixels in [0, 1], per channel, where the source has no ``preprocessor_config.json``.
         std: Standard deviation of the pixels, per channel.
-        origin: Where the published weights come from, with licence.
+        origin: Origin of the published weights, with licence.
     """
 
     model_type: str
@@ -91,7 +91,7 @@ class FeatureMap(nn.Module):
     """A backbone in torch: normalised pixels (n, 3, H, W), sides multiples of 32, to (n, d, H/32, W/32).
 
     Args:
-        blocks: By name, in order. The first few alone are a trunk: its map is larger, and has other channels.
+        blocks: Blocks by name, in order. The first few alone are a trunk; its map is larger, and has other channels.
     """
 
     def __init__(self, blocks: Iterable[tuple[str, nn.Module]]) -> None:
@@ -145,8 +145,8 @@ def load_backbone(
 
     Args:
         source: A folder with ``config.json`` and ``model.safetensors``, or a hub id.
-        until: Where it ends, see `FeatureMap.ending`.
-        random_weights: Build it from the configuration alone, for tests.
+        until: Block or layer that it ends with, see `FeatureMap.ending`.
+        random_weights: Whether it is built from the configuration alone, for tests.
 
     Returns:
         The module in inference mode, float32, and its card (without a digest of the graph).

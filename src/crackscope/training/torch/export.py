@@ -31,8 +31,8 @@ def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:
     """Export a backbone, and compare it with torch before handing it out.
 
     Args:
-        module: Normalised pixels to feature map, in inference mode.
-        card: Its card; the digest is filled in.
+        module: Network from normalised pixels to the feature map, in inference mode.
+        card: Card of the backbone; the digest is filled in.
 
     Returns:
         A backbone that eats raw pixels of any size (see `crackscope.model.bundle.make_backbone`).
@@ -68,8 +68,8 @@ def torch_logits(
 
     Args:
         index: Readable patches.
-        backbone: All blocks.
-        head: The head.
+        backbone: All blocks of the network.
+        head: Head of the network.
         card: Card of the backbone, for its pixels.
         patch_px: Shorter side after the resize.
         threads: Thread budget; all cores where left out.

@@ -22,7 +22,7 @@ class Layer:
 
     Attributes:
         name: Name of the module's block, then the module's path within the block, with dots.
-        kind: Its class, for example ``Conv2d``.
+        kind: Class of the layer, for example ``Conv2d``.
         output_shape: For one image, without the image's own axis, for example ``96×10×10``; ``unused`` if the
             network does not run it.
         n_parameters: Weights and biases; a running mean or variance is none.

@@ -248,7 +248,7 @@ class Material:
         return values.reshape(-1, *self.reader.shape), labels
 
     def _known(self, part: str, view: int) -> AnyRows:
-        """Rows of a part, computed unless they are cached. Of views that do not come again, the last is remembered."""
+        """Rows of a part, computed unless they are cached. A view that is shown once is kept until the next."""
         if (part, view) not in self._rows:
             again = self.reader.augmentation is not None and self.reader.augmentation.views
             for key in [key for key in self._rows if key[0] == part and not again]:

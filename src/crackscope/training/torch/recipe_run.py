@@ -59,14 +59,14 @@ class RecipeRun:
     """What a training by a recipe gave.
 
     Attributes:
-        evaluation: On ``test``, or on ``val`` where the split has no test part.
-        history: Every epoch.
-        layers: The network, layer by layer.
+        evaluation: Evaluation on ``test``, or on ``val`` where the split has no test part.
+        history: Figures of every epoch.
+        layers: Layers of the network, in order.
         agreement: How far the bundle's answers lie from torch's, on the same files.
         refused: Path and reason of training and validation patches that could not be read.
-        computed: On which device, and in which precision convolutions were trained.
-        seconds: Wall-clock time, of earlier sessions too.
-        no_gate: Why the bundle has no gate; None where it has one.
+        computed: Device of the training, and precision that convolutions were trained in.
+        seconds: Wall-clock time, that of earlier sessions included.
+        no_gate: Reason why the bundle has no gate; None where it has one.
     """
 
     evaluation: Evaluation
