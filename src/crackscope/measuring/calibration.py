@@ -32,8 +32,8 @@ def fit_temperature(logits: Float64Array, labels: Int64Array) -> float:
         Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2; Platt 1999, section 2.2.
 
     Args:
-        logits: Shape (n,).
-        labels: Shape (n,), 1 for crack.
+        logits: Logits of the patches, shape (n,).
+        labels: Labels of the patches, shape (n,), 1 for crack.
 
     Example:
         >>> logits = np.array([-4.0, -2.0, 2.0, 4.0] * 50)
@@ -61,8 +61,8 @@ def fit_shift(logits: Float64Array, labels: Int64Array) -> float:
         Platt 1999, section 2.2.
 
     Args:
-        logits: Shape (n,).
-        labels: Shape (n,), 1 for crack.
+        logits: Logits of the patches, shape (n,).
+        labels: Labels of the patches, shape (n,), 1 for crack.
     """
     if len(np.unique(labels)) < 2:
         return 0.0
@@ -88,8 +88,8 @@ def prudent_threshold(probabilities: Float64Array, labels: Int64Array, *, seed: 
     threshold rests on one or two of them; so it must have the greater MCC in 95 % of 1,000 resamples of the patches.
 
     Args:
-        probabilities: Calibrated, shape (n,).
-        labels: Shape (n,), 1 for crack.
+        probabilities: Calibrated probabilities of crack, shape (n,).
+        labels: Labels of the patches, shape (n,), 1 for crack.
         seed: Seed of the resamples.
     """
     best = choose_threshold(labels, probabilities)
@@ -115,8 +115,8 @@ def unsure_band(probabilities: Float64Array, labels: Int64Array, *, threshold: f
     not enough to halve the errors, it is as wide as that allows. Without any error it is empty.
 
     Args:
-        probabilities: Calibrated, shape (n,).
-        labels: Shape (n,), 1 for crack.
+        probabilities: Calibrated probabilities of crack, shape (n,).
+        labels: Labels of the patches, shape (n,), 1 for crack.
         threshold: Probability from which we say crack.
 
     Returns:
@@ -143,7 +143,7 @@ def fit_calibration(logits: Float64Array, labels: Int64Array, *, fitted_on: str)
 
     Args:
         logits: Logits of validation patches, shape (n,).
-        labels: Shape (n,), 1 for crack.
+        labels: Labels of the patches, shape (n,), 1 for crack.
         fitted_on: Data and part, for the card.
     """
     temperature = fit_temperature(logits, labels)

@@ -75,8 +75,8 @@ def measure_share(hits: Int64Array, counts: Int64Array) -> Share:
         Gelman et al. 2013, Bayesian Data Analysis, sections 2.4 and 3.1.
 
     Args:
-        hits: (n_photos,) of each photo, patches that count.
-        counts: (n_photos,) of each photo, all its patches; 0 is allowed.
+        hits: Number of patches of each photo that count, shape (n_photos,).
+        counts: Number of all patches of each photo, shape (n_photos,); 0 is allowed.
 
     Empty input: an error, since there is no share.
 
@@ -110,10 +110,10 @@ class ShareBelief:
     """What several samples tell of their shares: a mixture of beta distributions, one for each plausible ICC.
 
     Attributes:
-        share: (b,) as counted.
-        n: (b,) patches.
-        mates: (b,) patches in the photo of a patch, itself included, on average over patches.
-        weights: (b, n_iccs) how plausible each ICC is.
+        share: Share of the patches that count, shape (b,).
+        n: Number of patches, shape (b,).
+        mates: Mean number of patches in the photo of a patch, itself included, shape (b,).
+        weights: Plausibility of each ICC, shape (b, n_iccs).
     """
 
     share: Float64Array
@@ -154,8 +154,8 @@ def believe(hits: Int64Array, counts: Int64Array) -> ShareBelief:
     grant: it lets photos vote.
 
     Args:
-        hits: (b, n_photos) of each photo, patches that count; padded with 0.
-        counts: (b, n_photos) of each photo, all its patches; padded with 0, but never 0 throughout.
+        hits: Number of patches of each photo that count, shape (b, n_photos); padded with 0.
+        counts: Number of all patches of each photo, shape (b, n_photos); padded with 0, no row all 0.
     """
     k, m = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
     n_hits, n = k.sum(1), m.sum(1)
@@ -174,14 +174,14 @@ def believe(hits: Int64Array, counts: Int64Array) -> ShareBelief:
 def chance_to_show(hits: Int64Array, counts: Int64Array, bound: float, n_more: Int64Array) -> Float64Array:
     """How likely more photos like these would show that a share is at least as great as a bound.
 
-    Shown it is where the interval of all photos, old and new, lies above the bound. The share and the ICC of new photos
+    It is shown where the interval of all photos, old and new, lies above the bound. The share and the ICC of new photos
     are taken to be as measured; the old photos stay, so chance is only in the new ones.
 
     Args:
-        hits: (n_photos,) of each photo, patches that count.
-        counts: (n_photos,) of each photo, all its patches.
-        bound: In (0, 1).
-        n_more: (k,) numbers of photos to add, from 0.
+        hits: Number of patches of each photo that count, shape (n_photos,).
+        counts: Number of all patches of each photo, shape (n_photos,).
+        bound: Share that the interval is compared with, in (0, 1).
+        n_more: Numbers of photos to add, from 0, shape (k,).
 
     Returns:
         (k,) probabilities.

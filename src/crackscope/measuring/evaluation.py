@@ -309,7 +309,7 @@ def figures_html(evaluation: Evaluation, *, more: Sequence[tuple[str, Estimate]]
     """The `HEADLINES` as a table for a notebook, with intervals, beside calling everything crack; leaky ones marked.
 
     Args:
-        evaluation: What was measured.
+        evaluation: Evaluation that is shown.
         more: Title and figure of further rows, which have no baseline.
     """
     mark = f" ({LEAKY})" if evaluation.leaky else ""

@@ -25,7 +25,7 @@ class Epoch:
 
     Attributes:
         number: Number of the epoch, from 1, counted over all phases.
-        phase: One of `PHASES`.
+        phase: Name of its phase, one of `PHASES`.
         train_loss: Mean loss over the patches of ``train``, as they were met during the epoch.
         train_accuracy: Share of these patches that got the right label, in [0, 1].
         val_loss: Mean loss on ``val`` at the end of the epoch.

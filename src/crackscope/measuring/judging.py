@@ -194,14 +194,14 @@ def judge(
     """Run a model over patches that were chosen already, and measure it; see `evaluate`.
 
     Args:
-        index: The patches to judge, all of them.
-        model: The model.
-        part: Which part they are, for the record.
+        index: Patches that are all judged.
+        model: Model that is judged.
+        part: Name of their part, for the record.
         split: Name of the split file, for the record.
-        n_leaks: Leaks of that split.
-        n_resamples: Bootstrap resamples of each interval.
+        n_leaks: Number of leaks of that split.
+        n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
-        threads: Thread budget for reading.
+        threads: Number of threads for reading; all cores if left out.
         progress: Called with (done, total).
 
     Raises:

@@ -30,7 +30,7 @@ class Estimate:
     """A figure and its 95 % interval; NaN where it is not defined.
 
     Attributes:
-        value: The figure.
+        value: Value of the figure.
         low: Lower end of the interval; NaN where there is no interval.
         high: Upper end of the interval; NaN where there is no interval.
     """

@@ -30,10 +30,10 @@ class Answers:
     Attributes:
         run: Name of the run.
         dataset: Name of the data; a path means the same patch only within one.
-        paths: (n,) where each patch is, relative to the data; each stands once.
-        photos: (n,) the photo, or group, of each patch; None where they are not known.
-        labels: (n,) the truth: 1 for crack, 0 for uncracked.
-        wrong: (n,) where the answer, by the threshold alone, is not the truth.
+        paths: Path of each patch, relative to the data, n different paths.
+        photos: Name of the photo, or group, of each patch, n names; None where they are not known.
+        labels: True label of each patch, shape (n,): 1 for crack, 0 for uncracked.
+        wrong: Whether the answer for each patch, by the threshold alone, is wrong, shape (n,).
     """
 
     run: str

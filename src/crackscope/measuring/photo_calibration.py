@@ -93,7 +93,7 @@ def measured_verdict(
 
     Args:
         verdict: Verdict, from `fit_verdict`.
-        scanned: Photos, best of a test part.
+        scanned: Photos and their maps, of a test part if possible.
         calibration: Calibration, from `fit_photo_calibration`.
         measured_on: Data and part, for the card.
     """

@@ -46,8 +46,8 @@ class ScannedPhoto:
     """A labelled photo and its map.
 
     Attributes:
-        photo: The photo and the labels of its tiles.
-        map: What the model sees in the photo.
+        photo: Photo with the labels of its tiles.
+        map: Map of the photo.
         logits: Pooled logit of each tile's box in the map, shape (n,).
         n_seen: Number of its tiles that the model or its backbone was trained on, or whose photo was.
         n_seen_by_backbone: Number of those tiles that the backbone was trained on.
@@ -134,7 +134,7 @@ def scan_labelled(
         progress: Called with (done, total).
 
     Returns:
-        The photos that could be read, and of the others name and reason.
+        The photos that could be read, and name and reason of those that could not.
     """
     found: list[ScannedPhoto] = []
     refused: list[tuple[str, str]] = []
@@ -178,12 +178,12 @@ def measure_photos(
 
     Args:
         scanned: Photos and their maps, from `scan_labelled`.
-        model: The model they were scanned with.
+        model: Model that the photos were scanned with.
         dataset: Name of the data.
-        part: Which part they are, for the record.
+        part: Name of their part, for the record.
         split: Name of the split file, for the record.
         refused: Name and reason of photos that could not be scanned.
-        n_leaks: Leaks of the split.
+        n_leaks: Number of leaks of the split.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
 

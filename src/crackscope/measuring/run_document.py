@@ -233,8 +233,8 @@ def read_run_document(path: Path, *, remedy: str) -> RunDocument:
     """Read ``run.json``.
 
     Args:
-        path: The file.
-        remedy: What to do if it cannot be used, a sentence.
+        path: Path of the file.
+        remedy: Sentence that says what to do if the file cannot be used.
 
     Raises:
         DataError: If it is missing or damaged.
@@ -248,7 +248,7 @@ def read_document(path: Path, form: type[Form], *, remedy: str) -> Form:
     Args:
         path: Path of the file.
         form: Form that the file has to fit.
-        remedy: What to do if it cannot be used, a sentence.
+        remedy: Sentence that says what to do if the file cannot be used.
 
     Raises:
         DataError: If it is missing or damaged, with the first key that does not fit.

@@ -35,10 +35,10 @@ class TransferSet:
     """One set, read once.
 
     Attributes:
-        name: Short and unique among the sets.
+        name: Short name, unique among the sets.
         index: Patches of the set that can be read and take part.
-        rows: Their fingerprints.
-        without: Photos of it that take no part.
+        rows: Fingerprints of the patches.
+        without: Names of photos of the set that take no part.
         refused: Path and reason of those that cannot be read.
     """
 
@@ -96,8 +96,8 @@ def read_sets(
     """Read data and divide what holds several published sets, such as the three surfaces of SDNET2018.
 
     Args:
-        data: Labelled patches each, see `crackscope.data.patches.read_patches`.
-        without: Photos whose patches take no part.
+        data: Sets of labelled patches, see `crackscope.data.patches.read_patches`.
+        without: Names of photos whose patches take no part.
         threads: Thread budget for reading.
         progress: Called as images are read.
 
@@ -175,7 +175,7 @@ def n_to_draw(assigned: Split, per_label: int) -> dict[str, int]:
     """How many patches of either label are drawn in each part: the share of what is asked, or all of the rarer label.
 
     Args:
-        assigned: A whole set, split.
+        assigned: Split of a whole set.
         per_label: Patches of either label over all parts.
     """
     counts = assigned.counts()
@@ -189,7 +189,7 @@ def draw(assigned: Split, n_per_label: Mapping[str, int], *, seed: int) -> Split
     """So many patches of either label from each part; a smaller number gives some of the same patches.
 
     Args:
-        assigned: A whole set, split.
+        assigned: Split of a whole set.
         n_per_label: Number of patches of each label to draw, by part; none is drawn from a part that is not named.
         seed: Seed of the draw.
     """

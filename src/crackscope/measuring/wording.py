@@ -32,9 +32,9 @@ class Figure:
 
     Attributes:
         name: Key in ``metrics.json``.
-        title: Short name.
-        meaning: One plain sentence.
-        upper: Where its scale ends; None where it is open.
+        title: Short name of the figure.
+        meaning: Meaning in one plain sentence.
+        upper: Upper end of its scale; None where it has none.
     """
 
     name: str

@@ -111,7 +111,7 @@ def view_of(
 
     Args:
         pixels: Array of shape (side, side, 3), uint8, RGB.
-        augmentation: How far it may go.
+        augmentation: Greatest differences from the patch.
         view: Number of the view; with pixels and label it decides everything, so a view can be computed again, or
             cached.
         cracked: Whether the patch is labelled crack.

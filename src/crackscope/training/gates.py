@@ -38,8 +38,8 @@ def gate_of(
         backbone: Backbone of the model.
         card: Card of the model.
         on_disk: Whether features are read from the cache, and kept there.
-        threads: Thread budget.
-        progress: Called as work goes on.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
     """
     training = spread_patches(index.part("train").patches, MAX_TRAINING)
     validation = sorted(index.part("val").patches, key=lambda patch: patch.path)

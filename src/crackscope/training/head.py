@@ -37,12 +37,12 @@ class HeadRun:
 
     Attributes:
         model: The bundle, ready for `crackscope.model.bundle.write_model`.
-        penalty: The chosen C.
+        penalty: C of the logistic regression that was chosen.
         evaluation: Figures on ``val``, on which the head was chosen and calibrated: optimistic. Leaky where the split
             is, or where the backbone was trained on these patches.
         refused: Path and reason of patches that could not be read.
-        n_computed: Patches whose features were not in the cache.
-        no_gate: Why the bundle has no gate; None where it has one.
+        n_computed: Number of patches whose features were not in the cache.
+        no_gate: Reason why the bundle has no gate; None where it has one.
     """
 
     model: onnx.ModelProto
@@ -70,13 +70,13 @@ def train_head(
     Args:
         index: Patches with their parts, from `crackscope.data.splits.apply_split`.
         backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
-        split: The split, for the card.
+        split: Split of the patches, for the card.
         patch_px: Shorter side that patches are resized to, a multiple of 32 for speed.
         seed: Seed of the bootstrap over photos; fitting itself is deterministic.
-        n_leaks: Leaks of the split, for the card and the figures.
+        n_leaks: Number of leaks of the split, for the card and the figures.
         on_disk: Whether features are cached.
-        threads: Thread budget.
-        progress: Called as features are computed.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as features are computed.
 
     Raises:
         DataError: If ``train`` or ``val`` lacks a label, or lacks it among what can be read.
@@ -154,7 +154,7 @@ def _simplest(losses: Float64Array) -> int:
     Source: the one-standard-error rule, on paired differences; Hastie et al. 2009, section 7.10.
 
     Args:
-        losses: Shape (n_fits, n_patches).
+        losses: Loss of each patch under each fit, shape (n_fits, n_patches).
     """
     excess = losses - losses[np.argmin(losses.mean(1))]
     error = excess.std(1) / np.sqrt(losses.shape[1])

@@ -135,7 +135,7 @@ class NamedSettings(_Settings):
     """Settings that `changed` can change; their name stays.
 
     Attributes:
-        name: What errors call them by.
+        name: Name of the settings in errors.
     """
 
     name: str
@@ -253,7 +253,7 @@ def changed(recipe: Named, changes: Sequence[str] | Mapping[str, Any]) -> Named:
 
     Args:
         recipe: The recipe, or other settings under a name.
-        changes: Each ``key=value``, see `read_recipe`; or values by dotted key.
+        changes: Changes, each ``key=value``, see `read_recipe`; or values by dotted key.
 
     Raises:
         RecipeError: If a key is unknown, or a value does not fit.

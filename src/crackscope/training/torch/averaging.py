@@ -20,8 +20,8 @@ class WeightAverage:
     ``min(decay, (1 + t) / (10 + t))``, as in TensorFlow's ``ExponentialMovingAverage``.
 
     Args:
-        module: What learns.
-        decay: Weight of what is there already, in [0, 1).
+        module: Module that learns.
+        decay: Weight of the average so far, in [0, 1).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

@@ -23,12 +23,12 @@ class Geometry(NamedTuple):
     """How a kernel moves over a map.
 
     Attributes:
-        stride: Down and right.
-        padding: Zeros above and below, and left and right.
-        after: Whether one more row of zeros stands below, and one more column on the right.
-        dilation: Down and right.
+        stride: Steps of the kernel, down and to the right.
+        padding: Rows of zeros above and below, and columns of zeros at the left and right.
+        after: Whether one more row of zeros is added below, and one more column at the right.
+        dilation: Distance of the kernel's taps, down and to the right.
         groups: Number of groups of channels.
-        clipped: Whether ReLU6 follows.
+        clipped: Whether ReLU6 follows the convolution.
     """
 
     stride: tuple[int, int]
@@ -74,10 +74,10 @@ def convolve(planes: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, geo
     """As ``conv2d`` and, if it is clipped, ReLU6, with the same gradients; `runs_fused` must hold of the map.
 
     Args:
-        planes: Shape (n, c, H, W), channels last.
-        weight: Shape (d, c / groups, h, w), of the same type.
-        bias: Shape (d,).
-        geometry: How the kernel moves.
+        planes: Input, shape (n, c, H, W), channels last.
+        weight: Kernel, shape (d, c / groups, h, w), of the same type.
+        bias: Summand of each output channel, shape (d,).
+        geometry: Stride, padding and dilation of the kernel.
     """
     found: torch.Tensor = _Convolution.apply(planes, weight, bias, geometry)  # type: ignore[no-untyped-call]
     return found

@@ -71,9 +71,9 @@ def torch_logits(
         backbone: All blocks of the network.
         head: Head of the network.
         card: Card of the backbone, for its pixels.
-        patch_px: Shorter side after the resize.
-        threads: Thread budget; all cores where left out.
-        progress: Called as work goes on.
+        patch_px: Shorter side of a patch after the resize, in pixels.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
     """
     scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.pixel_scale, card.pixel_shift))
 

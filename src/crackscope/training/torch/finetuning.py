@@ -75,11 +75,11 @@ class Trainer:
 
     Args:
         recipe: Settings of the training.
-        tail: The blocks that learn in the phase ``finetuning``; None where the recipe has none.
+        tail: Blocks that learn in the phase ``finetuning``; None where the recipe has no such phase.
         head: Layers on the mean of the last map, or on the cached features.
         material: Function from the name of a phase to its material, called when the phase begins.
         seed: Seed of order and dropout.
-        checkpoint: The file to go on from, written at least once a minute between steps.
+        checkpoint: Path of the file to go on from, written at least once a minute between steps.
         identity: Digest of data and settings; a checkpoint with another one is refused.
         on_epoch: Function that is called after every epoch.
         progress: Function that is called with steps done and steps of the epoch.

@@ -25,9 +25,9 @@ class Layer:
         kind: Class of the layer, for example ``Conv2d``.
         output_shape: For one image, without the image's own axis, for example ``96×10×10``; ``unused`` if the
             network does not run it.
-        n_parameters: Weights and biases; a running mean or variance is none.
-        trainable: How many of them are trained.
-        frozen: How many are not.
+        n_parameters: Number of weights and biases; running means and variances are not counted.
+        trainable: Number of those that are trained.
+        frozen: Number of those that stay as they are.
     """
 
     name: str
@@ -46,7 +46,7 @@ def layer_table(blocks: Sequence[tuple[str, nn.Module]], *, example: torch.Tenso
 
     Args:
         blocks: Name and module each, every one mapping a tensor to the next one's tensor.
-        example: What the first block eats, for one image: shape (1, …).
+        example: Input of the first block, for one image, shape (1, …).
     """
     shapes: dict[nn.Module, str] = {}
 

@@ -56,7 +56,7 @@ class Reader:
 
     Args:
         trunk: The frozen blocks, as a backbone file; None where there are none, for raw pixels.
-        output: ``feature_map``, or ``features``, its mean.
+        output: Output of the trunk: ``feature_map``, or ``features``, its mean.
         patch_px: Side that patches are resized to.
         augmentation: Augmentation of views from 1 on; view 0 is the patch as it is.
     """
@@ -161,10 +161,10 @@ class Material:
 
     Args:
         index: Readable patches with their parts.
-        reader: What turns them into rows.
+        reader: Reader that turns patches into rows.
         on_disk: Whether rows are cached.
-        threads: Thread budget.
-        progress: Called as rows are computed.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as rows are computed.
         normalise: Scale and shift of raw pixels, where there is no trunk.
     """
 

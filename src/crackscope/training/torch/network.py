@@ -63,9 +63,9 @@ def to_planes(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) ->
     """Raw pixels to what a backbone eats, as a bundle's graph does it: normalised, the edge repeated up to 32.
 
     Args:
-        pixels: Shape (n, H, W, 3), uint8.
+        pixels: Raw pixels, shape (n, H, W, 3), uint8.
         scale: Factor per channel, shape (1, 3, 1, 1).
-        shift: Added after it.
+        shift: Summand per channel after the factor, shape (1, 3, 1, 1).
 
     Returns:
         Shape (n, 3, H', W'), float32, channels last.

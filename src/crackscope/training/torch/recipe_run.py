@@ -129,16 +129,16 @@ def run_recipe(
 
     Args:
         index: Patches with their parts, from `crackscope.data.splits.apply_split`.
-        split: The split, for the record.
-        recipe: All other choices.
-        folder: The run folder, empty or with the checkpoint to go on from.
+        split: Split of the patches, for the card and the run folder.
+        recipe: Settings of the training.
+        folder: Path of the run folder, empty or with the checkpoint to go on from.
         begin: Called when all that a run needs is there, before the folder is read or written.
         seed: Seed of first weights, order and dropout.
-        n_leaks: Leaks of the split, for the card and the figures.
-        on_disk: Whether what frozen blocks give is cached.
-        threads: Thread budget, of torch too while it trains.
-        progress: Called as work goes on.
-        say: Told how it goes.
+        n_leaks: Number of leaks of the split, for the card and the figures.
+        on_disk: Whether outputs of frozen blocks are cached.
+        threads: Number of threads, that of torch included while it trains.
+        progress: Called with (done, total) as work goes on.
+        say: Called with a line of text as each step begins.
 
     Raises:
         DataError: If ``train`` or ``val`` lacks a label.

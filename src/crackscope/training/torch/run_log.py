@@ -34,7 +34,7 @@ class RunRecord:
     """The record of one run, in its folder; a context manager.
 
     Args:
-        folder: The run folder.
+        folder: Path of the run folder.
         recipe: Recipe of the run.
         n_epochs_before: Number of epochs that earlier sessions finished.
         say: Called with a line of text after every epoch.
