@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from crackscope.reports import comparison_report, evaluation_report
 from crackscope.training.recipes import HEAD, Recipe, _keys, read_recipe, recipe_names
-from crackscope.training.runs import RECIPE_FILES
+from crackscope.training.run_folder import RECIPE_FILES
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "examples" / "metu.ipynb"

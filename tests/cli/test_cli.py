@@ -22,7 +22,7 @@ from crackscope.data.patches import LABELS, read_patches
 from crackscope.data.splits import read_split, split, write_split
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
-from crackscope.training.runs import FILES
+from crackscope.training.run_folder import FILES
 from shared.command import Result
 from shared.models import tiny_card
 

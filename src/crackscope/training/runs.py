@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crackscope import __version__
 from crackscope.data.patches import PatchIndex
 from crackscope.data.splits import Split, write_split
-from crackscope.errors import OutputError, RecipeError
+from crackscope.errors import RecipeError
 from crackscope.files.output import new_folder, require_free_folder, write_text
 from crackscope.files.streaming import Progress, default_threads
 from crackscope.measuring.evaluation import Evaluation, metrics_document
 from crackscope.measuring.judging import judge
 from crackscope.measuring.run_document import (
     RunChoice,
-    RunCommit,
     RunData,
     RunDocument,
     RunGate,
@@ -38,18 +31,10 @@ from crackscope.training.conversion import convert_backbone, require_convertible
 from crackscope.training.head import HeadRun, train_head
 from crackscope.training.parts import TrainingParts, divide_for_training
 from crackscope.training.recipes import HEAD, SCRATCH_CNN, Recipe, changed, read_recipe
+from crackscope.training.run_folder import RECIPE_FILES, leftovers, remove, require_free_run
+from crackscope.training.surroundings import own_commit, package_versions
 
-__all__ = ["FILES", "Run", "train"]
-
-FILES = ("evaluation", "metrics.json", "model.onnx", "run.json", "split.csv")
-"""What a run folder of the recipe ``head`` holds; ``evaluation`` where the split has a test part."""
-
-RECIPE_FILES = (
-    *FILES,
-    *("checkpoint.pt", "history.csv", "history.png", "layers.csv"),
-    *("tensorboard", "test_batch.png", "views.png"),
-)
-"""What a run folder of the other recipes holds."""
+__all__ = ["Run", "train"]
 
 _DEFAULT_PATCH_PX = 160
 Say = Callable[[str], None]
@@ -155,7 +140,7 @@ def train(
     if settings is None:
         require_free_folder(folder, ours=RECIPE_FILES, overwrite=overwrite)
     else:
-        _require_free_run(folder, resume=resume, overwrite=overwrite)
+        require_free_run(folder, resume=resume, overwrite=overwrite)
     fresh = overwrite or not (folder / "checkpoint.pt").is_file()
     if settings is None:
         backbone_file = _backbone_file(backbone)
@@ -174,7 +159,7 @@ def train(
         progress=progress,
         say=say,
     )
-    ran: dict[str, Any] = {"versions": _versions(), "git": _git_state()}  # a clone may change while we train
+    ran: dict[str, Any] = {"versions": package_versions(), "git": own_commit()}  # a clone may change while we train
     if not len(divided.parts.part("test")):
         say("the split has no test part: figures are of val, on which the model is chosen, and so are optimistic")
     if settings is None:
@@ -198,7 +183,7 @@ def train(
         divided.split,
         settings,
         folder,
-        begin=lambda: _remove(folder, (*(RECIPE_FILES if fresh else ()), *_leftovers(folder))),
+        begin=lambda: remove(folder, (*(RECIPE_FILES if fresh else ()), *leftovers(folder))),
         seed=seed,
         n_leaks=divided.n_leaks,
         on_disk=cache,
@@ -250,33 +235,6 @@ def _settings(
     own = {"backbone": str(backbone) if backbone is not None else None, "patch_px": patch_px}
     chosen = read_recipe(recipe) if isinstance(recipe, str) else recipe
     return changed(changed(chosen, {key: value for key, value in own.items() if value is not None}), changes)
-
-
-def _require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a place that is taken, unless it holds a run that is to go on or to be replaced."""
-    begun, finished = (folder / "checkpoint.pt").is_file(), (folder / "run.json").is_file()
-    if resume and begun and not overwrite:
-        return
-    if begun and not finished and not overwrite:
-        raise OutputError(f"{folder} holds a run that is not finished. Say --resume to go on, or --overwrite.")
-    ours = (*RECIPE_FILES, *_leftovers(folder))
-    require_free_folder(folder, ours=ours, overwrite=overwrite or (resume and not finished))
-
-
-def _leftovers(folder: Path) -> list[str]:
-    """Names of what a kill left half written in a run folder, see `crackscope.files.output`."""
-    stems = "|".join(re.escape(Path(name).stem) for name in RECIPE_FILES)
-    form = re.compile(rf"\.({stems})-[0-9a-f]{{12}}\.(part|old)(\..*)?")
-    return sorted(place.name for place in folder.glob(".*") if form.fullmatch(place.name))
-
-
-def _remove(folder: Path, names: Sequence[str]) -> None:
-    """Take away what an earlier run left, and nothing else."""
-    for place in (folder / name for name in names):
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
 
 
 def _train_head(
@@ -355,28 +313,3 @@ def _backbone_file(backbone: str | Path | None) -> tuple[Path, int]:
         except Exception:
             return path, _DEFAULT_PATCH_PX  # a backbone file; if it is none either, reading it says so
     return convert_backbone(str(backbone)), _DEFAULT_PATCH_PX
-
-
-def _versions() -> dict[str, str]:
-    found = {"crackscope": __version__, "python": platform.python_version()}
-    for name in ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch", "transformers"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_state() -> RunCommit | None:
-    """Commit of the crackscope that ran, and whether it was changed since; None outside a clone."""
-    source = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str:
-        found = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True)
-        return found.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # not a clone of something else that we are installed in
-        return RunCommit(commit=git("rev-parse", "HEAD"), changed=bool(git("status", "--porcelain", "--", ".")))
-    except (OSError, subprocess.CalledProcessError):
-        return None

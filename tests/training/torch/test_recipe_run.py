@@ -35,7 +35,8 @@ from crackscope.errors import BundleError, DataError, OutputError, RecipeError, 
 from crackscope.measuring.history import read_history
 from crackscope.measuring.run_document import RunGate, RunParameters, read_run_document
 from crackscope.model.bundle import read_backbone, read_bundle
-from crackscope.training import parts, runs
+from crackscope.training import parts
+from crackscope.training.run_folder import RECIPE_FILES
 from crackscope.training.runs import Run, train
 from crackscope.training.torch import finetuning, recipe_run
 from crackscope.training.torch.export import torch_logits
@@ -133,7 +134,7 @@ def test_a_run_folder_holds_what_it_says_and_exactly_one_model(finished: Callabl
     folder = finished(kind).folder
     views = {"views.png"} if kind in ("augmented", "scratch", "hairline") else set()
     assert {path.name for path in folder.iterdir()} == CONTENT | views
-    assert set(runs.RECIPE_FILES) >= CONTENT | views
+    assert set(RECIPE_FILES) >= CONTENT | views
     assert [path.name for path in folder.rglob("*.onnx")] == ["model.onnx"]
     for picture in folder.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")

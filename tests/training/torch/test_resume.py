@@ -29,7 +29,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crackscope.data.cache import cache_folder
 from crackscope.measuring.history import read_history
-from crackscope.training.runs import RECIPE_FILES, train
+from crackscope.training.run_folder import RECIPE_FILES
+from crackscope.training.runs import train
 from crackscope.training.torch import finetuning
 from shared.stopping import Stopped, stop_training, stopping_after
 
