@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -692,6 +693,63 @@ def test_a_scan_does_not_replace_what_exists_unasked_nor_what_it_did_not_write(
     assert (out / "notes.txt").read_text() == "precious"
     assert_one_line(run(*command[:-1], photos, "--overwrite"), "'wall 0.png'", "does not replace it")
     assert names(tmp_path) == ["photos", "scan"]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """A folder with places that hold no image."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("notes")
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    (tmp_path / "list.csv").write_text("path,label\na.jpg,crack\nb.jpg,uncracked\n")
+    return tmp_path
+
+
+LABELLED = ("accept", "audit", "evaluate", "export", "robustness", "split", "train", "transfer")
+"""Commands that take labelled patches."""
+
+NOTHING = ("gone.jpg", "gone/", "gone.zip", "gone.csv", "empty", "texts", "empty.zip", "*.jpg")
+
+
+@pytest.mark.parametrize("inputs", [*((one,) for one in (*NOTHING, "list.csv")), (*NOTHING, "list.csv")], ids="+".join)
+@pytest.mark.parametrize("command", ["predict", "scan"])
+def test_inputs_without_an_image_are_one_line_and_nothing_is_written(
+    run: Any, nowhere: Path, bundle_file: Path, command: str, inputs: tuple[str, ...]
+) -> None:
+    before = sorted(nowhere.rglob("*"))
+    given = [f"{nowhere}/{one}" for one in inputs]
+    result = run(command, *given, "--model", bundle_file, "--out", nowhere / "out.csv", "--json")
+    assert_one_line(result, str(nowhere), "Check the path")
+    assert result.json["status"] == "error"
+    assert sorted(nowhere.rglob("*")) == before
+
+
+@pytest.mark.parametrize("absent", [*NOTHING, "list.csv"])
+@pytest.mark.parametrize("command", ["predict", "scan"])
+def test_an_input_without_an_image_among_others_is_a_refused_row(
+    run: Any, nowhere: Path, photos: Path, bundle_file: Path, command: str, absent: str
+) -> None:
+    given = [f"{nowhere}/{absent}", photos / "wall 0.png"]
+    result = run(command, *given, "--model", bundle_file, "--out", nowhere / "out.csv", "--json")
+    n = 2 if absent == "list.csv" else 1
+    assert (result.code, result.json["status"], result.json["n_refused"]) == (3, "refused", n)
+    rows = rows_of(nowhere / "out.csv" / "photos.csv" if command == "scan" else nowhere / "out.csv")
+    assert sum(bool(row["error"]) for row in rows) == n
+    assert len(rows) == n + 1
+
+
+@pytest.mark.parametrize("data", [*NOTHING, "list.csv"])
+@pytest.mark.parametrize(
+    "command", ["accept", "audit", "evaluate", "export", "robustness", "split", "train", "transfer"]
+)
+def test_data_without_an_image_is_one_line_and_nothing_is_written(
+    run: Any, nowhere: Path, monkeypatch: pytest.MonkeyPatch, command: str, data: str
+) -> None:
+    monkeypatch.chdir(nowhere)
+    before = sorted(nowhere.rglob("*"))
+    assert_one_line(run(command, *[f"{nowhere}/{data}"] * (1 + (command == "transfer")), "--out", nowhere / "out.csv"))
+    assert sorted(nowhere.rglob("*")) == before
 
 
 def test_nothing_to_scan_is_one_line(run: Any, bundle_file: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crackscope.errors import DataError, ImageError
-from crackscope.files.inputs import ImageFile, list_images
+from crackscope.files.inputs import ImageFile, files_behind, list_images
 
 symlinks = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 
@@ -100,7 +100,7 @@ def test_brackets_in_a_real_name_are_no_pattern(tmp_path: Path) -> None:
 
 
 def test_a_glob_that_matches_nothing_is_an_error(walls: Path) -> None:
-    with pytest.raises(DataError, match=r"\*\.gif' matches no file"):
+    with pytest.raises(DataError, match=r"\*\.gif: this pattern matches no file"):
         list_images([f"{walls}/*.gif"])
 
 
@@ -124,11 +124,13 @@ def test_a_loop_of_links_ends(walls: Path) -> None:
 def test_a_link_to_nowhere_is_listed(walls: Path) -> None:
     (walls / "a.png").unlink()
     (walls / "a.png").symlink_to("gone.png")
-    image = list_images([walls / "a.png"])
+    image = files_behind(walls / "a.png")
     assert names(image, walls) == ["a.png"]
     with pytest.raises(FileNotFoundError):
         image[0].read()
-    assert names(list_images([f"{walls}/*.png"]), walls) == ["a.png"]
+    with pytest.raises(DataError, match=r"a\.png: no such file"):
+        list_images([walls / "a.png"])
+    assert names(files_behind(f"{walls}/*.png"), walls) == ["a.png"]
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff"])
@@ -176,7 +178,7 @@ def test_a_list_in_another_encoding_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_a_list_that_is_missing_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    (image,) = list_images([tmp_path / "list.csv"])
+    (image,) = files_behind(tmp_path / "list.csv")
     assert image.path == str(tmp_path / "list.csv")
     with pytest.raises(FileNotFoundError):
         image.read()
@@ -190,7 +192,7 @@ def test_an_empty_path_is_not_the_folder_we_are_in(walls: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("path", ["a\0b.png", "x" * 300 + ".png", "x" * 5000, "a.png/b.png"])
 def test_an_impossible_path_is_one_that_cannot_be_read(walls: Path, path: str) -> None:
-    (image,) = list_images([f"{walls}/{path}"])
+    (image,) = files_behind(f"{walls}/{path}")
     assert image.path == f"{walls}/{path}"
     with pytest.raises((OSError, ImageError)):
         image.read()
@@ -227,6 +229,72 @@ def test_a_name_that_is_no_unicode_is_read(tmp_path: Path) -> None:
     (image,) = list_images([tmp_path])
     assert image.path.endswith("w\udcff.png")
     assert image.read() == b"x"
+
+
+ABSENT = {
+    "a missing file": ("gone.jpg", "gone.jpg: no such file, folder or archive"),
+    "a missing folder": ("gone/", "gone/: no such file, folder or archive"),
+    "a missing archive": ("gone.tar", "gone.tar: no such file, folder or archive"),
+    "a file below a file": ("walls/a.png/b.png", "b.png: no such file, folder or archive"),
+    "an empty folder": ("empty", "empty: no images found"),
+    "a folder without images": ("texts", "texts: no images found"),
+    "an empty archive": ("empty.zip", "empty.zip: no images found"),
+    "an archive without images": ("texts.tar", "texts.tar: no images found"),
+    "a glob without match": ("*.gif", "*.gif: this pattern matches no file"),
+    "a glob of empty folders": ("emp*y", "emp*y: no images found"),
+    "a list of missing files": ("gone.csv", "a.jpg: no such file, folder or archive; nor is there an image behind 1 o"),
+}
+"""Paths behind which there is no image, below the folder `absent`, and what is said of them."""
+
+
+@pytest.fixture
+def absent(walls: Path) -> Path:
+    """The folder that the paths of `ABSENT` lie in."""
+    folder = walls.parent
+    (folder / "empty").mkdir()
+    (folder / "texts").mkdir()
+    (folder / "texts" / "notes.txt").write_text("notes")
+    zipfile.ZipFile(folder / "empty.zip", "w").close()
+    with tarfile.open(folder / "texts.tar", "w") as archive:
+        archive.add(folder / "texts", ".")
+    (folder / "gone.csv").write_text("path\na.jpg\nb.jpg\n")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ABSENT)
+def test_nothing_behind_any_path_is_an_error_and_behind_one_of_several_is_told_by_reading(
+    absent: Path, kind: str
+) -> None:
+    path, told = ABSENT[kind]
+    with pytest.raises(DataError) as caught:
+        list_images([f"{absent}/{path}"])
+    assert told in str(caught.value)
+    assert str(caught.value).endswith(". Check the path.")
+    *lost, found = list_images([f"{absent}/{path}", absent / "walls" / "a.png"])
+    assert (found.read(), found.why_absent()) == (b"a.png", None)
+    for image in lost:
+        assert image.why_absent()
+        with pytest.raises((OSError, ImageError)):
+            image.read()
+
+
+def test_nothing_behind_several_paths_is_one_error(absent: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        list_images([f"{absent}/{path}" for path, _ in ABSENT.values()])
+    assert str(caught.value) == (
+        f"{absent}/gone.jpg: no such file, folder or archive; nor is there an image behind {len(ABSENT)} other paths. "
+        "Check the path."
+    )
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="all may look there")
+def test_a_place_where_one_may_not_look_is_told_as_such(walls: Path) -> None:
+    (walls / "north").chmod(0)
+    try:
+        with pytest.raises(DataError, match=r"c\.heic: Permission denied"):
+            list_images([walls / "north" / "c.heic"])
+    finally:
+        (walls / "north").chmod(0o755)
 
 
 def test_nothing_gives_nothing() -> None:

@@ -133,6 +133,9 @@ class DrawnFile(ImageFile):
 
     content: bytes = field(kw_only=True, repr=False)
 
+    def why_absent(self) -> None:
+        return None
+
     def read(self) -> bytes:
         return self.content
 
@@ -394,8 +397,16 @@ def test_progress_counts_up_to_all(images: list[ImageFile], model: Model, tmp_pa
     assert told == [(done, 8) for done in range(1, 9)]
 
 
-@pytest.mark.parametrize("contents", [{}, {"gone.png": b"", "text.jpg": b"hello"}])
-def test_a_scan_without_findings_is_one(model: Model, tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_no_scan_is_written_of_nothing(model: Model, tmp_path: Path) -> None:
+    nothings: list[Source] = [[], iter([]), tmp_path, tmp_path / "gone", [tmp_path / "gone.jpg", f"{tmp_path}/*.jpg"]]
+    for nothing in nothings:
+        with pytest.raises(DataError, match=r"no image|no such file"):
+            write_scan(nothing, model, out=tmp_path / "scan")
+    assert names(tmp_path) == []
+
+
+def test_a_scan_without_findings_is_one(model: Model, tmp_path: Path) -> None:
+    contents = {"gone.png": b"", "text.jpg": b"hello"}
     summary = write_scan(of_any_name(contents), model, out=tmp_path / "scan")
     assert (summary.n_images, summary.n_refused, summary.answers) == (len(contents), len(contents), {})
     assert names(tmp_path / "scan") == ["photos.csv", "regions.json", "report.html"]

@@ -15,9 +15,10 @@ import pyarrow.parquet
 import pytest
 
 from crackscope import Model
-from crackscope.errors import MissingExtraError, OutputError
+from crackscope.errors import DataError, MissingExtraError, OutputError
 from crackscope.files import journal as journal_module
 from crackscope.files.inputs import ImageFile, list_images
+from crackscope.files.sources import Source
 from crackscope.scanning import prediction_table
 from crackscope.scanning.loaded_model import load, rows_of
 from crackscope.scanning.prediction_table import COLUMNS, write_predictions
@@ -100,14 +101,22 @@ def test_the_columns_and_the_order_are_a_promise(
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("names", ["none", "all refused"])
-def test_a_table_without_predictions_is_one(model: Model, tmp_path: Path, ending: str, names: str) -> None:
-    images = [] if names == "none" else [ImageFile("gone.png", str(tmp_path / "gone.png"))]
+def test_a_table_without_predictions_is_one(model: Model, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "text.png").write_text("no image")
     out = tmp_path / f"t{ending}"
-    summary = write_predictions(images, model, out=out)
-    assert len(read_rows(out)) == len(images) == summary.n_images == summary.n_refused
+    summary = write_predictions([tmp_path / "text.png"], model, out=out)
+    assert len(read_rows(out)) == summary.n_images == summary.n_refused == 1
     assert summary.answers == {}
-    assert (summary.first_error is None) == (names == "none")
+    assert summary.first_error is not None
+
+
+def test_no_table_is_written_of_nothing(model: Model, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.png"
+    nothings: list[Source] = [[], iter([]), [ImageFile("gone.png", str(gone))], tmp_path, gone]
+    for nothing in nothings:
+        with pytest.raises(DataError, match=r"no image|no such file"):
+            write_predictions(nothing, model, out=tmp_path / "t.csv")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("ending", FORMATS)

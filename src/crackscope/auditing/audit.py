@@ -68,7 +68,7 @@ def audit(
         The findings, with counts and other facts of the set. `crackscope.write_audit` writes them into a folder.
 
     Raises:
-        DataError: If the data cannot be read, or no image is labelled.
+        DataError: If the data cannot be read, no image is labelled, or none of the files is there.
         SplitError: If the split does not fit the data.
         BundleError: If the backbone's file is neither a bundle nor a backbone.
     """
@@ -88,6 +88,9 @@ def audit(
     pairs = duplicate_pairs(prints, threads=threads)
     groups = _kept_together(index, prints, pairs)
     refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
+    if len(refused) == len(index) and not any(index.digests(threads=threads)):  # missing, not damaged
+        path, why = index.paths[min(refused)], refused[min(refused)]
+        raise DataError(f"{index.name}: none of {len(index)} files can be read; {path}: {why}. Check the paths.")
     del prints  # 2 kB a patch
     say(f"judging labels by patches of other {'photos' if _knows_photos(index) else 'groups that look alike'}")
     features = kinds["features"].filled(rows["features"]) if "features" in kinds else None

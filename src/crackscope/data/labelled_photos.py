@@ -125,10 +125,7 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
 
 def _images_of(place: str | Path) -> dict[str, ImageFile]:
     """Images by their paths."""
-    files = {image.path: image for image in list_images([place])}
-    if list(files) == [str(place)] and not os.path.lexists(place):  # listed nevertheless, for reading to complain
-        raise DataError(f"{place}: no such file, folder or archive. Check the path.")
-    return files
+    return {image.path: image for image in list_images([place])}
 
 
 # Grids

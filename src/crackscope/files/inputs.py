@@ -15,9 +15,10 @@ from crackscope.files.archives import Files, is_archive, open_files
 from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
 from crackscope.files.tables import TableForm, read_table
 
-__all__ = ["ImageFile", "list_images"]
+__all__ = ["ImageFile", "files_behind", "list_images", "require_any"]
 
 _LIST = TableForm(("path",), columns_remedy="Name it in line 1.")
+_NOWHERE = "no such file, folder or archive"
 _MAX_BYTES = 2**32
 """A JPEG, TIFF, BMP or WebP cannot be larger; a file that is would only fill the memory."""
 
@@ -30,19 +31,24 @@ class ImageFile:
         path: Path as it is reported; for a file inside an archive, the archive's path and the name in it.
         place: Path of the file that holds the image: the image file itself, or the archive.
         member: Name inside the archive; None for an image file by itself.
+        fault: Why there is no image: an empty folder or archive, or a glob without a match. None for an image file.
     """
 
     path: str
     place: str
     member: str | None = None
+    fault: str | None = None
 
     def read(self) -> bytes:
         """Read the bytes of the file.
 
         Raises:
             OSError: If the file cannot be read.
-            ImageError: If it is a folder or a device, too large for an image, or lies in a damaged archive.
+            ImageError: If it is a folder or a device, too large for an image, or lies in a damaged archive; or if
+                there is no image, as `fault` says.
         """
+        if self.fault:
+            raise ImageError(self.fault)
         try:
             return _read(Path(self.place)) if self.member is None else _opened(self.place).read(self.member)
         except (OSError, DataError):
@@ -62,6 +68,19 @@ class ImageFile:
         """
         return decode_image(self.read(), path=self.path, max_megapixels=max_megapixels)
 
+    def why_absent(self) -> str | None:
+        """Why there is nothing to read, as far as can be told without opening a file; None where a file is there."""
+        if self.fault or self.member is not None:
+            return self.fault
+        try:
+            Path(self.place).stat()
+        except OSError as error:
+            reached = not isinstance(error, (FileNotFoundError, NotADirectoryError))
+            return error.strerror if reached and error.strerror else _NOWHERE
+        except ValueError:  # a zero byte in the path
+            return _NOWHERE
+        return None
+
 
 def list_images(paths: Sequence[str | Path]) -> list[ImageFile]:
     """List the images behind paths, in the order given; those of a folder or archive by name.
@@ -72,12 +91,41 @@ def list_images(paths: Sequence[str | Path]) -> list[ImageFile]:
             twice, but a glob gives each file once.
 
     Returns:
-        The files, in order. One that is missing is listed too: reading it says so.
+        The files, in order. Among others, a path behind which there is no image is listed too: reading it says why.
 
     Raises:
-        DataError: If a folder or archive holds no image, a glob matches nothing, or a CSV has no column ``path``.
+        DataError: If there is no image behind any of the paths, an archive is damaged, or a CSV has no column ``path``.
     """
-    return [image for path in paths for image in _expand(str(path))]
+    images = [image for path in paths for image in files_behind(path)]
+    require_any(images)
+    return images
+
+
+def files_behind(path: str | Path) -> list[ImageFile]:
+    """List the images behind one path, as `list_images`; where there is none, the list holds one file that says why.
+
+    Raises:
+        DataError: If the path is empty, an archive is damaged, or a CSV has no column ``path``.
+    """
+    return _expand(str(path))
+
+
+def require_any(images: Sequence[ImageFile]) -> None:
+    """Refuse images of which none is there, so that a run over nothing but missing files is not begun.
+
+    Args:
+        images: Image files; an empty list is not refused.
+
+    Raises:
+        DataError: If each of them is absent; the message tells the first and the number of the others.
+    """
+    for image in images:
+        if image.why_absent() is None:
+            return
+    if images:
+        first, n_more = images[0], len(images) - 1
+        others = f"; nor is there an image behind {n_more:,} other path{'s' * (n_more > 1)}" if n_more else ""
+        raise DataError(f"{first.path}: {first.why_absent()}{others}. Check the path.")
 
 
 def _expand(text: str) -> list[ImageFile]:
@@ -85,8 +133,7 @@ def _expand(text: str) -> list[ImageFile]:
         raise DataError("an empty path was given. Name a file or a folder; '.' is the one you are in.")
     # os.path says False, where pathlib raises, of names that are too long or lie where one may not look.
     if os.path.isdir(text) or (os.path.isfile(text) and is_archive(Path(text))):  # noqa: PTH112, PTH113
-        path = Path(text)
-        return _in_container(path) or _none_inside(path)
+        return _in_container(Path(text)) or [_none_inside(text)]
     if text.lower().endswith(".csv") and os.path.isfile(text):  # noqa: PTH113
         return _in_list(Path(text))
     if not os.path.lexists(text) and glob.has_magic(text):
@@ -126,9 +173,8 @@ def _opened_once(archive: str, mtime_ns: int, n_bytes: int) -> Files:
     return open_files(archive)
 
 
-def _none_inside(path: Path) -> list[ImageFile]:
-    endings = " ".join(sorted(IMAGE_SUFFIXES))
-    raise DataError(f"{path}: no images found (names ending in {endings}). Check the path.")
+def _none_inside(path: str) -> ImageFile:
+    return ImageFile(path, path, fault=f"no images found (names ending in {' '.join(sorted(IMAGE_SUFFIXES))})")
 
 
 # Globs
@@ -138,13 +184,13 @@ def _in_glob(pattern: str) -> list[ImageFile]:
     """Files that match, and what lies in folders that match; each once, links to a parent folder followed once."""
     found = sorted(set(glob.glob(_escaped(pattern), recursive=True)))  # noqa: PTH207  Path.glob takes no absolute one
     if not found:
-        raise DataError(f"'{pattern}' matches no file. Check the pattern, or quote it for the shell.")
+        return [ImageFile(pattern, pattern, fault="this pattern matches no file; quote it for the shell")]
     folders = {os.path.normpath(name) for name in found if os.path.isdir(name)}  # noqa: PTH112
     images: list[ImageFile] = []
     for name in _once(found):
         if folders.isdisjoint(map(str, Path(os.path.normpath(name)).parents)):  # else its folder brings it
             images += _in_container(Path(name)) if os.path.normpath(name) in folders else _expand(name)
-    return images or _none_inside(Path(pattern))
+    return images or [_none_inside(pattern)]
 
 
 def _escaped(pattern: str) -> str:

@@ -15,9 +15,19 @@ from PIL import Image as pillow
 from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image, from_pillow, read_image, require_rgb
-from crackscope.files.inputs import ImageFile, list_images
+from crackscope.files.inputs import ImageFile, files_behind, require_any
 
-__all__ = ["AnyImage", "HeldImage", "Source", "SourceImage", "as_image", "images_of", "is_stream", "run_mark"]
+__all__ = [
+    "AnyImage",
+    "HeldImage",
+    "Source",
+    "SourceImage",
+    "all_images_of",
+    "as_image",
+    "images_of",
+    "is_stream",
+    "run_mark",
+]
 
 AnyImage: TypeAlias = str | Path | bytes | bytearray | Image | ImageFile | pillow.Image | UInt8Array
 """One image: a path, the bytes of an image file, an `Image`, an `ImageFile`, a PIL image, or an array (H, W, 3) RGB or
@@ -64,13 +74,13 @@ def images_of(source: Source) -> Iterator[SourceImage]:
     """Images of a source, in order; an iterable is asked for one after the other, as they are needed.
 
     Args:
-        source: See `Source`.
+        source: See `Source`. A path behind which there is no image gives one that says so when it is loaded.
 
     Raises:
-        DataError: If something in it is no image, or a folder, archive, glob or list holds none.
+        DataError: If something in it is no image, or an archive or a list is damaged.
     """
     if isinstance(source, (str, Path)):
-        yield from list_images([source])
+        yield from files_behind(source)
     elif isinstance(source, ImageFile):
         yield source
     elif isinstance(source, _HELD):
@@ -81,6 +91,25 @@ def images_of(source: Source) -> Iterator[SourceImage]:
             yield from images_of(one) if isinstance(one, (str, Path, ImageFile)) else [take(one, number)]
     else:
         raise DataError(_what_to_pass(source))
+
+
+def all_images_of(source: Source, *, require_one: bool = False) -> list[SourceImage]:
+    """All images of a source, listed before the first is read.
+
+    Args:
+        source: See `Source`.
+        require_one: Whether a source without any image, such as an empty list, is refused too.
+
+    Raises:
+        DataError: If something in the source is no image, or it names files of which none is there.
+    """
+    images = [*images_of(source)]
+    if require_one and not images:
+        raise DataError("no image was given. Name at least one file, folder or archive.")
+    files = [image for image in images if isinstance(image, ImageFile)]
+    if len(files) == len(images):
+        require_any(files)
+    return images
 
 
 def is_stream(source: object) -> bool:

@@ -312,7 +312,9 @@ def _answers(
             rows.append(found)
         if progress:
             progress(i + 1, len(index))
-    table = np.array(rows, np.float64).reshape(len(rows), -1, 2)  # (n, conditions, 2)
+    table = np.array(rows, np.float64).reshape(
+        len(rows), 1 + len(CORRUPTIONS) * len(STRENGTHS), 2
+    )  # (n, conditions, 2)
     return judged, table[:, :, 0], table[:, :, 1] > 0, refused
 
 

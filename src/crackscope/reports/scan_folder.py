@@ -25,7 +25,7 @@ from crackscope.files.images import MAX_MEGAPIXELS
 from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free_folder, resumable_folder, write_text
 from crackscope.files.pictures import picture_bytes
-from crackscope.files.sources import Source, SourceImage, images_of, run_mark
+from crackscope.files.sources import Source, SourceImage, all_images_of, run_mark
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
 from crackscope.geometry.scale import Scale
@@ -92,15 +92,15 @@ def write_scan(
     Raises:
         BundleError: If the model is no bundle of this version, or the network gives something that is not a number; or
             if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel.
-        DataError: If something in the source is no image, `network_scale` or `maps` is not as above, or no photo lies
-            outside of `out`.
+        DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` or
+            `maps` is not as above, or no photo lies outside of `out`.
         OutputError: If `out` is taken, cannot be written, or another run is writing it.
     """
     out, loaded = Path(out), load(model, threads=threads)
     if maps not in MAP_KINDS:
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
     require_network_scale(loaded.card, network_scale, scale)  # a wrong one fails before any work
-    asked = [*images_of(source)]
+    asked = all_images_of(source, require_one=True)
     images = [image for image in asked if not _lies_in(image.path, out)]
     paths = [image.path for image in images]
     names = picture_names(paths)

@@ -15,7 +15,7 @@ import numpy as np
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS
-from crackscope.files.sources import AnyImage, Source, SourceImage, as_image, images_of, is_stream
+from crackscope.files.sources import AnyImage, Source, SourceImage, all_images_of, as_image, images_of, is_stream
 from crackscope.files.streaming import chunked, default_threads, ordered_map
 from crackscope.geometry.scale import Scale
 from crackscope.model.bundle import Bundle, default_bundle, read_bundle, require_precision
@@ -94,12 +94,12 @@ class Model:
             the reason.
 
         Raises:
-            DataError: If something in the source is no image, or a folder or archive holds none.
+            DataError: If something in the source is no image, or there is no image behind any path of it.
             BundleError: If the network gives something that is not a number.
         """
         if is_stream(source):  # what comes one by one is answered one by one
             return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1)
-        return rows_of([*images_of(source)], self, max_megapixels=max_megapixels)
+        return rows_of(all_images_of(source), self, max_megapixels=max_megapixels)
 
     def classify(self, patch: AnyImage) -> Prediction:
         """Classify one patch.
@@ -250,7 +250,7 @@ def predict(
         reason.
 
     Raises:
-        DataError: If something in the source is no image, or a folder or archive holds none.
+        DataError: If something in the source is no image, or there is no image behind any path of it.
         BundleError: If the model is no bundle of this version.
 
     Example:
@@ -285,8 +285,8 @@ def scan(
         its error.
 
     Raises:
-        DataError: If something in the source is no image, a folder or archive holds none, or `network_scale` is neither
-            ``auto`` nor a number above 0.
+        DataError: If something in the source is no image, there is no image behind any path of it, or `network_scale`
+            is neither ``auto`` nor a number above 0.
         BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
             card does not know its own millimetres per pixel.
 
@@ -298,7 +298,7 @@ def scan(
     """
     loaded = load(model)
     require_network_scale(loaded.card, network_scale, scale)
-    images = images_of(source) if is_stream(source) else [*images_of(source)]
+    images = images_of(source) if is_stream(source) else all_images_of(source)
 
     def work(image: SourceImage) -> PhotoResult:
         try:

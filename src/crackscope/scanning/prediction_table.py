@@ -17,7 +17,7 @@ from crackscope.errors import MissingExtraError, OutputError
 from crackscope.files.images import MAX_MEGAPIXELS
 from crackscope.files.journal import Journal
 from crackscope.files.output import new_file, require_free
-from crackscope.files.sources import Source, images_of, run_mark
+from crackscope.files.sources import Source, all_images_of, run_mark
 from crackscope.files.streaming import Progress
 from crackscope.files.tables import table_lines
 from crackscope.scanning.loaded_model import AnyModel, load, rows_of
@@ -54,7 +54,7 @@ def write_predictions(
         How many rows were written, and with which labels.
 
     Raises:
-        DataError: If something in the source is no image, or a folder or archive holds none.
+        DataError: If something in the source is no image, or there is no image behind any path of it.
         BundleError: If the model is no bundle of this version.
         OutputError: If `out` exists and `overwrite` is false, its name ends otherwise, or it cannot be written.
         MissingExtraError: If Parquet is asked for and pyarrow is not installed.
@@ -65,7 +65,7 @@ def write_predictions(
     if place.is_dir():
         raise OutputError(f"{place} is a folder; a file is to be written there. Choose another --out.")
     # The columns are named too: rows of another version of crackscope would not fit.
-    images, loaded = [*images_of(source)], load(model)
+    images, loaded = all_images_of(source, require_one=True), load(model)
     task = json.dumps([loaded.name, max_megapixels, run_mark(images), *COLUMNS])
     with Journal(place, task=task, paths=[image.path for image in images]) as journal:
         n_resumed = journal.n_rows
