@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crackscope.acceptance.site_variants import SiteVariant
     from crackscope.auditing.audit import audit
     from crackscope.auditing.kinds import Audit, AuditFinding
+    from crackscope.data.class_names import ClassNames
     from crackscope.data.labelled_photos import LabelledPhoto
     from crackscope.data.leaks import Leaks, check_split
     from crackscope.data.patches import Patch, PatchFile, PatchIndex, read_patches
@@ -111,6 +112,7 @@ _HOMES = {
     "Calibration": "model.card",
     "Card": "model.card",
     "Comparison": "measuring.comparison",
+    "ClassNames": "data.class_names",
     "CrackMap": "scanning.crack_map",
     "CrackscopeError": "errors",
     "DataError": "errors",
@@ -225,6 +227,7 @@ __all__ = [
     "BundleError",
     "Calibration",
     "Card",
+    "ClassNames",
     "Comparison",
     "CrackMap",
     "CrackscopeError",

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from crackscope.cli import app
-from crackscope.data.patches import LABELS, read_patches
-from crackscope.data.splits import read_split, split, write_split
+from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES
+from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.training.run_folder import FILES
@@ -750,6 +750,31 @@ def test_data_without_an_image_is_one_line_and_nothing_is_written(
     before = sorted(nowhere.rglob("*"))
     assert_one_line(run(command, *[f"{nowhere}/{data}"] * (1 + (command == "transfer")), "--out", nowhere / "out.csv"))
     assert sorted(nowhere.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", LABELLED)
+def test_help_of_commands_that_take_labelled_patches_lists_the_class_names(run: Any, command: str) -> None:
+    told = " ".join(run(command, "--help").out.replace("│", " ").split())
+    for name in (*CRACK_NAMES, *UNCRACKED_NAMES):
+        assert name in told
+    for option in ("--crack", "--uncracked"):
+        assert f"{option} NAME" in told
+
+
+def test_odd_class_names_are_settled_by_options(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
+    odd = walls.read_text().replace(",uncracked,", ",Beton,").replace(",crack,", ",Riss,")
+    walls.write_text(odd)
+    assert_one_line(run("split", walls, "--out", tmp_path / "s.csv"), "'Riss'", "--crack 'Beton'", "'Beton'")
+    own = ["--crack", "Riss", "--uncracked", "Beton"]
+    split = run("split", walls, *own, "--val", 0.25, "--test", 0.25, "--out", tmp_path / "s.csv")
+    assert (split.code, split.err) == (0, run("split", walls, *own, "--out", tmp_path / "t.csv").err)
+    assert {row["label"] for row in rows_of(tmp_path / "s.csv")} == {"crack", "uncracked"}
+    for command in ("evaluate", "robustness"):
+        given = [walls, *own, "--split", tmp_path / "s.csv", "--model", bundle_file]
+        assert run(command, *given, "--out", tmp_path / command).code == 0
+    accepted = run("accept", walls, *own, "--model", bundle_file, "--out", tmp_path / "accept", "--json")
+    assert accepted.code in (0, 3)
+    assert "--crack Riss --uncracked Beton" in (tmp_path / "accept" / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_to_scan_is_one_line(run: Any, bundle_file: Path, tmp_path: Path) -> None:

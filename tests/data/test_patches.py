@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crackscope.data.class_names import ClassNames
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch
 from crackscope.errors import DataError, SplitError
@@ -249,11 +250,52 @@ def test_nothing_there(tmp_path: Path) -> None:
         assert f"{tmp_path / name}: no such" in refusal(tmp_path / name)
 
 
-def test_no_folder_names_a_label(tmp_path: Path) -> None:
-    message = refusal(make(tmp_path / "data", ["craked/1.jpg", "other/2.jpg"]))
-    assert "2 images, but no folder names a label (found 'craked'). Did you mean 'cracked'?" in message
-    assert "Name the folders crack and uncracked, or give a CSV" in message
-    assert "found '0'" in refusal(make(tmp_path / "numbers", ["0/1.jpg", "1/2.jpg"]))
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (
+            ["craked"],
+            "2 images, but no folder names a label (found 'craked'). Did you mean 'crack'? Say what it means: ",
+        ),
+        (["concrete_crack"], "(found 'concrete_crack'). Say what it means: --crack 'concrete_crack' or --uncracked "),
+        (
+            ["0", "1"],
+            "(found '0', '1'). Say what each means: --crack '0', or --uncracked '0', and so on. Or name the f",
+        ),
+        (["a", "b", "c"], "(found 'a', 'b', 'c', 3 classes where there are two labels). Say what each means: "),
+    ],
+)
+def test_no_folder_names_a_label(tmp_path: Path, folders: list[str], said: str) -> None:
+    names = [f"{folder}/{i}.jpg" for folder in folders for i in range(2 if len(folders) == 1 else 1)]
+    assert said in refusal(make(tmp_path / "data", names))
+
+
+def test_names_of_the_users_own_label_folders_and_rows(tmp_path: Path) -> None:
+    own = ClassNames(crack=("Riss", "1"), uncracked=("ohne Riss", "crack"))
+    folders = make(tmp_path / "data", ["riss/1.jpg", "1/1.jpg", "ohne_riss/1.jpg", "crack/1.jpg", "spalling/1.jpg"])
+    index = read_patches(folders, names=own)
+    assert {patch.path.split("/")[0]: patch.label for patch in index.patches} == {
+        **{"riss": "crack", "1": "crack"},
+        **{"ohne_riss": "uncracked", "crack": "uncracked"},
+    }
+    assert index.ignored == ("spalling/1.jpg",)
+    assert index.what_is_ignored() == (
+        "1 images lie in folders that name no label ('spalling'), such as spalling/1.jpg: left out. "
+        "Say what it means: --crack 'spalling' or --uncracked 'spalling'."
+    )
+    (tmp_path / "t.csv").write_text("path,label\na.jpg,RISS\nb.jpg,Ohne Riss\nc.jpg,cracked\n")
+    rows = read_patches(tmp_path / "t.csv", names=own).patches
+    assert [patch.label for patch in rows] == ["crack", "uncracked", "crack"]
+
+
+def test_one_label_beside_other_folders_names_them(tmp_path: Path) -> None:
+    index = read_patches(make(tmp_path / "walls", ["crack/1.jpg", "good/2.jpg"]))
+    with pytest.raises(DataError) as caught:
+        index.require_both_labels("a split")
+    assert str(caught.value) == (
+        "walls: a split needs both labels; found 1 crack and 0 uncracked, and 1 images in folders that name no label "
+        "('good'). Say what it means: --crack 'good' or --uncracked 'good'."
+    )
 
 
 def test_one_label_is_refused_where_two_are_needed(tmp_path: Path) -> None:
@@ -400,7 +442,20 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
             "path,label\na.jpg,crack\nb.jpg,crak\n",
             "t.csv, row 3: label 'crak' is neither 'crack' nor 'uncracked'. Did you mean 'crack'?",
         ),
-        ("path,label\nb.jpg,Crack\n", "row 2: label 'Crack' is neither 'crack' nor 'uncracked'. Did you mean 'crack'?"),
+        (
+            "path,label\nb.jpg,spalling\n",
+            "row 2: label 'spalling' is neither 'crack' nor 'uncracked'. "
+            "Say what it means: --crack 'spalling' or --uncracked 'spalling'. Or delete such rows.",
+        ),
+        (
+            "path,label\na.jpg,Riss\nb.jpg,Beton\n",
+            "row 2: label 'Riss' is neither 'crack' nor 'uncracked', nor are 'Beton'. Say what each means: "
+            "--crack 'Riss', or",
+        ),
+        (
+            "path,label\na.jpg,crack\nb.jpg,spalling\nc.jpg,ok\nd.jpg,spalling\n",
+            "row 3: label 'spalling' is neither 'crack' nor 'uncracked', nor are 'ok'; 3 classes, where there are two ",
+        ),
         ("path,label\nb.jpg\n", "row 2: label '' is neither"),
         (
             "path,label,part\nb.jpg,crack,tran\n",
@@ -425,7 +480,7 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
         ("path,label\n", "no rows. List one patch a line"),
         ("path,label\n\n\n", "no rows"),
         ('path,label\n"a.jpg,crack\nb.jpg,crack\n', "not a CSV (unexpected end of data)"),
-        ('path,label\na.jpg,"cr\nack"\n', "label 'cr ack' is neither"),
+        ('path,label\na.jpg,"sp\nall"\n', "label 'sp all' is neither"),
         (f"path,label\na.jpg,{'x' * 500}\n", "xxx...' is neither"),
         (f"path,label\n{'x' * 200_000},crack\n", "not a CSV (field larger"),
         ("path,label\nStraße.jpg,crack\n".encode("latin-1"), "not UTF-8 text (byte 15). Save it as CSV in UTF-8."),

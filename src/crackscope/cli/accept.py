@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, ModelFile, Overwrite, Precision, Threads, emit, progress_bar, read_model, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    ModelFile,
+    Overwrite,
+    Precision,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    read_model,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.acceptance.decision import Acceptance
@@ -26,6 +39,8 @@ def accept(
     ] = 0.1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("acceptance"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of the bootstrap.")] = 0,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -43,10 +58,12 @@ def accept(
     from crackscope.reports.acceptance_report import FILES, write_acceptance
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
+    bundle = read_model(model, precision)
+    index = read_labelled(data, crack, uncracked)
     with progress_bar("judging") as progress:
         found = accept(
-            data,
-            read_model(model, precision),
+            index,
+            bundle,
             min_recall=min_recall,
             max_false_alarms=max_false_alarms,
             seed=seed,
@@ -56,7 +73,9 @@ def accept(
     chosen = ["--model", str(model)] if model else []
     chosen += ["--precision", precision.value] if precision else []
     limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
-    command = shlex.join(["crackscope", "accept", str(data), *chosen, *limits])
+    named = [word for name in crack or () for word in ("--crack", name)]
+    named += [word for name in uncracked or () for word in ("--uncracked", name)]
+    command = shlex.join(["crackscope", "accept", str(data), *chosen, *named, *limits])
     write_acceptance(found, out, command=command, overwrite=overwrite)
     for path, why in found.evaluation.refused[:5]:
         say(f"{path}: {why}")

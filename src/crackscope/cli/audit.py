@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    Overwrite,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.auditing.kinds import Audit
@@ -28,6 +38,8 @@ def audit(
     backbone: Annotated[
         Path | None, typer.Option(help="A bundle whose features labels are judged with; the default one if left out.")
     ] = None,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -42,7 +54,6 @@ def audit(
     from crackscope.auditing.audit import audit as examine
     from crackscope.auditing.cleaning import require_cleanable, write_clean_index
     from crackscope.auditing.kinds import left_out
-    from crackscope.data.patches import read_patches
     from crackscope.errors import OutputError
     from crackscope.files.output import require_free_folder
     from crackscope.reports.audit_report import FILES, write_audit
@@ -50,7 +61,7 @@ def audit(
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     if clean and out.resolve() in clean.resolve().parents:
         raise OutputError(f"{clean} lies in {out}, which is replaced as a whole. Write the index elsewhere.")
-    index = read_patches(data)
+    index = read_labelled(data, crack, uncracked)
     if clean:
         require_cleanable(index, data, clean, split=split, overwrite=overwrite)
     with progress_bar("reading") as progress:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES, ClassNames
+
 if TYPE_CHECKING:
+    from crackscope.data.patches import PatchIndex
     from crackscope.files.streaming import Progress
     from crackscope.geometry.scale import Scale
     from crackscope.model.bundle import Bundle
@@ -21,15 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CrackNames",
     "ModelFile",
     "Overwrite",
     "Part",
     "Precision",
     "Threads",
+    "UncrackedNames",
+    "class_names",
     "emit",
     "emit_batch",
     "fail",
     "progress_bar",
+    "read_labelled",
     "read_model",
     "say",
     "scales",
@@ -39,6 +46,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
 ModelFile = Annotated[Path | None, typer.Option("--model", help="A bundle; the default one if left out.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Number of threads; all cores if left out.")]
+
+CrackNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--crack",
+        metavar="NAME",
+        help=f"A folder or label that means crack, beside {', '.join(CRACK_NAMES)} (any case, cracks, cracked); "
+        "repeatable.",
+    ),
+]
+UncrackedNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uncracked",
+        metavar="NAME",
+        help=f"A folder or label that means uncracked, beside {', '.join(UNCRACKED_NAMES)}; repeatable.",
+    ),
+]
 
 
 class _Precision(str, Enum):
@@ -128,6 +153,21 @@ def emit_batch(
     emit(document, as_json=as_json, text=text(counts + refused))
     if summary.n_refused:
         raise typer.Exit(3)
+
+
+def class_names(crack: list[str] | None, uncracked: list[str] | None) -> ClassNames:
+    """The names of classes behind ``--crack`` and ``--uncracked``."""
+    return ClassNames(tuple(crack or ()), tuple(uncracked or ()))
+
+
+def read_labelled(data: Path, crack: list[str] | None, uncracked: list[str] | None) -> PatchIndex:
+    """The labelled patches of DATA, by the known class names and those of the options; what is left out is told."""
+    from crackscope.data.patches import read_patches
+
+    index = read_patches(data, names=class_names(crack, uncracked))
+    if index.ignored:
+        say(f"{index.name}: {index.what_is_ignored()}")
+    return index
 
 
 def read_model(model: Path | None, precision: _Precision | None) -> Bundle:

@@ -9,13 +9,17 @@ import typer
 
 from crackscope.cli.console import (
     AsJson,
+    CrackNames,
     ModelFile,
     Overwrite,
     Part,
     Precision,
     Threads,
+    UncrackedNames,
+    class_names,
     emit,
     progress_bar,
+    read_labelled,
     read_model,
     say,
     scales,
@@ -56,6 +60,8 @@ def evaluate(
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -91,6 +97,7 @@ def evaluate(
                 bundle,
                 tiles=tiles,
                 masks=masks,
+                names=class_names(crack, uncracked),
                 split=split,
                 part=chosen,
                 network_scale=network_scale,
@@ -102,7 +109,7 @@ def evaluate(
             )
         else:
             found = judge(
-                data,
+                read_labelled(data, crack, uncracked),
                 load(bundle, threads=threads),
                 split=split,
                 part=chosen,

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, ModelFile, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    ModelFile,
+    Overwrite,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.measuring.exporting import Export
@@ -58,6 +69,8 @@ def export(
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -72,9 +85,10 @@ def export(
     from crackscope.measuring.exporting import export as run_export
     from crackscope.measuring.wording import seen_text
 
+    index = read_labelled(data, crack, uncracked)
     with progress_bar("judging") as progress:
         done = run_export(
-            data,
+            index,
             model,
             out=out,
             precision=precision.value,

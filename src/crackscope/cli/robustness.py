@@ -10,13 +10,16 @@ import typer
 
 from crackscope.cli.console import (
     AsJson,
+    CrackNames,
     ModelFile,
     Overwrite,
     Part,
     Precision,
     Threads,
+    UncrackedNames,
     emit,
     progress_bar,
+    read_labelled,
     read_model,
     say,
 )
@@ -45,6 +48,8 @@ def robustness(
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -56,7 +61,6 @@ def robustness(
 
     Example: `crackscope robustness metu.tar --model runs/metu/model.onnx --split split.csv --out robustness`
     """
-    from crackscope.data.patches import read_patches
     from crackscope.files.output import require_free_folder
     from crackscope.measuring.robustness import measure_robustness
     from crackscope.measuring.wording import seen_text
@@ -64,7 +68,8 @@ def robustness(
     from crackscope.scanning.loaded_model import load
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
-    classifier, index = load(read_model(model, precision), threads=threads), read_patches(data)
+    classifier = load(read_model(model, precision), threads=threads)
+    index = read_labelled(data, crack, uncracked)
     with progress_bar("corrupting and judging") as progress:
         found = measure_robustness(
             index,

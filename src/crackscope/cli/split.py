@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    Overwrite,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    say,
+)
 
 __all__ = ["split"]
 
@@ -33,6 +43,8 @@ def split(
     pictures: Annotated[
         Path | None, typer.Option(help="Also write a picture of samples of each class here (.png).")
     ] = None,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -44,7 +56,6 @@ def split(
     Example: `crackscope split metu.tar --by similarity --out split.csv`
     """
     from crackscope.data.leaks import check_split
-    from crackscope.data.patches import read_patches
     from crackscope.data.splits import apply_split, write_split
     from crackscope.data.splits import split as make_split
     from crackscope.files.output import require_free
@@ -53,11 +64,9 @@ def split(
     require_free(out, overwrite=overwrite)
     if pictures:
         require_free(pictures, overwrite=overwrite)
-    index = read_patches(data)
+    index = read_labelled(data, crack, uncracked)
     counts = index.counts()
     say(f"{index.name}: {counts['crack']} crack, {counts['uncracked']} uncracked")
-    if index.ignored:
-        say(f"{len(index.ignored)} images lie in no folder that names a label, such as {index.ignored[0]}: left out")
     with progress_bar("reading") as progress:
         result = make_split(index, by=by.value, val=val, test=test, seed=seed, threads=threads, progress=progress)
         leaks = check_split(apply_split(index, split=result), threads=threads, progress=progress)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    Overwrite,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.training.runs import Run
@@ -54,6 +64,8 @@ def train(
     cache: Annotated[
         CacheUse, typer.Option(help="Where the outputs of frozen blocks are kept; none computes them anew as needed.")
     ] = CacheUse.disk,
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -75,9 +87,10 @@ def train(
 
     if recipe != HEAD:
         keep_memory()
+    index = read_labelled(data, crack, uncracked)
     with progress_bar("working") as progress:
         run = run_training(
-            data,
+            index,
             out=out or Path("runs") / recipe,
             recipe=recipe,
             changes=changes or (),

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crackscope.cli.console import AsJson, Overwrite, Threads, emit, progress_bar, say
+from crackscope.cli.console import (
+    AsJson,
+    CrackNames,
+    Overwrite,
+    Threads,
+    UncrackedNames,
+    emit,
+    progress_bar,
+    read_labelled,
+    say,
+)
 
 if TYPE_CHECKING:
     from crackscope.measuring.transfer import Transfer
@@ -36,6 +46,8 @@ def transfer(
         typer.Option(help="A .csv of photos that take no part, with the column photo, or surface and photo."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and every model.")] = Path("transfer"),
+    crack: CrackNames = None,
+    uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -54,9 +66,10 @@ def transfer(
 
     if recipe != HEAD:
         keep_memory()
+    indexes = [read_labelled(each, crack, uncracked) for each in data]
     with progress_bar("working") as progress:
         found = measure_transfer(
-            data,
+            indexes,
             out=out,
             recipe=recipe,
             changes=changes or (),

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
+from crackscope.data.class_names import ClassNames
 from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patches
 from crackscope.data.tile_grid import Cell, Layout, read_grid
 from crackscope.errors import DataError, ImageError, reason_of
@@ -77,18 +78,22 @@ class LabelledPhoto:
         return [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in self.boxes.tolist()]
 
 
-def photos_by_grid(data: str | Path | PatchIndex, grid: str | Path) -> list[LabelledPhoto]:
+def photos_by_grid(
+    data: str | Path | PatchIndex, grid: str | Path, names: ClassNames | None = None
+) -> list[LabelledPhoto]:
     """Photos of a grid that the data has, in the order of their names.
 
     Args:
         data: Tiles, as `crackscope.data.patches.read_patches` reads them, or a folder of whole photos.
-        grid: The CSV.
+        grid: Path of the CSV.
+        names: Names of classes, beside the known ones, in the folders of tiles and in the grid.
 
     Raises:
-        DataError: If the grid is damaged, or names no photo of the data, or the data does not exist.
+        DataError: If the grid is damaged, names no photo of the data, or gives a tile another label than its folder;
+            or if the data does not exist.
     """
-    layouts = read_grid(Path(grid))
-    index = data if isinstance(data, PatchIndex) else _patches_of(data)
+    layouts = read_grid(Path(grid), names)
+    index = data if isinstance(data, PatchIndex) else _patches_of(data, names)
     found = _from_tiles(index, layouts) if index is not None else []
     if not found and not isinstance(data, PatchIndex):
         found = _from_photos(data, layouts)
@@ -131,9 +136,9 @@ def _images_of(place: str | Path) -> dict[str, ImageFile]:
 # Grids
 
 
-def _patches_of(data: str | Path) -> PatchIndex | None:
+def _patches_of(data: str | Path, names: ClassNames | None) -> PatchIndex | None:
     try:
-        return read_patches(data)
+        return read_patches(data, names=names)
     except DataError:
         return None  # no folder names a label: whole photos, perhaps
 

@@ -4,9 +4,9 @@ These layouts are read: METU/Kaggle (``Positive/``, ``Negative/``), SDNET2018 (`
 ``Decks/Cracked/7001-115.jpg``), class folders, ``train/val/test`` folders of these, a CSV
 (``path,label[,photo][,part]``), and a ``.tar`` or ``.zip`` of any.
 
-The nearest folder below DATA whose name is a known word tells the label. An image below no such folder is left out and
-counted. So is an image beside folders of the other label, as in ``cracks/uncracked/``, since it is unclear what the
-outer word means. Numbers (``0``, ``1``) are no labels: they may just as well be shards or folds.
+The nearest folder below DATA whose name is a known class name (`crackscope.data.class_names`) tells the label. An image
+below no such folder is left out and counted. So is an image beside folders of the other label, as in
+``cracks/uncracked/``, since it is unclear what the outer name means.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from crackscope.arrays import Int64Array, UInt8Array
+from crackscope.data.class_names import LABELS, ClassNames, listed, remedy
+from crackscope.data.class_names import shown_name as _shown
 from crackscope.errors import DataError, SplitError, did_you_mean
 from crackscope.files.archives import Files, open_files
 from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
 from crackscope.files.streaming import Progress, chunked, ordered_map
 from crackscope.files.tables import TableForm, TableRow, read_table
 
-__all__ = ["LABELS", "PARTS", "Patch", "PatchFile", "PatchIndex", "content_digest", "label_of_word", "read_patches"]
+__all__ = ["LABELS", "PARTS", "Patch", "PatchFile", "PatchIndex", "content_digest", "read_patches"]
 
-
-LABELS = ("uncracked", "crack")
-"""Labels in the order of their index inside arrays: 0 is ``uncracked``, 1 is ``crack``."""
 
 PARTS = ("train", "val", "test")
 
@@ -41,14 +40,6 @@ _FORM = TableForm(
     columns_remedy="The first line must name path,label[,photo][,part], with commas between.",
 )
 
-_LABEL_FOLDERS = {  # as `_plain` leaves them: lower case, without blanks and punctuation
-    "crack": (*("crack", "cracks", "cracked", "withcrack", "withcracks", "positive", "positives", "cd", "cp", "cw"),),
-    "uncracked": (
-        *("uncracked", "uncrack", "nocrack", "nocracks", "nocracked", "notcracked", "noncrack", "noncracks"),
-        *("noncracked", "withoutcrack", "withoutcracks", "intact", "negative", "negatives", "ud", "up", "uw"),
-    ),
-}
-_LABEL_OF_FOLDER = {word: label for label, words in _LABEL_FOLDERS.items() for word in words}
 _PART_OF_FOLDER = {
     **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
     **{"test": "test", "testing": "test"},
@@ -219,6 +210,15 @@ class PatchIndex:
         """
         return decode_image(self.files.read(path), path=path).pixels
 
+    def what_is_ignored(self) -> str:
+        """Sentence that says which images no folder labels, and what to do; empty where there are none."""
+        if not self.ignored:
+            return ""
+        others = _folders_of(self.ignored)
+        where = f"in folders that name no label ({listed(others)})" if others else "in no folder"
+        todo = f" {remedy(map(_shown, others))}" if others else ""
+        return f"{len(self.ignored)} images lie {where}, such as {self.ignored[0]}: left out.{todo}"
+
     def require_both_labels(self, purpose: str) -> None:
         """Refuse an index in which one of the two labels is missing.
 
@@ -231,10 +231,12 @@ class PatchIndex:
         counts = self.counts()
         missing = [label for label in LABELS if not counts[label]]
         if missing:
-            raise DataError(
-                f"{self.name}: {purpose} needs both labels; found {counts['crack']} crack and "
-                f"{counts['uncracked']} uncracked. Add patches labelled '{missing[0]}'."
-            )
+            found = f"found {counts['crack']} crack and {counts['uncracked']} uncracked"
+            todo = f"Add patches labelled '{missing[0]}'."
+            if others := _folders_of(self.ignored):
+                found += f", and {len(self.ignored)} images in folders that name no label ({listed(others)})"
+                todo = remedy(map(_shown, others))
+            raise DataError(f"{self.name}: {purpose} needs both labels; {found}. {todo}")
 
 
 def content_digest(content: bytes) -> bytes:
@@ -242,12 +244,7 @@ def content_digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def label_of_word(word: str) -> str | None:
-    """The label that a word stands for, such as ``CD``, ``Positive`` or ``no crack``; None where it stands for none."""
-    return _LABEL_OF_FOLDER.get(_plain(word))
-
-
-def read_patches(data: str | Path | PatchIndex) -> PatchIndex:
+def read_patches(data: str | Path | PatchIndex, *, names: ClassNames | None = None) -> PatchIndex:
     """List the labelled patches of a folder, an archive or a CSV. No image is opened.
 
     Args:
@@ -255,6 +252,7 @@ def read_patches(data: str | Path | PatchIndex) -> PatchIndex:
             known word, such as ``Positive`` or ``uncracked``, tells its label. A ``labels.csv`` at the top of a folder
             or an archive, or in its only folder, is used in place of folder names. A CSV has the columns ``path`` and
             ``label``, and may have ``photo`` and ``part``; its paths are relative to it. An index is returned as it is.
+        names: Names of classes, beside the known ones, in folders and in the column ``label``.
 
     Returns:
         The index of the patches.
@@ -274,21 +272,21 @@ def read_patches(data: str | Path | PatchIndex) -> PatchIndex:
     """
     if isinstance(data, PatchIndex):
         return data
-    place = Path(data)
+    place, names = Path(data), names or ClassNames()
     if place.suffix.lower() == ".csv" and not place.is_dir():
-        patches = _from_table(_read_bytes(place), place.name)
+        patches = _from_table(_read_bytes(place), place.name, names)
         name = place.resolve().parent.name if place.name == _TABLE else place.stem
         return _index(name, patches, open_files(place.parent))
     files = open_files(place)
     name = place.stem if place.is_file() else place.resolve().name
     if table := _table_of(files):
         folder = table[: -len(_TABLE)]
-        found = _from_table(_read_member(files, table, place), f"{place.name}/{table}")
+        found = _from_table(_read_member(files, table, place), f"{place.name}/{table}", names)
         return _index(name, [replace(patch, path=folder + patch.path) for patch in found], files)
     images = [path for path in files.names if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    patches, ignored = _from_folders(images)
+    patches, ignored = _from_folders(images, names)
     if not patches:
-        raise DataError(_nothing_labelled(place, images))
+        raise DataError(_nothing_labelled(place, images, names))
     return _index(name, patches, files, ignored)
 
 
@@ -326,37 +324,34 @@ def _read_member(files: Files, name: str, place: Path) -> bytes:
 # From the names of folders
 
 
-def _from_folders(images: Sequence[str]) -> tuple[list[Patch], list[str]]:
+def _from_folders(images: Sequence[str], names: ClassNames) -> tuple[list[Patch], list[str]]:
     """Patches, and the images that no folder labels."""
-    # For each folder with images, the folders named like a label on the way to it, the nearest last.
-    ways = {folder: _label_folders(folder) for folder in {path.rpartition("/")[0] for path in images}}
-    # A folder named like a label that holds folders of the other one does not say what lies beside them.
-    unclear = {above for way in ways.values() for above in way[:-1] if _label_of(above) != _label_of(way[-1])}
+    # For each folder with images, the folders named like a class on the way to it with their labels, the nearest last.
+    ways = {folder: _class_folders(folder, names) for folder in {path.rpartition("/")[0] for path in images}}
+    # A folder named like a class that holds folders of the other label does not say what lies beside them.
+    unclear = {above for way in ways.values() for above, label in way[:-1] if label != way[-1][1]}
     patches, ignored = [], []
     for path in images:
         way = ways[path.rpartition("/")[0]]
-        if way and way[-1] not in unclear:
-            patches.append(_from_path(path, way[-1]))
+        if way and way[-1][0] not in unclear:
+            patches.append(_from_path(path, *way[-1]))
         else:
             ignored.append(path)
     return patches, ignored
 
 
-def _label_folders(folder: str) -> list[PurePosixPath]:
+def _class_folders(folder: str, names: ClassNames) -> list[tuple[PurePosixPath, str]]:
     way = [*reversed(PurePosixPath(folder).parents), PurePosixPath(folder)]
-    return [above for above in way if _plain(above.name) in _LABEL_OF_FOLDER]
-
-
-def _label_of(folder: PurePosixPath) -> str:
-    return _LABEL_OF_FOLDER[_plain(folder.name)]
+    labelled = ((above, names.label_of(above.name)) for above in way)
+    return [(above, label) for above, label in labelled if label is not None]
 
 
 def _plain(folder: str) -> str:
     return re.sub(r"[\s_\-.]", "", folder.lower())
 
 
-def _from_path(path: str, folder: PurePosixPath) -> Patch:
-    """Read photo, part and data set from the names above an image, whose label the folder tells."""
+def _from_path(path: str, folder: PurePosixPath, label: str) -> Patch:
+    """Read photo, part and data set from the names above an image, whose label a folder tells."""
     pure = PurePosixPath(path)
     parts = [_PART_OF_FOLDER[word] for word in map(_plain, pure.parts[:-1]) if word in _PART_OF_FOLDER]
     photo, dataset = None, "folder"
@@ -368,53 +363,74 @@ def _from_path(path: str, folder: PurePosixPath) -> Patch:
         photo, dataset = f"{surface}-{match[1]}", f"sdnet2018-{surface}"
     elif folder.name in _METU_FOLDERS and _METU_NAME.fullmatch(pure.stem):
         dataset = "metu"
-    return Patch(path, _label_of(folder), photo, parts[-1] if parts else None, dataset)
+    return Patch(path, label, photo, parts[-1] if parts else None, dataset)
 
 
-def _nothing_labelled(place: Path, images: Sequence[str]) -> str:
+def _nothing_labelled(place: Path, images: Sequence[str], names: ClassNames) -> str:
     if not images:
         return f"{place}: no images found. Give a folder of class folders, or a CSV with path,label."
-    folder = PurePosixPath(images[0]).parent.name
-    found = f"found '{folder}'" if folder else "they lie at the top"
-    hint = did_you_mean(folder, _LABEL_OF_FOLDER) if folder else ""
+    found = _folders_of(images)
+    table = "or give a CSV with path,label."
+    if not found:
+        return (
+            f"{place}: {len(images)} images, but no folder names a label (they lie at the top). "
+            f"Move them into folders crack and uncracked, {table}"
+        )
+    many = f", {len(found)} classes where there are two labels" if len(found) > 2 else ""
+    hint = names.suggestion(found[0]) if len(found) == 1 else ""
     return (
-        f"{place}: {len(images)} images, but no folder names a label ({found}).{hint} "
-        "Name the folders crack and uncracked, or give a CSV with path,label."
+        f"{place}: {len(images)} images, but no folder names a label (found {listed(found)}{many}).{hint} "
+        f"{remedy(found)} Or name the folders crack and uncracked, {table}"
     )
+
+
+def _folders_of(images: Sequence[str]) -> list[str]:
+    """Names of the folders that images lie in, each once; none where they lie at the top."""
+    return sorted({folder for path in images if (folder := PurePosixPath(path).parent.name)})
 
 
 # From a table
 
 
-def _from_table(content: bytes, name: str) -> list[Patch]:
-    rows: dict[str, tuple[int, Patch]] = {}
-    for row in read_table(content, _FORM, name=name):
-        patch = _from_row(row)
-        if patch.path in rows:
-            first = rows[patch.path][0]
+def _from_table(content: bytes, name: str, names: ClassNames) -> list[Patch]:
+    found: dict[str, tuple[int, Patch]] = {}
+    rows = [*read_table(content, _FORM, name=name)]
+    for row in rows:
+        patch = _from_row(row, names.label_of(row["label"]))
+        if patch is None:
+            raise DataError(_unknown_label(row, rows, names))
+        if patch.path in found:
+            first = found[patch.path][0]
             raise DataError(
                 f"{row.where}: '{_shown(patch.path)}' is listed twice, first in row {first}. Keep one row a patch."
             )
-        rows[patch.path] = (row.number, patch)
-    if not rows:
+        found[patch.path] = (row.number, patch)
+    if not found:
         raise DataError(f"{name}: no rows. List one patch a line: path,label.")
-    return [patch for _, patch in rows.values()]
+    return [patch for _, patch in found.values()]
 
 
-def _from_row(row: TableRow) -> Patch:
-    path, label, photo, part = (row[column].strip() for column in ("path", "label", "photo", "part"))
+def _from_row(row: TableRow, label: str | None) -> Patch | None:
+    """The patch of a row with its label; None where it has none."""
+    path, photo, part = (row[column].strip() for column in ("path", "photo", "part"))
     if not path:
         raise DataError(f"{row.where}: the path is empty. Name the image, or delete the row.")
-    if label not in LABELS:
-        raise DataError(
-            f"{row.where}: label '{_shown(label)}' is neither 'crack' nor 'uncracked'.{did_you_mean(label, LABELS)}"
-        )
     if part and part not in PARTS:
         raise DataError(f"{row.where}: part '{_shown(part)}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
+    if label is None:
+        return None
     return Patch(str(PurePosixPath(path.replace("\\", "/"))), label, photo or None, part or None)
 
 
-def _shown(text: str) -> str:
-    """A value for a message: on one line, and not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else line[:77] + "..."
+def _unknown_label(row: TableRow, rows: Sequence[TableRow], names: ClassNames) -> str:
+    """Message for the first row whose label is no class name; it names all such labels of the table."""
+    label = row["label"].strip()
+    start = f"{row.where}: label '{_shown(label)}' is neither 'crack' nor 'uncracked'"
+    if not label:
+        return f"{start}. Fill it in, or delete the row."
+    unknown = [*dict.fromkeys(one for each in rows if (one := each["label"].strip()) and not names.label_of(one))]
+    more = f", nor are {listed(unknown[1:])}" if len(unknown) > 1 else ""
+    classes = {each["label"].strip() for each in rows} - {""}
+    many = f"; {len(classes)} classes, where there are two labels" if len(classes) > 2 else ""
+    hint = names.suggestion(label) if len(unknown) == 1 else ""
+    return f"{start}{more}{many}.{hint} {remedy(map(_shown, unknown))} Or delete such rows."

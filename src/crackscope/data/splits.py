@@ -17,7 +17,8 @@ import numpy as np
 
 from crackscope.data.assignment import assign
 from crackscope.data.cache import Rows
-from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
+from crackscope.data.class_names import LABELS, ClassNames
+from crackscope.data.patches import PARTS, Patch, PatchIndex, read_patches
 from crackscope.errors import SplitError, did_you_mean
 from crackscope.files.output import write_text
 from crackscope.files.streaming import Progress
@@ -283,10 +284,13 @@ def read_split(path: str | Path) -> Split:
 
 
 def _from_row(row: TableRow) -> Patch:
-    part, label = row["part"].strip(), row["label"].strip()
-    for value, known in ((part, PARTS), (label, LABELS)):
-        if value not in known:
-            raise SplitError(f"{row.where}: '{value}' is none of {', '.join(known)}.{did_you_mean(value, known)}")
+    part, names = row["part"].strip(), ClassNames()
+    label = names.label_of(row["label"])
+    if part not in PARTS:
+        raise SplitError(f"{row.where}: '{part}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
+    if label is None:
+        found = row["label"].strip()
+        raise SplitError(f"{row.where}: '{found}' is none of {', '.join(LABELS)}.{names.suggestion(found)}")
     if not row["path"]:
         raise SplitError(f"{row.where}: the path is empty. {_REMEDY}")
     return Patch(row["path"], label, row["photo"] or None, part)

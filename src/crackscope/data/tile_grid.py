@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crackscope.data.patches import label_of_word
+from crackscope.data.class_names import ClassNames, remedy
 from crackscope.errors import DataError
 from crackscope.files.tables import TableForm, TableRow, read_table
 
@@ -55,8 +55,12 @@ class Layout:
         return self.stated or reached
 
 
-def read_grid(place: Path) -> dict[str, Layout]:
+def read_grid(place: Path, names: ClassNames | None = None) -> dict[str, Layout]:
     """Layouts by the name of their photo, ``SURFACE-PHOTO`` where the grid tells surfaces.
+
+    Args:
+        place: Path of the CSV.
+        names: Names of classes, beside the known ones, in the column ``label``.
 
     Raises:
         DataError: If the file cannot be read, or a line is wrong; see `crackscope.data.labelled_photos` for the
@@ -66,7 +70,7 @@ def read_grid(place: Path) -> dict[str, Layout]:
     sizes: dict[str, tuple[int, int] | None] = {}
     numbers: dict[tuple[str, int, int], int] = {}
     for row in read_table(place, _FORM):
-        name, cell, size = _read_line(row)
+        name, cell, size = _read_line(row, names or ClassNames())
         if (first := numbers.setdefault((name, cell.row, cell.column), row.number)) != row.number:
             raise DataError(
                 f"{row.where}: row {cell.row} and col {cell.column} of photo '{name}' are listed twice, first in row "
@@ -83,13 +87,19 @@ def read_grid(place: Path) -> dict[str, Layout]:
     return {name: Layout(tuple(own), sizes[name]) for name, own in cells.items()}
 
 
-def _read_line(row: TableRow) -> tuple[str, Cell, tuple[int, int] | None]:
+def _read_line(row: TableRow, names: ClassNames) -> tuple[str, Cell, tuple[int, int] | None]:
     """Name of the photo, the cell, and the photo's rows and columns where they are stated."""
-    label, at = label_of_word(row["label"]), _whole_numbers(row["row"], row["col"])
-    if label is None or at is None:
+    label, at = names.label_of(row["label"]), _whole_numbers(row["row"], row["col"])
+    if label is None:
+        found = _shown(row["label"])
         raise DataError(
-            f"{row.where}: label '{_shown(row['label'])}', row '{_shown(row['row'])}' and col '{_shown(row['col'])}' "
-            "are no label and two whole numbers from 0. Correct the line."
+            f"{row.where}: label '{found}' is neither 'crack' nor 'uncracked'.{names.suggestion(found)} "
+            f"{remedy([found]) if found else 'Fill it in, or delete the line.'}"
+        )
+    if at is None:
+        raise DataError(
+            f"{row.where}: row '{_shown(row['row'])}' and col '{_shown(row['col'])}' are no two whole numbers from 0. "
+            "Correct the line."
         )
     if not row["photo"]:
         raise DataError(f"{row.where}: no photo. Name it, or delete the line.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crackscope.data.class_names import ClassNames
 from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
@@ -89,6 +90,7 @@ def evaluate_photos(
     *,
     tiles: str | Path | None = None,
     masks: str | Path | None = None,
+    names: ClassNames | None = None,
     split: str | Path | Split | None = None,
     part: str | None = None,
     network_scale: NetworkScale = "auto",
@@ -110,6 +112,7 @@ def evaluate_photos(
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
         tiles: Path of a CSV with the columns ``photo,row,col,label``, and ``surface`` and ``tile`` for tiles as files.
         masks: Path of a folder or an archive of masks; give either `tiles` or `masks`.
+        names: Names of classes, beside the known ones, in the folders of tiles and in `tiles`.
         split: A split of the tiles by photo, or its file; with `tiles` only.
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where a split is given, else all
             photos.
@@ -141,10 +144,10 @@ def evaluate_photos(
     if masks is not None:
         photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px)
     elif split is not None or part is not None:
-        index, n_leaks = part_of(read_patches(data), split, part or "test", allow_leakage, threads)
-        photos = photos_by_grid(index, str(tiles))
+        index, n_leaks = _part_of(read_patches(data, names=names), split, part or "test", allow_leakage, threads)
+        photos = photos_by_grid(index, str(tiles), names)
     else:
-        photos = photos_by_grid(data, str(tiles))
+        photos = photos_by_grid(data, str(tiles), names)
     scanned, refused = scan_labelled(photos, loaded, network_scale=network_scale, scale=scale, progress=progress)
     return measure_photos(
         scanned,
