@@ -312,7 +312,7 @@ def test_the_folder_holds_page_figures_and_answers(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == list(found.evaluation.paths)
     for name, one in found.variants.items():
-        assert [row[f"predicted_{name}"] == "crack" for row in rows] == one.said.tolist()
+        assert [row[f"label_{name}"] == "crack" for row in rows] == one.said.tolist()
     with pytest.raises(OutputError, match="exists"):
         write_acceptance(found, tmp_path / "out")
 
@@ -458,4 +458,4 @@ def test_a_crack_that_is_rejected_is_not_found_and_the_page_says_so(tmp_path: Pa
     assert f"{n_crack:,} of them cracked, which count as not found" in advice(found)[0]
     table = (write_acceptance(found, tmp_path / "out") / "predictions.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(table.splitlines()))
-    assert sum(row["rejected"] != "" for row in rows) == sample.rejected.sum()
+    assert sum(row["reason"] != "" for row in rows) == sample.rejected.sum()

@@ -388,6 +388,15 @@ def test_without_an_evaluation_the_command_is_told(pair: tuple[Path, Path]) -> N
     assert_refused(*pair, parts=(f"--split {folder / 'split.csv'}",))
 
 
+def test_a_table_with_the_older_names_of_its_columns_is_read(pair: tuple[Path, Path]) -> None:
+    expected = compare(pair, measure_speed=False).pairs
+    table = pair[1] / "evaluation" / "predictions.csv"
+    new, old = "path,true_label,photo,crack_probability,label\n", "path,label,photo,crack_probability,predicted\n"
+    assert table.read_text(encoding="utf-8").startswith(new)
+    table.write_text(table.read_text(encoding="utf-8").replace(new, old), encoding="utf-8")
+    assert compare(pair, measure_speed=False).pairs == expected
+
+
 def test_predictions_that_are_gone(pair: tuple[Path, Path]) -> None:
     (pair[1] / "evaluation" / "predictions.csv").unlink()
     assert_refused(*pair, parts=("predictions.csv: no such file", "--overwrite"))

@@ -78,9 +78,9 @@ def test_metrics_and_predictions_can_be_read_back(written: tuple[Evaluation, Pat
     assert document["accuracy"]["value"] == evaluation.metrics["accuracy"].value
     with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "photo", "crack_probability", "predicted"]
+    assert list(rows[0]) == ["path", "true_label", "photo", "crack_probability", "label"]
     assert [float(row["crack_probability"]) for row in rows] == evaluation.probabilities.tolist()
-    right = np.mean([row["label"] == row["predicted"] for row in rows])
+    right = np.mean([row["true_label"] == row["label"] for row in rows])
     assert right == pytest.approx(document["accuracy"]["value"])
 
 

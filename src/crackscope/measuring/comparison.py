@@ -36,7 +36,10 @@ __all__ = ["SHOWN", "Comparison", "RunSummary", "Speed", "compare"]
 SHOWN = ("accuracy", "f1_crack", "log_loss")
 """The figures that are compared; they are named as in `crackscope.measuring.metrics`."""
 
-_COLUMNS = ("path", "label", "photo", "crack_probability", "predicted")  # that `write_evaluation` writes
+_TRUTH_AND_ANSWER = ("true_label", "label")
+"""Columns of a table that `write_evaluation` wrote: the label of the data, and what the model says."""
+_OLD_TRUTH_AND_ANSWER = ("label", "predicted")
+"""Older names of these columns."""
 _FLOATS = frozenset(getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
 _SPEED_SECONDS = 2.0  # for all models together
 _LEAST_ROUNDS = 3  # however slow the models are
@@ -294,9 +297,12 @@ def _read_answers(place: Path, run: str, dataset: str, remedy: str) -> Answers:
     content = _read_bytes(place, remedy)
     paths: dict[str, None] = {}
     photos, labels, wrong = [], [], []
-    for row in read_table(content, TableForm(_COLUMNS, complete=True, remedy=remedy), name=str(place)):
-        path, label, predicted = row["path"], row["label"], row["predicted"]
-        for word in (label, predicted):
+    header = content.partition(b"\n")[0].decode("utf-8", "replace").split(",")
+    columns = _OLD_TRUTH_AND_ANSWER if "predicted" in header else _TRUTH_AND_ANSWER
+    form = TableForm(("path", "photo", "crack_probability", *columns), complete=True, remedy=remedy)
+    for row in read_table(content, form, name=str(place)):
+        path, label, answer = row["path"], *(row[column] for column in columns)
+        for word in (label, answer):
             if word not in LABELS:
                 raise DataError(f"{row.where}: label {word!r:.40} is neither {' nor '.join(LABELS)}. {remedy}")
         if path in paths:
@@ -304,7 +310,7 @@ def _read_answers(place: Path, run: str, dataset: str, remedy: str) -> Answers:
         paths[path] = None
         photos.append(row["photo"])
         labels.append(LABELS.index(label))
-        wrong.append(label != predicted)
+        wrong.append(label != answer)
     if not paths:
         raise DataError(f"{place}: no rows. {remedy}")
     known = tuple(photos) if all(photos) else None

@@ -203,7 +203,7 @@ def _count(n: int, unit: str, *, more: bool = False) -> str:
 def _table(found: Acceptance) -> str:
     """Every patch with the answer of every variant; those of changed models are from other folds."""
     sample = found.evaluation
-    said_by = [f"predicted_{name}" for name in found.variants]
+    said_by = [f"label_{name}" for name in found.variants]
     photos = sample.photos or ("",) * sample.n_patches
     rows = []
     for i, path in enumerate(sample.paths):
@@ -211,7 +211,7 @@ def _table(found: Acceptance) -> str:
         reason = sample.reasons[i] if sample.reasons else None
         probability = repr(float(sample.probabilities[i]))
         rows.append([path, LABELS[sample.labels[i]], photos[i], probability, reason, *said])
-    return table_text(["path", "label", "photo", "crack_probability", "rejected", *said_by], rows)
+    return table_text(["path", "true_label", "photo", "crack_probability", "reason", *said_by], rows)
 
 
 def _page(found: Acceptance, command: str) -> str:

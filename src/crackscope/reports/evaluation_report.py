@@ -175,7 +175,7 @@ def _predictions_text(evaluation: Evaluation) -> str:
     said = [LABELS[label] for label in evaluation.predictions.tolist()]
     photos = evaluation.photos or ("",) * evaluation.n_patches
     rows = zip(evaluation.paths, labels, photos, evaluation.probabilities.tolist(), said, strict=True)
-    return table_text(("path", "label", "photo", "crack_probability", "predicted"), rows)
+    return table_text(("path", "true_label", "photo", "crack_probability", "label"), rows)
 
 
 def _worth_looking_at(evaluation: Evaluation, read_image: ReadImage) -> tuple[str, list[_Shown]]:
