@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from crackscope.cli import app
+from crackscope.cli import GROUPS, app
 from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES
 from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_patch, draw_photo
@@ -67,6 +67,18 @@ def test_help_ends_with_an_example(run: Any, command: str) -> None:
     assert result.code == 0
     body = result.out[: result.out.index("Options")]
     assert f"Example: crackscope {command}" in " ".join(body.split())
+
+
+def test_help_lists_every_command_in_its_group(run: Any) -> None:
+    told = run("--help").out
+    places = [told.index(word) for title, commands in GROUPS.items() for word in (f"─ {title} ", *map(row, commands))]
+    assert places == sorted(places)
+    assert sorted(command.__name__ for commands in GROUPS.values() for command in commands) == sorted(COMMANDS)
+
+
+def row(command: Any) -> str:
+    """How a command's row begins in the list of all."""
+    return f"│ {command.__name__} "
 
 
 def test_wrong_usage_is_2(run: Any) -> None:
@@ -127,9 +139,9 @@ def test_split_train_evaluate_predict(
     assert {row["label"] for row in rows} <= {"crack", "uncracked", "unsure"}
 
 
-def test_bundle_prints_the_card(run: Any, bundle_file: Path) -> None:
+def test_bundle_prints_the_whole_card(run: Any, bundle_file: Path) -> None:
     assert run("bundle", bundle_file, "--json").json["card"]["patch_px"] == 64
-    text = run("bundle", bundle_file).out
+    text = run("bundle", bundle_file, "--full").out
     assert "temperature: 2.0" in text
     assert "origin: random numbers" in text
 

@@ -35,29 +35,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (
-    demo,
-    audit,
-    split,
-    train,
-    recipes,
-    evaluate,
-    robustness,
-    transfer,
-    accept,
-    compare,
-    export,
-    predict,
-    scan,
-    bundle,
-    download,
-):
-    app.command()(command)
+GROUPS = {
+    "Look": (demo, scan, predict),
+    "Train": (audit, split, train, recipes, download),
+    "Judge": (evaluate, compare, robustness, transfer, accept),
+    "Models": (bundle, export),
+}
+"""Commands in the order and under the titles of ``crackscope --help``."""
+
+for title, commands in GROUPS.items():
+    for command in commands:
+        app.command(rich_help_panel=title)(command)
 
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
 ) -> None:
     if version:
         from crackscope import __version__

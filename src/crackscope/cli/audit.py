@@ -33,10 +33,12 @@ def audit(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.csv and report.html.")] = Path("audit"),
     clean: Annotated[
-        Path | None, typer.Option(help="Also write a table of what is left, path,label,photo,part (.csv).")
+        Path | None,
+        typer.Option(help="Also write a .csv of the patches without faults, path,label,photo,part."),
     ] = None,
     backbone: Annotated[
-        Path | None, typer.Option(help="A bundle whose features labels are judged with; the default one if left out.")
+        Path | None,
+        typer.Option(help="Model file (bundle) whose features are used to judge labels; the default one if left out."),
     ] = None,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,

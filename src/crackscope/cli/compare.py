@@ -28,7 +28,7 @@ def compare(
 
     A run folder needs an evaluation; a run that has none says which command writes it.
 
-    Exit 3: the figures do not stand on the same footing (other splits, other patches, a leak); the lines say why.
+    Exit 3: the figures cannot be compared fairly (other splits, other patches, a leak); the lines say why.
 
     Example: `crackscope compare runs/head runs/finetune --out comparison`
     """

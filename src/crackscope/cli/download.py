@@ -20,9 +20,9 @@ __all__ = ["download"]
 
 def download(
     name: Annotated[str, typer.Argument(help="Name of the data set: metu.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to make; data/NAME if left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the images; data/NAME if left out.")] = None,
     archive: Annotated[Path | None, typer.Option(help="Unpack this zip, tar or rar instead of downloading.")] = None,
-    url: Annotated[str | None, typer.Option(help="Another address of the archive.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address to fetch the archive from.")] = None,
     sha256: Annotated[str | None, typer.Option(help="SHA-256 that the archive must have.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -54,7 +54,9 @@ def evaluate(
     mm_per_px: Annotated[
         float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
     ] = None,
-    scale: Annotated[str, typer.Option(help="Network scale of all photos, as in `crackscope scan`.")] = "auto",
+    scale: Annotated[
+        str, typer.Option(help="Pixels of the network per pixel of a photo, as for `crackscope scan`.")
+    ] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for figures, plots and report.html.")] = Path("evaluation"),
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
@@ -69,7 +71,7 @@ def evaluate(
     """Measure a model on labelled patches or photos: figures with 95 % intervals, plots, worst mistakes, a report.
 
     With --tiles, patches that are tiles of photos are laid together, the photos are scanned, and every tile is judged
-    by its place in the map; with --masks, tiles are cut by pixel masks. A sheet shows the best and the worst maps.
+    by its part of the map. With --masks, tiles are labelled by pixel masks. A sheet shows the best and the worst maps.
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """

@@ -45,12 +45,12 @@ class JudgedPart(str, Enum):
 def export(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches, like those that the model will meet."),
+        typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches like those that the model will judge."),
     ],
     model: ModelFile = None,
     precision: Annotated[
         Precision,
-        typer.Option(help="Precision of the new bundle; int8 is a third of the size, and twice as fast on a CPU."),
+        typer.Option(help="Precision of the new model file; int8 has about half the size, at 1.6 times the speed."),
     ] = Precision.int8,
     split: Annotated[
         Path | None, typer.Option(help="A split file; if left out, the parts that DATA itself names.")
@@ -58,12 +58,13 @@ def export(
     part: Annotated[
         JudgedPart, typer.Option(help="Part that decides whether the export is good enough.")
     ] = JudgedPart.test,
-    out: Annotated[Path, typer.Option(help="File for the new bundle.")] = Path("model-int8.onnx"),
+    out: Annotated[Path, typer.Option(help="The new model file (bundle).")] = Path("model-int8.onnx"),
     calibration_patches: Annotated[
         int, typer.Option(min=1, help="Number of training patches that value ranges are taken from.")
     ] = 300,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Write the bundle even if it loses more than 0.3 points of accuracy.")
+        bool,
+        typer.Option("--allow-loss", help="Write the model file even if it loses more than 0.3 points of accuracy."),
     ] = False,
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
@@ -77,8 +78,8 @@ def export(
 ) -> None:
     """Round a model to int8, compare the two on labelled patches, and write it unless it is worse.
 
-    Value ranges are taken from train, the temperature is fitted on val, and --part decides: if more than 0.3 points of
-    accuracy are lost, that is an error, and nothing is written.
+    Value ranges are taken from train, and the temperature is fitted on val. If more than 0.3 points of accuracy are
+    lost on --part, the command ends with an error and writes nothing.
 
     Example: `crackscope export metu.tar --model runs/metu/model.onnx --split split.csv --out crack-int8.onnx`
     """

@@ -37,13 +37,15 @@ def predict(
 ) -> None:
     """Say for every image whether it shows a crack: crack, uncracked or unsure, with a calibrated probability.
 
-    An image that shows no concrete, or is too blurred to be judged, is rejected; the column reason says which of the
-    two.
+    An image that shows no concrete, or is too blurred to be judged, is rejected; the column reason says which of
+    the two.
 
     An image whose longer side is at most twice the model's training patches (512 px for the default model), and at most
     1.5 times the shorter, is a patch. Anything larger is a photo (column unit): it is scanned, never squashed, and its
-    probability is the greatest of any place in it as large as a patch (`crackscope scan` says where). Interrupted, the
-    same command goes on where it stopped.
+    probability is the greatest of any patch-sized piece of it (`crackscope scan` says where).
+
+    After an interruption, the same command goes on where it stopped. Where there is no image behind any of the inputs,
+    nothing is written.
 
     Example: `crackscope predict patches/ --out predictions.csv`
     """

@@ -44,7 +44,8 @@ def scan(
         str, typer.Option(help="Pixels of the network per pixel of a photo, such as 1.0 or 0.5; auto chooses by size.")
     ] = "auto",
     maps: Annotated[
-        Maps, typer.Option(help="Form of the maps: png pictures; npz also the maps themselves, for CrackMap.load.")
+        Maps,
+        typer.Option(help="Form of the maps: png pictures; npz also the numbers themselves, for CrackMap.load."),
     ] = Maps.png,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Limit in megapixels; larger photos are refused.")
@@ -55,20 +56,19 @@ def scan(
 ) -> None:
     """Look for cracks in whole photos: where they are, and which photos to look at first.
 
-    Each photo is scanned at full resolution. The folder --out gets a map of probabilities, a map of the cells along the
-    cracks, and a picture with the cracks marked (overlay) of each photo. photos.csv ranks the photos, and regions.json
-    lists every region. report.html shows the first 24 photos and lists all; it is one page that you can send.
-
-    Verdicts: a photo is crack, unsure or uncracked by the greatest probability in it. The report says how often that is
-    wrong. A photo without concrete, or one too blurred, is rejected with the reason. Blurred photos that show a crack
-    come right after the cracked ones, to be taken again.
+    Each photo is scanned at full resolution and gets a map of probabilities and an overlay. photos.csv ranks the
+    photos. regions.json lists every region found. report.html shows them on one page that can be sent to somebody; the
+    24 photos shown there are read a second time. The greatest probability in a photo decides whether it is called
+    crack, unsure or uncracked; the report says how often that is wrong. A photo that shows no concrete, or is too
+    blurred, is rejected, with the reason.
 
     Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
     camera's photo is shrunk as the model's training patches were (0.625 for the default model), yet not below a shorter
-    side of 768 px. A smaller photo is enlarged to that, at most twice. An image of patch size is judged as by
-    `predict`.
+    side of 768 px; a smaller one is enlarged to that, at most twice. An image as small as a patch is judged
+    as `predict` does.
 
-    After an interruption, the same command goes on where it stopped.
+    After an interruption, the same command goes on where it stopped. Where there is no image behind any of the inputs,
+    nothing is written.
 
     Example: `crackscope scan bridge/ --out bridge-scan`
     """

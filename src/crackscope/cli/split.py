@@ -34,14 +34,17 @@ class Way(str, Enum):
 def split(
     data: Annotated[Path, typer.Argument(help="Folder, .tar, .zip or .csv of labelled patches.")],
     by: Annotated[
-        Way, typer.Option(help="What stays together; similarity is for sets that do not tell their photos.")
+        Way,
+        typer.Option(
+            help="What stays in one part: photo, or similarity (look-alike patches) where photos are not known."
+        ),
     ] = Way.photo,
     val: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for validation.")] = 0.15,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share of the patches for the test.")] = 0.15,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the assignment.")] = 0,
-    out: Annotated[Path, typer.Option(help="The split file: path,label,photo,part.")] = Path("split.csv"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order in which photos are dealt to the parts.")] = 0,
+    out: Annotated[Path, typer.Option(help="The split file, a CSV with path,label,photo,part.")] = Path("split.csv"),
     pictures: Annotated[
-        Path | None, typer.Option(help="Also write a picture of samples of each class here (.png).")
+        Path | None, typer.Option(help="Also write a picture with samples of each class (.png).")
     ] = None,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,

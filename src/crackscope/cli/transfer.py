@@ -37,26 +37,28 @@ def transfer(
         str | None,
         typer.Option(help="A model folder or hub id, for `head` also a bundle; the recipe's own if left out."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds; each is a split, a draw and a training of its own.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds; each gives a split and a training of its own.")] = "0,1,2",
     per_label: Annotated[
-        int, typer.Option(min=10, help="Patches of either label drawn from each set, over train, val and test.")
+        int,
+        typer.Option(min=10, help="Patches of each label taken from each set, for train, val and test together."),
     ] = 2000,
     without: Annotated[
         Path | None,
         typer.Option(help="A .csv of photos that take no part, with the column photo, or surface and photo."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and every model.")] = Path("transfer"),
+    out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and all models.")] = Path("transfer"),
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on each set and test on each: how well does what was learnt on one hold on another?
+    """Train on each data set and test on each: does a model trained on one set work on another?
 
     DATA that holds several published sets, such as the three surfaces of SDNET2018, is divided. With three sets or
-    more, there are also trainings on all but one, with as many patches as one set gives. The set that is tested on
-    decides nothing, not even the threshold. Stopped, the same command goes on; it loses one training at most.
+    more, there are also trainings on all but one, with as many patches as one set gives. The test set
+    decides nothing, not even the threshold. After an interruption, the same command goes on and repeats at most one
+    training.
 
     Example: `crackscope transfer metu.tar sdnet2018.tar --backbone mobilenet_v2_1.0_224 --out transfer`
     """
