@@ -68,6 +68,27 @@ def test_a_tile_that_is_missing_is_grey_and_in_no_figure(tiles: Path) -> None:
     np.testing.assert_array_equal(pixels[2 * TILE :], expected[2 * TILE :])
 
 
+@pytest.mark.parametrize("n_moved", [1, 2])
+def test_a_tile_with_another_label_than_in_the_grid_refuses_its_photo_with_both_values(
+    tiles: Path, n_moved: int
+) -> None:
+    moved = sorted((tiles / "data" / "D" / "UD").glob("7001-*.png"))[:n_moved]
+    for file in moved:
+        file.rename(tiles / "data" / "D" / "CD" / file.name)
+    photos = photos_by_grid(tiles / "data", tiles / "grid.csv")
+    assert [photo.name for photo in photos] == ["D-7001", "D-7002", "W-7001"]
+    with pytest.raises(ImageError) as caught:
+        photos[0].load()
+    number = min(int(file.stem.partition("-")[2]) for file in moved) - 1
+    more = ", and so it is for 1 more of its tiles" if n_moved == 2 else ""
+    assert str(caught.value) == (
+        f"tile D/CD/7001-{number + 1}.png is crack in the data and uncracked in the grid (row {number // COLUMNS}, col "
+        f"{number % COLUMNS}){more}; correct one of the two"
+    )
+    for photo in photos[1:]:
+        photo.load()
+
+
 def test_of_namesakes_with_opposite_labels_the_one_of_the_grid_counts(tiles: Path) -> None:
     own = next((tiles / "data" / "D").glob("*/7001-6.png"))
     other = own.parent.with_name("CD" if own.parent.name == "UD" else "UD") / own.name

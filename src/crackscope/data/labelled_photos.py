@@ -10,7 +10,8 @@ A *mask* is a picture of a photo's name and aspect in which cracks are white. It
 white pixel is uncracked; one with at least `MASK_SHARE` of its surface white is crack; what lies between is left out.
 Photo and mask have the same path below what was given, or else a name that no other photo and no other mask has.
 
-A photo that cannot be used, for its own pixels, a tile's or its mask's, is listed too: loading it says why.
+A photo that cannot be used is listed too, and loading it says why: the photo, a tile or the mask cannot be read, or the
+grid gives a tile another label than the data does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import cv2
 import numpy as np
@@ -39,6 +40,8 @@ __all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
 
 MASK_SHARE = 0.005
 """Share of a tile's surface that must be white for the tile to count as cracked."""
+
+_Load: TypeAlias = Callable[[], tuple[UInt8Array, list[bytes]]]
 
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
@@ -66,7 +69,7 @@ class LabelledPhoto:
     labels: Int64Array
     tiles: tuple[str, ...]
     patches: tuple[Patch, ...]
-    load: Callable[[], tuple[UInt8Array, list[bytes]]]
+    load: _Load
 
     def boxes_xyxy(self, photo_hw: tuple[int, int]) -> list[tuple[float, float, float, float]]:
         """Left, top, right and bottom of each tile in pixels.
@@ -89,8 +92,7 @@ def photos_by_grid(
         names: Names of classes, beside the known ones, in the folders of tiles and in the grid.
 
     Raises:
-        DataError: If the grid is damaged, names no photo of the data, or gives a tile another label than its folder;
-            or if the data does not exist.
+        DataError: If the grid is damaged or names no photo of the data, or the data does not exist.
     """
     layouts = read_grid(Path(grid), names)
     index = data if isinstance(data, PatchIndex) else _patches_of(data, names)
@@ -155,19 +157,33 @@ def _labels(cells: Sequence[Cell]) -> Int64Array:
 
 def _from_tiles(index: PatchIndex, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
     """Photos laid together from the tiles of an index; a tile that it lacks is grey, and in no figure."""
-    files: dict[tuple[str, str, str], Patch] = {}
+    files: defaultdict[tuple[str, str], dict[str, Patch]] = defaultdict(dict)
     for patch in index.patches:
-        files[patch.photo or "", PurePosixPath(patch.path).stem.partition("-")[2], patch.label] = patch
+        files[patch.photo or "", PurePosixPath(patch.path).stem.partition("-")[2]][patch.label] = patch
     found = []
     for name, layout in sorted(layouts.items()):
-        asked = ((cell, files.get((name, cell.tile, cell.label))) for cell in layout.cells)
-        there = [(cell, patch) for cell, patch in asked if patch is not None]
-        if there:
-            own, patches = [cell for cell, _ in there], tuple(patch for _, patch in there)
+        by_label = [(cell, files.get((name, cell.tile), {})) for cell in layout.cells]
+        there = [(cell, alike[cell.label]) for cell, alike in by_label if cell.label in alike]
+        wrong = [(cell, patch) for cell, alike in by_label if cell.label not in alike for patch in alike.values()]
+        own, patches = [cell for cell, _ in there], tuple(patch for _, patch in there)
+        if wrong:
+            load: _Load = partial(_refuse, _contradiction(wrong))
+            found.append(LabelledPhoto(name, np.empty((0, 4)), np.empty(0, np.int64), (), patches, load))
+        elif there:
             load = partial(_laid_together, index, patches, [(cell.row, cell.column) for cell in own], layout.size)
             tiles = tuple(patch.path for patch in patches)
             found.append(LabelledPhoto(name, _boxes(own, *layout.size), _labels(own), tiles, patches, load))
     return found
+
+
+def _contradiction(wrong: Sequence[tuple[Cell, Patch]]) -> str:
+    """Reason why a photo is refused of which the grid gives some tiles another label than the data."""
+    cell, patch = wrong[0]
+    more = f", and so it is for {len(wrong) - 1} more of its tiles" if len(wrong) > 1 else ""
+    return (
+        f"tile {patch.path} is {patch.label} in the data and {cell.label} in the grid (row {cell.row}, col "
+        f"{cell.column}){more}; correct one of the two"
+    )
 
 
 def _laid_together(
