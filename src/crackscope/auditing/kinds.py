@@ -175,7 +175,8 @@ class Audit:
 def left_out(found: Audit) -> dict[str, str]:
     """List the files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
 
-    Of copies with one label the first is kept, in test before val before train; of copies with opposite labels none is.
+    Where copies have one label, the first is kept, in test before val before train. Where copies have opposite labels,
+    none is kept.
     A photo on two sides of a split is no reason: leaving out single patches does not mend it.
     """
     reasons: dict[str, str] = {}

@@ -46,18 +46,18 @@ def _counts(held: Float64Array, chosen: Int64Array) -> Float64Array:
 
 
 def _lacking(counts: Float64Array, wanted: Float64Array, labels: Float64Array) -> BoolArray:
-    """Which label is lacking in which part that should have a share, shape (n_parts, n_labels)."""
+    """Labels that are missing in each part that should have a share, shape (n_parts, n_labels)."""
     return np.asarray((counts @ labels == 0) & (wanted.sum(1) > 0)[:, None], np.bool_)
 
 
 def _cost(counts: Float64Array, wanted: Float64Array, labels: Float64Array) -> tuple[int, float]:
-    """How many labels parts lack, then how far the counts are from what is wanted; less is better."""
+    """Number of labels that parts lack, then the distance of the counts from what is wanted; less is better."""
     error = float((((counts - wanted) / wanted.sum(0)) ** 2).sum())
     return int(_lacking(counts, wanted, labels).sum()), error
 
 
 def _mended(chosen: Int64Array, held: Float64Array, wanted: Float64Array, labels: Float64Array) -> Int64Array:
-    """Move one group after the other to a part that lacks one of its labels, as long as fewer are lacking then."""
+    """Move groups to parts that lack one of their labels, as long as this leaves fewer labels missing."""
     counts = _counts(held, chosen)
     cost = _cost(counts, wanted, labels)
     while cost[0]:

@@ -60,7 +60,7 @@ class RowCache:
         dtype: Type of a number.
         folder: Parent folder; `cache_folder` where left out.
         on_disk: Whether rows are read from and written to disk, or live in memory and end with this object.
-        required: Whether a row that cannot be written is an error, where memory could not hold them all.
+        required: Whether a row that cannot be written is an error, because memory could not hold all rows.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class RowCache:
 
     @property
     def bytes_on_disk(self) -> int:
-        """What its shards take."""
+        """Size of the shards on disk, in bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.npy")) if self.on_disk else 0
 
     def __contains__(self, digest: bytes) -> bool:
@@ -204,7 +204,7 @@ def _load(path: Path) -> npt.NDArray[Any] | None:
 
 
 def _written(path: Path, content: bytes) -> bool:
-    """Write beside, then rename; whether it is there."""
+    """Write beside, then rename; return whether the file is there."""
     part = path.with_name(f"{path.stem}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +266,7 @@ def rows_of(index: PatchIndex, kind: RowKind, *, threads: int | None = None, pro
 def compute_rows(
     index: PatchIndex, kinds: Sequence[RowKind], *, threads: int | None = None, progress: Progress | None = None
 ) -> list[Rows]:
-    """See to it that the caches have a row of each kind for every patch that can be read.
+    """Fill the caches with a row of each kind for every patch that can be read.
 
     A file is read once for all kinds, and decoded once if any of them lacks its row.
 
@@ -334,7 +334,7 @@ class _Taker:
         return digest not in self._kind.cache and digest not in self._computing
 
     def claims(self, digest: bytes) -> bool:
-        """Whether the caller is to compute it: no other thread was faster."""
+        """Whether the caller must compute the row, since no other thread is doing so."""
         mine = object()
         return self._computing.setdefault(digest, mine) is mine
 
@@ -372,7 +372,7 @@ class _Taker:
 
 
 def _computed(images: Sequence[UInt8Array], compute: Compute) -> list[Any]:
-    """A row an image, or the reason why it gets none; one that is refused does not cost the others theirs."""
+    """Compute a row for each image, or the reason why it gets none; a refused image does not affect the rest."""
     try:
         return list(compute(images)) if images else []
     except ImageError as error:

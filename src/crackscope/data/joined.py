@@ -20,7 +20,7 @@ __all__ = ["join_indexes", "set_of"]
 
 
 def join_indexes(named: Mapping[str, PatchIndex], *, name: str = "") -> PatchIndex:
-    """One index over several; their order changes nothing.
+    """Make one index of several; their order changes nothing.
 
     Args:
         named: Data sets by the names that their paths begin with.
@@ -65,7 +65,7 @@ def _photo(name: str, patch: Patch) -> str | None:
 
 
 class _JoinedFiles:
-    """Hands a read on to the set that the name begins with."""
+    """Files of several sets: the beginning of a name says from which set it is read."""
 
     def __init__(self, files: Mapping[str, Files]) -> None:
         self._files = dict(files)

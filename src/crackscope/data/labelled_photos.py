@@ -3,12 +3,13 @@
 A *grid* is a CSV with one row for each tile: ``photo``, ``row``, ``col``, ``label``, and, where a folder holds several
 surfaces, ``surface``. With ``tile``, the tile's number, the tiles themselves are found as ``PHOTO-TILE.jpg`` (as
 SDNET2018 names them) and laid together. Without such files, the photos are looked for by name: ``SURFACE-PHOTO.jpg`` or
-``PHOTO.jpg``. ``rows`` and ``cols`` say how many there are in the photo; without them, the last row and column listed
-are the last.
+``PHOTO.jpg``. ``rows`` and ``cols`` say how many rows and columns of tiles the photo has; without them, the greatest
+ones listed count.
 
-A *mask* is a picture of a photo's name and aspect in which cracks are white. Its tiles are squares. A tile without a
-white pixel is uncracked; one with at least `MASK_SHARE` of its surface white is crack; what lies between is left out.
-Photo and mask have the same path below what was given, or else a name that no other photo and no other mask has.
+A *mask* is a picture with the name and aspect of its photo, in which cracks are white. Its tiles are squares. A tile
+without a white pixel is uncracked; one with at least `MASK_SHARE` of its surface white is crack; a tile in between is
+left out. Photo and mask have the same path below what was given, or else a name that no other photo and no other mask
+has.
 
 A photo that cannot be used is listed too, and loading it says why: the photo, a tile or the mask cannot be read, or the
 grid gives a tile another label than the data does.
@@ -109,7 +110,7 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
     """Photos that have a mask, in the order of their names.
 
     Args:
-        photos: Folder or archive. What is one of the masks is no photo.
+        photos: Folder or archive. A file that is one of the masks is not taken for a photo.
         masks: Folder or archive, which may lie among the photos; a mask has its photo's path, or at least its name,
             whatever its ending.
         tile_px: Side of a tile in photo pixels, at most; an eighth of the photo's shorter side where that is less.
@@ -156,7 +157,7 @@ def _labels(cells: Sequence[Cell]) -> Int64Array:
 
 
 def _from_tiles(index: PatchIndex, layouts: Mapping[str, Layout]) -> list[LabelledPhoto]:
-    """Photos laid together from the tiles of an index; a tile that it lacks is grey, and in no figure."""
+    """Photos laid together from the tiles of an index. A tile that the index lacks is grey and in no figure."""
     files: defaultdict[tuple[str, str], dict[str, Patch]] = defaultdict(dict)
     for patch in index.patches:
         files[patch.photo or "", PurePosixPath(patch.path).stem.partition("-")[2]][patch.label] = patch
@@ -177,7 +178,7 @@ def _from_tiles(index: PatchIndex, layouts: Mapping[str, Layout]) -> list[Labell
 
 
 def _contradiction(wrong: Sequence[tuple[Cell, Patch]]) -> str:
-    """Reason why a photo is refused of which the grid gives some tiles another label than the data."""
+    """Reason why a photo is refused: the grid and the data give tiles of it different labels."""
     cell, patch = wrong[0]
     more = f", and so it is for {len(wrong) - 1} more of its tiles" if len(wrong) > 1 else ""
     return (

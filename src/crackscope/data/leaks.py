@@ -1,4 +1,4 @@
-"""Leaks: what stands on two sides of a split, so that a figure would measure memory.
+"""Leaks: patches on two sides of a split that show the same thing, so that a figure would measure memory.
 
 A *leak* is a photo, an exact duplicate or a near duplicate with patches in several parts. Training and evaluation
 refuse a split that has any.
@@ -33,9 +33,9 @@ class Leak:
 
     Attributes:
         kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
-        places: Places of the patches in the index. For copies, all in the two parts, first the two that the sentence
-            names; for a photo, one patch in each of its parts.
-        sentence: What it is, with the parts, and what to do.
+        places: Positions of the patches in the index. For copies, all patches in the two parts, first the two that the
+            sentence names; for a photo, one patch in each of its parts.
+        sentence: Description of the leak with its parts, and what to do.
     """
 
     kind: str
@@ -118,8 +118,8 @@ def find_leaks(index: PatchIndex, rows: Rows, *, threads: int | None = None) -> 
 def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Leak]:
     """Every leak: photos first, then copies in the order of their patches.
 
-    What copies connect is one thing, pair by pair or by way of others, be they in no part: it leaks once between any
-    two parts.
+    Patches that copies connect, directly or through other patches, count as one thing. It leaks once between any two
+    parts. Patches in no part connect as well.
 
     Args:
         index: Patches with their parts.

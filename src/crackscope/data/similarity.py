@@ -84,7 +84,7 @@ def _look(pixels: UInt8Array, grey: npt.NDArray[np.generic]) -> Float32Array:
 
 
 def _quantiles(levels: UInt8Array, shares: Sequence[float]) -> Float64Array:
-    """As `numpy.quantile`, of grey levels: they are counted, which is several times as fast as sorting them.
+    """Quantiles of grey levels, as `numpy.quantile` gives them. Counting levels is several times as fast as sorting.
 
     Example:
         >>> _quantiles(np.array([[3, 1], [2, 9]], np.uint8), (0.5, 1)).tolist()

@@ -1,7 +1,7 @@
-"""Splits: which patches train, which validate, which test; by photo, by similarity, or at random.
+"""Splits: the part of each patch (train, val or test), by photo, by similarity, or at random.
 
-A split is a file, ``path,label,photo,part``. What must stay together is assigned as a whole: photos, or for sets that
-do not tell their photos, groups that look alike. Duplicates pull their photos or groups together. `leaks` checks it.
+A split is a file, ``path,label,photo,part``. A photo goes to one part as a whole; so does a group that looks alike,
+where photos are not known. Photos or groups that share a duplicate go to the same part. `leaks` checks the result.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def split(
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
-        by: What stays together: ``photo``; ``similarity``, groups that look alike, for sets that do not tell their
-            photos; or ``random``, nothing, which leaks as a rule.
+        by: What stays together: ``photo``; ``similarity`` (groups that look alike), where photos are not known; or
+            ``random`` (nothing), which usually leaks.
         val: Share of the patches for validation, in [0, 1), for each label and data set as nearly as whole groups
             allow.
         test: Share of the patches for the test, in [0, 1).
@@ -149,7 +149,7 @@ def divide(
 
 
 def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> None:
-    """Refuse what cannot be divided in the way that is asked for."""
+    """Refuse data that cannot be divided as asked."""
     _check_shares(val, test)
     if by not in _WAYS:
         raise SplitError(f"--by '{by}' is none of {', '.join(_WAYS)}.{did_you_mean(by, _WAYS)}")
@@ -190,7 +190,7 @@ def _in_order_of_paths(index: PatchIndex, rows: Rows | None) -> tuple[PatchIndex
 
 
 def _with_groups(index: PatchIndex, rows: Rows, seed: int, threads: int | None) -> PatchIndex:
-    """The readable patches, with groups that look alike for photos. Photos that are known stay in one group."""
+    """The readable patches, each with a group that looks alike as its photo. A known photo stays in one group."""
     from crackscope.data.similarity import look_alike_groups
 
     first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing

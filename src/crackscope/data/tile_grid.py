@@ -21,7 +21,7 @@ _MOST_ROWS = 10_000  # or columns; a photo of so many tiles could not be held
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in a photo's grid, the label of the tile there, and the tile's number, if the grid tells it.
+    """One cell of a photo's grid: its row and column, the label of its tile, and the tile's number if given.
 
     Attributes:
         row: Row, from 0 at the top.
@@ -42,7 +42,7 @@ class Layout:
 
     Attributes:
         cells: Cells that are labelled.
-        stated: Numbers of rows and columns, where the grid states them.
+        stated: Numbers of rows and columns, if the grid states them; else None.
     """
 
     cells: tuple[Cell, ...]

@@ -1,7 +1,7 @@
 """Archives: a folder, a tar and a zip, read alike as a sorted list of file names and the bytes of each.
 
-Names are relative, with forward slashes. Reading is safe from several threads at once. Nothing is unpacked. What hides
-(``.git``, ``__MACOSX``, a recycle bin) is left out, and so are pipes and devices.
+Names are relative, with forward slashes. Reading is safe from several threads at once. Nothing is unpacked. Hidden
+files (``.git``, ``__MACOSX``, a recycle bin), pipes and devices are left out.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Folder:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Listed when first asked for: a CSV names its files itself, and may lie in a large folder."""
+        """Names of all files, listed on first use: a CSV names its files itself, and may lie in a large folder."""
         return tuple(sorted(_walk(self._root)))
 
     def read(self, name: str) -> bytes:
@@ -143,7 +143,7 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _entries(folder: Path) -> list[tuple[str, str, bool]]:
-    """Name, kind and whether it is a link, of what does not hide."""
+    """Name and kind of each entry that is not hidden, and whether it is a link."""
     with os.scandir(folder) as entries:
         shown = sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: entry.name)
         return [(entry.name, _kind(entry), entry.is_symlink()) for entry in shown]
@@ -234,7 +234,7 @@ class _Zip:
         return _Zip, (self._path,)
 
     def _open(self) -> None:
-        """Open it in this process: two that share one open file by a fork would move each other's place in it."""
+        """Open the file in this process; after a fork, two processes would share one position in it."""
         self._process, self._lock, self._archive = os.getpid(), threading.Lock(), zipfile.ZipFile(self._path)
 
     def read(self, name: str) -> bytes:

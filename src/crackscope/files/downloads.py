@@ -104,12 +104,12 @@ def download(
     Args:
         name: A key of `DATASETS`.
         out: The folder to make; a downloaded archive is kept beside it, under the same name and a suffix.
-        url: Another address of the archive (http or https).
+        url: Address to fetch the archive from (http or https), instead of the publisher's.
         archive: An archive on this machine (zip, tar or rar, told apart by content); nothing is downloaded.
         sha256: The checksum that the archive must have, 64 hex digits.
         overwrite: Replace a folder that is there, provided it holds nothing but this data set.
         progress: Gives the callback of each stage, which is called while bytes arrive and files are unpacked.
-        say: Told that the connection dropped, and when it is tried again.
+        say: Called with a line of text when the connection drops and is tried again.
 
     Raises:
         DownloadError: If the host cannot be reached or refuses (the message says how to go on by hand), or a
@@ -190,11 +190,11 @@ _SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".rar")
 
 
 class _DroppedError(Exception):
-    """A try that failed in a way that another try may mend."""
+    """A failed attempt after which another attempt may succeed."""
 
 
 class _RefusedError(Exception):
-    """A try that failed in a way that waiting will not mend."""
+    """A failed attempt after which waiting does not help."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class _Record:
 
     @classmethod
     def of(cls, path: Path) -> _Record:
-        """The record of a file, of no address where there is none."""
+        """The record of a file; without an address where there is no record."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return cls(**json.loads(_beside(path, ".json").read_text(encoding="utf-8")))
         return cls("")

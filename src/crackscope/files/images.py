@@ -180,7 +180,7 @@ def _with_facts(pixels: UInt8Array, image: pillow.Image, path: str) -> Image:
 
 
 def require_rgb(pixels: object) -> None:
-    """Refuse what is no RGB image.
+    """Refuse an array that is no RGB image.
 
     Raises:
         DataError: If it is no array (H, W, 3) of uint8.
@@ -191,7 +191,7 @@ def require_rgb(pixels: object) -> None:
 
 
 def image_size(content: bytes) -> tuple[int, int]:
-    """(height, width) in pixels by the header alone, as the pixels lie in the file; nothing says that they are there.
+    """Read (height, width) in pixels from the header, as stored in the file; the pixels themselves may be missing.
 
     Args:
         content: The file's bytes.
@@ -208,10 +208,10 @@ class ImageForm:
     """How an image lies in its file, by the header alone.
 
     Attributes:
-        height_px: Before any turning.
-        width_px: Before any turning.
+        height_px: Height as stored in the file, in pixels.
+        width_px: Width as stored in the file, in pixels.
         mode: Pillow's word for its samples, such as ``RGB``, ``L`` (grey), ``CMYK`` or ``I;16``.
-        orientation: EXIF's, 1 to 8; 1 is upright, also where nothing is noted.
+        orientation: Orientation by EXIF, 1 to 8; 1 is upright, and is taken where none is noted.
     """
 
     height_px: int
@@ -365,7 +365,7 @@ def _decode(image: pillow.Image) -> UInt8Array:
 
 
 def _in_strips(image: pillow.Image) -> UInt8Array:
-    """Pixels of an RGB image, taken a strip at a time: at once, Pillow would hand out a third copy of them all."""
+    """Copy the pixels of an RGB image strip by strip; Pillow would make a further copy of all of them."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _STRIP_PX):
         bottom = min(top + _STRIP_PX, image.height)

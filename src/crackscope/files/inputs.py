@@ -181,7 +181,7 @@ def _none_inside(path: str) -> ImageFile:
 
 
 def _in_glob(pattern: str) -> list[ImageFile]:
-    """Files that match, and what lies in folders that match; each once, links to a parent folder followed once."""
+    """Files that match, and the images in folders that match, each once. A link to a parent folder is followed once."""
     found = sorted(set(glob.glob(_escaped(pattern), recursive=True)))  # noqa: PTH207  Path.glob takes no absolute one
     if not found:
         return [ImageFile(pattern, pattern, fault="this pattern matches no file; quote it for the shell")]
@@ -194,7 +194,7 @@ def _in_glob(pattern: str) -> list[ImageFile]:
 
 
 def _escaped(pattern: str) -> str:
-    """The pattern with its beginning that is the name of a real folder taken literally, brackets and all."""
+    """The pattern, with brackets taken literally where its beginning is the name of a real folder."""
     parents = [str(parent) for parent in Path(pattern).parents if glob.has_magic(str(parent))]
     real = next((parent for parent in parents if os.path.isdir(parent)), "")  # noqa: PTH112
     return glob.escape(real) + pattern[len(real) :] if pattern.startswith(real) else pattern

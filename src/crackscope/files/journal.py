@@ -117,7 +117,7 @@ class Journal:
 
 
 def _rows_to_keep(lines: Iterable[bytes], paths: Sequence[str], begun: float) -> tuple[int, int]:
-    """How many rows, and bytes of them, are taken over."""
+    """Number of rows that are taken over, and their bytes."""
     kept, n_rows, size = (0, 0), 0, 0
     for path, line in zip(paths, lines, strict=False):
         row = _parsed(line)
@@ -153,7 +153,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Whether nobody else holds it."""
+    """Lock the file; False where another run holds it."""
     try:
         return lock_descriptor(file.fileno(), blocking=False)
     except OSError:  # this file system has no locks, as on some network drives, and lets everybody in

@@ -110,7 +110,7 @@ def new_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> 
 
 @contextmanager
 def resumable_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> Iterator[Path]:
-    """As `new_folder`, but what the block has written stays beside `out` when it is interrupted, for the next run.
+    """Give a folder as `new_folder` does; after an interruption it stays beside `out` for the next run.
 
     The folder always has the same name, so the next run finds it; what must not be taken over, the caller removes.
 
@@ -193,7 +193,7 @@ def _exists(out: Path) -> bool:
 
 
 def _beside(out: Path, ending: str) -> Path:
-    """A name of its own in the same folder, hidden, so that a listing of images or data passes it by."""
+    """A new hidden name in the same folder, which a listing of images or data leaves out."""
     return out.parent / f".{out.stem[:40]}-{uuid.uuid4().hex[:12]}.{ending}"
 
 
@@ -229,7 +229,7 @@ def _explained(out: Path) -> Iterator[None]:
 
 
 def explain(error: OSError, out: Path | str) -> str:
-    """One line on why a place cannot be written, with what to do."""
+    """Say in one line why a place cannot be written, and what to do."""
     if _is_elsewhere(error.filename, Path(out)):
         return f"{error.filename}: {error.strerror}, while {out} was being written. Check the first of the two."
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):

@@ -43,7 +43,7 @@ class HeldImage:
     """An image that is in memory already.
 
     Attributes:
-        path: Its own path where it has one, else ``#`` and its number in the source, from 0.
+        path: Path of the image where it has one, else ``#`` and its number in the source, from 0.
         image: The image, in any form that `as_image` takes.
     """
 
@@ -150,9 +150,10 @@ def as_image(image: AnyImage, *, max_megapixels: float = MAX_MEGAPIXELS) -> Imag
 
 
 def run_mark(images: Iterable[SourceImage]) -> str:
-    """What tells a run over these images from others: nothing for files, whose paths do; else a number of its own.
+    """Mark that tells a run over these images from other runs: empty for files, which their paths tell apart.
 
-    A run over images in memory is not taken up by another one: nothing says that they are the same.
+    Images in memory get a new mark each time, since nothing says that they are the same. So such a run is never
+    resumed.
     """
     return "" if all(isinstance(image, ImageFile) for image in images) else uuid4().hex
 
@@ -170,7 +171,7 @@ def _held(image: object, number: int) -> HeldImage:
 
 
 def _taken(image: object, number: int) -> HeldImage:
-    """As `_held`, of a stream, which may refill one array, or turn the pages of one PIL image, for each frame."""
+    """Hold a copy of a frame: a stream may refill one array, or turn the pages of one PIL image, for each."""
     held = _held(image, number)
     if isinstance(image, np.ndarray):
         return replace(held, image=image.copy())

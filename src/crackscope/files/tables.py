@@ -50,7 +50,7 @@ def table_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Ite
 
 
 class _LineFeeds:
-    """What `csv` writes a line to; it gives the line back, ended in a line feed alone."""
+    """A file for `csv` to write to; it returns each line, ended by a line feed alone."""
 
     def write(self, line: str) -> str:
         return line.removesuffix("\r\n") + "\n"
@@ -61,15 +61,15 @@ class _LineFeeds:
 
 @dataclass(frozen=True)
 class TableForm:
-    """What a table must look like, and what a user is told whose table does not.
+    """Form of a table, and what a user is told if a table has another form.
 
     Attributes:
         required: Columns that must be there, in lower case; a table may name them in any case, in any order.
-        optional: Columns that are read where they are there.
+        optional: Columns that are read if they are there.
         complete: Whether every row must have a value for every column. Where it need not, missing values are empty.
         remedy: What to do about a table that cannot be read, where that depends on what it is for.
         columns_remedy: What to do about columns that are missing or named twice; `remedy` where left out.
-        error: What is raised.
+        error: Class of the error that is raised.
     """
 
     required: tuple[str, ...]
@@ -152,7 +152,7 @@ def _require_fit(cells: Sequence[str], n_columns: int, form: TableForm, where: s
 
 
 def _places(columns: Sequence[str], form: TableForm, place: str) -> dict[str, int]:
-    """Which cell of a row belongs to each column of the form; -1 where the table has none for it."""
+    """Position of each column of the form in the rows of the table; -1 for a column that the table lacks."""
     names, places = [column.lower() for column in columns], {}
     for name in (*form.required, *form.optional):
         n_times = names.count(name)
@@ -168,7 +168,7 @@ def _places(columns: Sequence[str], form: TableForm, place: str) -> dict[str, in
 
 
 def _first_wrong_byte(content: bytes) -> int:
-    """Counted over the whole file; what raised has counted from the piece that it was reading."""
+    """Position of the first byte that is not UTF-8 in the whole file; the error counts from a piece of it."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -34,7 +34,7 @@ def unpack(
 ) -> dict[str, int]:
     """Make `out` of the folders of the labels, wherever they lie in an archive, and leave the rest of it out.
 
-    The archive is a zip, tar or rar; its content says which, not its name. `folders` maps each label to the
+    The archive is a zip, tar or rar, recognised by its content, not by its name. `folders` maps each label to the
     folder of the archive that holds its images, and the result maps it to the number of images found. `progress`
     counts the files of the archive.
 
@@ -232,7 +232,7 @@ def _listed_member(kind: str, size: str, name: str) -> _Member:
 
 
 def _found_member(path: Path, folder: Path) -> _Member:
-    """What lies on the disk now, which the listing of a foreign program may not have shown."""
+    """The member as it lies on the disk now; the listing of a foreign program may have left things out."""
     found = path.lstat()
     is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
     return _Member(str(path.relative_to(folder)), is_link=not (is_file or stat.S_ISDIR(found.st_mode)))

@@ -158,8 +158,8 @@ class Calibration(_Part):
 class Verdict(_Part):
     """What a whole photo is called, by the greatest probability of any footprint in it, and how often that is wrong.
 
-    The two rates were measured on square stretches of photos that were laid together from labelled tiles. A larger
-    photo has more places in which to be wrong.
+    The two rates were measured on square stretches of photos that were laid together from labelled tiles. In a larger
+    photo, a wrong answer is more likely.
 
     Attributes:
         threshold: Probability from which the photo is called ``crack``, in [0, 1].
@@ -237,7 +237,7 @@ class Gate(_Part):
     def reason(self, novelty: float, clarity: float) -> str | None:
         """Say why a patch is rejected.
 
-        Blur is asked first, since a blurred patch may seem foreign for that alone.
+        Blur is checked first, since a blurred patch may look unlike concrete for that reason alone.
 
         Args:
             novelty: Novelty of the patch, from 0.

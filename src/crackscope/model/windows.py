@@ -1,8 +1,8 @@
 """Windows: how a photo is cut for the network, on a grid, with a halo around each window.
 
-A cell of the map sees a stretch of pixels, its receptive field. Where all of it lies inside a window, or where the
-window ends with the photo, the cell gets the value that it would get from the whole photo at once. So a window is
-larger than the part of the map that is taken from it by a halo, which is computed from the graph, not typed in.
+A cell of the map sees a stretch of pixels, its receptive field. If the field lies inside a window, or the window ends
+with the photo, the cell gets the same value as from the whole photo at once. So each window has a halo: it is larger
+than the part of the map that is taken from it. The halo is computed from the graph.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Window:
 def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> ReceptiveField:
     """What a cell of a graph's output sees of its input, from kernels, strides, paddings and dilations.
 
-    Of several ways to the output (shortcuts), the widest counts.
+    Where several ways lead to the output (shortcuts), the widest counts.
 
     Args:
         graph: Graph of a backbone or a bundle.
@@ -206,7 +206,11 @@ def _extents(length_px: int, core_px: int, field: ReceptiveField) -> list[int]:
 
 
 def _with_halo(start: int, stop: int, length_px: int, field: ReceptiveField) -> tuple[int, int]:
-    """A stretch of an axis with its halo, begun where the graph pads a window's far side as it pads the photo's."""
+    """A stretch of an axis with its halo.
+
+    The graph pads an image at its right and lower edge, up to a multiple of `MULTIPLE_PX`. A window that ends with the
+    photo must be padded by as much as the photo. So a window starts at a multiple of `MULTIPLE_PX`, and of the stride.
+    """
     grid_px = math.lcm(field.stride_px, MULTIPLE_PX)
     return max(0, start - field.halo_px) // grid_px * grid_px, min(length_px, stop + field.halo_px)
 
@@ -217,6 +221,6 @@ def _largest(size_hw: tuple[int, int], core_hw: tuple[int, int], field: Receptiv
 
 
 def _cost(size_hw: tuple[int, int], core_hw: tuple[int, int], field: ReceptiveField) -> int:
-    """Pixels that the network is given in all."""
+    """Number of pixels that the network is given in all windows together."""
     height, width = (sum(_extents(size, core, field)) for size, core in zip(size_hw, core_hw, strict=True))
     return height * width

@@ -224,7 +224,7 @@ class CrackMap:
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Keep the map in one file: its logits as float32, and all that is needed to read them.
+        """Write the map to one file: its logits as float32, and what is needed to read them.
 
         Args:
             path: Path of the file; its name ends in ``.npz``.
@@ -290,7 +290,7 @@ class CrackMap:
         )
 
     def _peak_of(self, cells: BoolArray) -> tuple[int, int]:
-        """All footprints that hold the same strong cells are about as probable; so the cell tells the place."""
+        """Find the strongest cell; the footprints around it are all about as probable and do not tell the point."""
         probabilities, f = np.where(cells, self.probabilities, -1), self.footprint_cells
         starts = [
             min(max(0, int(at) - (f - 1) // 2), max(0, n - f))
@@ -312,7 +312,7 @@ class CrackMap:
 
 
 def pool_footprints(logits: Float32Array, footprint_cells: int, *, pool: Pool = "mean") -> Float64Array:
-    """Pooled logit of every footprint that lies inside the map, which is itself one where the map is smaller.
+    """Pooled logit of every footprint inside the map; a map smaller than a footprint counts as one.
 
     Args:
         logits: Shape (h, w).

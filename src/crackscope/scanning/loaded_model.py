@@ -170,7 +170,7 @@ class Model:
         )
 
     def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
-        """Compute the calibrated crack probability of each patch, shape (n,); the gate is not asked.
+        """Compute the calibrated crack probability of each patch, shape (n,); the gate is not applied.
 
         Args:
             patches: Patches, each an array (H, W, 3), uint8, RGB, of patch size.
@@ -192,7 +192,7 @@ class Model:
         return np.array([*ordered_map(work, patches, threads=threads)], np.float32)
 
     def _said_of(self, pixels: UInt8Array) -> Prediction:
-        """What is said of a patch of the right size."""
+        """The prediction for a patch of the right size."""
         card, gate = self.card, self.card.gate
         resized = resize_patch(pixels, patch_px=card.patch_px)
         probability, novelty = self.network.patch(resized, novelty=gate is not None)
@@ -316,7 +316,7 @@ def scan(
 
 
 def scan_prepared(prepared: PreparedPhoto, model: Model) -> PhotoResult:
-    """What is known of a photo that was brought to the network's scale; its own pixels are no longer needed.
+    """Scan a photo that was brought to the network's scale; the pixels of the photo itself are no longer needed.
 
     Args:
         prepared: Photo, from `crackscope.scanning.scanner.prepare_photo`.
@@ -344,7 +344,7 @@ def rows_of(
         model: The model.
         max_megapixels: A larger image file is refused.
         at_a_time: Images that a thread takes at a time.
-        photos: Whether photos are scanned; else they are refused.
+        photos: Whether photos are scanned. If not, they are refused.
 
     Raises:
         BundleError: If the network gives something that is not a number.
@@ -374,7 +374,7 @@ def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) 
 
 
 def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:
-    """A photo's verdict in the form of a prediction; regions are not asked for."""
+    """The verdict of a photo as a prediction; its regions are not computed."""
     found, card = map_of(prepared, model.network, model.card), model.card
     return Prediction(verdict_of(found, card), found.peak_probability, card.verdict_rule.threshold, found.reason)
 
@@ -385,7 +385,7 @@ _reopening = threading.Lock()
 
 
 def _after_fork() -> None:
-    """A lock that another thread held when the process was forked would never be given back."""
+    """Make a new lock in a forked process: one that another thread held would stay locked for ever."""
     global _reopening
     _reopening = threading.Lock()
 
@@ -395,7 +395,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _reopened(bundle: Bundle | Path | str, sha256: str, threads: int, max_pixels: int | None) -> Model:
-    """A model in the process that was handed it, opened once however often it is handed over.
+    """Open a model that another process handed over; a model handed over again is opened only once.
 
     Args:
         bundle: The bundle, its path, or the precision of the default one.

@@ -1,10 +1,10 @@
-"""Predictions: what is said of an image, and what counts as a patch.
+"""Predictions: what a model says of an image, and what counts as a patch.
 
-A patch is told by the card: its longer side is at most twice the longest training patch (``source_px``) and at most 1.5
-times the shorter one. Anything else is a photo, which is scanned, never squashed.
+The card decides what a patch is: its longer side is at most twice the longest training patch (``source_px``) and at
+most 1.5 times its shorter side. Anything else is a photo, which is scanned, never squashed.
 
-A model with a gate (`crackscope.model.gate`) says ``rejected`` of what shows no concrete or is too blurred. That is an
-answer like any other: the probability is given all the same.
+A model with a gate (`crackscope.model.gate`) labels an image ``rejected`` that shows no concrete or is too blurred. The
+probability is given all the same.
 """
 
 from __future__ import annotations

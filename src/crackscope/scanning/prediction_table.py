@@ -1,8 +1,8 @@
 """Prediction tables: predictions as CSV, JSON lines or Parquet, one row for each image, in the order of the inputs.
 
 Rows are appended to a journal beside the output as they come. When the last is there, the output is written from it and
-renamed. A run that was killed is taken up where its journal ends: only images that were under way, eight a thread and
-as many waiting, are done again, and the file is the same, byte for byte, as that of a run without a break.
+renamed. A run that was killed goes on where its journal ends. Only images that were under way are done again: eight a
+thread, and as many waiting. The file is the same, byte for byte, as that of a run without a break.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def refused(path: str, model: str, why: str) -> PhotoResult:
 
 
 def verdict_of(found: CrackMap, card: Card) -> str:
-    """What the photo is called: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest value.
+    """Verdict of a photo: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest probability.
 
     The card says how often that was wrong (`crackscope.model.card.Verdict`).
     """
@@ -181,7 +181,7 @@ def _region_from(found: Mapping[str, Any]) -> Region:
 
 
 def _known(kind: type[Region] | type[Scale], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What a dictionary has for the fields of a dataclass."""
+    """Values that a dictionary holds for the fields of a dataclass."""
     return {one.name: found[one.name] for one in fields(kind) if one.name in found}
 
 

@@ -67,8 +67,8 @@ class PreparedPhoto:
         taken_at: Time on the camera's clock; None where not noted.
         latitude_deg: Degrees north; None where not noted.
         longitude_deg: Degrees east; None where not noted.
-        clarity: Clarity of a patch, and 1 of a photo that somebody shrunk before; None of others, which are measured
-            crop by crop.
+        clarity: Clarity of a patch; 1 for a photo that somebody shrunk before; None for other photos, which are
+            measured crop by crop.
     """
 
     pixels: UInt8Array
@@ -185,7 +185,7 @@ def network_scale_of(
 
 
 def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale | None) -> None:
-    """Refuse what gives no network scale, before any work.
+    """Refuse a wrong network scale before any work.
 
     Raises:
         BundleError: If the millimetres are to decide, and the card does not know its own.
@@ -202,7 +202,7 @@ def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale 
 
 
 def auto_scale(card: Card, photo_hw: tuple[int, int]) -> float:
-    """Network scale where nothing is known of an image but its size; see the module's docstring.
+    """Choose the network scale of an image by its size alone; see the module's docstring.
 
     Args:
         card: Card of the model.
@@ -212,7 +212,7 @@ def auto_scale(card: Card, photo_hw: tuple[int, int]) -> float:
 
 
 def photo_scale(card: Card, photo_hw: tuple[int, int]) -> float:
-    """As `auto_scale`, of what is known to be a photo, however small.
+    """Network scale as `auto_scale` chooses it, for an image known to be a photo, however small.
 
     Args:
         card: Card of the model.
