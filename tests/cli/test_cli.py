@@ -20,7 +20,8 @@ import pytest
 
 from crackscope.cli import GROUPS, app
 from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES
-from crackscope.data.patches import read_patches
+from crackscope.data.patches import LABELS, read_patches
+from crackscope.data.splits import read_split, split, write_split
 from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.training.run_folder import FILES
@@ -424,7 +425,7 @@ def test_a_symlink_loop_ends(run: Any, walls: Path, bundle_file: Path, tmp_path:
     (walls.parent / "crack" / "loop").symlink_to(walls.parent, target_is_directory=True)
     result = run("predict", walls.parent, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
     assert result.code == 0
-    assert result.json["n_files"] == len(read_patches(walls))
+    assert result.json["n_images"] == len(read_patches(walls))
 
 
 def test_a_photo_is_never_squashed(run: Any, bundle_file: Path, tmp_path: Path) -> None:
@@ -470,7 +471,7 @@ def test_ctrl_c_says_so_and_loses_nothing(drawn: Path, bundle_file: Path, tmp_pa
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     document = json.loads(again.stdout)
     assert document["n_resumed"] > 0
-    assert document["n_files"] == 60 * len(read_patches(drawn))
+    assert document["n_images"] == 60 * len(read_patches(drawn))
 
 
 # Scan
@@ -845,7 +846,7 @@ def test_predict_says_of_a_photo_what_scan_says(run: Any, photos: Path, bundle_f
     (photos / "paper.png").write_bytes(b"%PDF-1.7")
     command = ("predict", photos, "--model", bundle_file, "--out", tmp_path / "p.csv", "--json")
     predicted = run(*command)
-    assert (predicted.code, predicted.json["n_files"], predicted.json["n_refused"]) == (3, 5, 1)
+    assert (predicted.code, predicted.json["n_images"], predicted.json["n_refused"]) == (3, 5, 1)
     assert run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan").code == 3
     scanned = {row["path"]: row for row in rows_of(tmp_path / "scan" / "photos.csv")}
     rows = rows_of(tmp_path / "p.csv")

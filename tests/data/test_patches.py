@@ -280,7 +280,7 @@ def test_names_of_the_users_own_label_folders_and_rows(tmp_path: Path) -> None:
     }
     assert index.ignored == ("spalling/1.jpg",)
     assert index.what_is_ignored() == (
-        "1 images lie in folders that name no label ('spalling'), such as spalling/1.jpg: left out. "
+        "1 image lies in folders that name no label ('spalling'), such as spalling/1.jpg: left out. "
         "Say what it means: --crack 'spalling' or --uncracked 'spalling'."
     )
     (tmp_path / "t.csv").write_text("path,label\na.jpg,RISS\nb.jpg,Ohne Riss\nc.jpg,cracked\n")
@@ -293,7 +293,7 @@ def test_one_label_beside_other_folders_names_them(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         index.require_both_labels("a split")
     assert str(caught.value) == (
-        "walls: a split needs both labels; found 1 crack and 0 uncracked, and 1 images in folders that name no label "
+        "walls: a split needs both labels; found 1 crack and 0 uncracked; folders that name no label are left out "
         "('good'). Say what it means: --crack 'good' or --uncracked 'good'."
     )
 
@@ -449,12 +449,12 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
         ),
         (
             "path,label\na.jpg,Riss\nb.jpg,Beton\n",
-            "row 2: label 'Riss' is neither 'crack' nor 'uncracked', nor are 'Beton'. Say what each means: "
+            "row 2: label 'Riss' is neither 'crack' nor 'uncracked', nor is 'Beton'. Say what each means: "
             "--crack 'Riss', or",
         ),
         (
             "path,label\na.jpg,crack\nb.jpg,spalling\nc.jpg,ok\nd.jpg,spalling\n",
-            "row 3: label 'spalling' is neither 'crack' nor 'uncracked', nor are 'ok'; 3 classes, where there are two ",
+            "row 3: label 'spalling' is neither 'crack' nor 'uncracked', nor is 'ok'; 3 classes, where there are two ",
         ),
         ("path,label\nb.jpg\n", "row 2: label '' is neither"),
         (

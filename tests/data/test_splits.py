@@ -327,6 +327,8 @@ HEAD = "path,label,photo,part\n"
             HEAD + "a,crack,p,train\nb,crak,p,train\n",
             r"row 3: 'crak' is none of uncracked, crack\. Did you mean 'crack'\?",
         ),
+        (HEAD + "a,craked,p,train\n", r"row 2: 'craked' is none of uncracked, crack\. Did you mean 'crack'\?"),
+        (HEAD + "a,concrete_crack,p,train\n", r"row 2: 'concrete_crack' is none of uncracked, crack\.$"),
         (HEAD + "a,crack,p,tran\n", r"row 2: 'tran' is none of train, val, test\. Did you mean 'train'\?"),
         (HEAD + "a,crack,p\n", "row 2: 3 values for 4 columns"),
         (HEAD + "a,b.jpg,crack,p,train\n", "row 2: 5 values, but the first line names 4 columns. Put quotes"),

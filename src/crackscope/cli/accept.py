@@ -16,6 +16,7 @@ from crackscope.cli.console import (
     Precision,
     Threads,
     UncrackedNames,
+    class_words,
     emit,
     progress_bar,
     read_labelled,
@@ -73,8 +74,7 @@ def accept(
     chosen = ["--model", str(model)] if model else []
     chosen += ["--precision", precision.value] if precision else []
     limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
-    named = [word for name in crack or () for word in ("--crack", name)]
-    named += [word for name in uncracked or () for word in ("--uncracked", name)]
+    named = class_words(crack, uncracked)
     command = shlex.join(["crackscope", "accept", str(data), *chosen, *named, *limits])
     write_acceptance(found, out, command=command, overwrite=overwrite)
     for path, why in found.evaluation.refused[:5]:

@@ -32,6 +32,7 @@ __all__ = [
     "Threads",
     "UncrackedNames",
     "class_names",
+    "class_words",
     "emit",
     "emit_batch",
     "fail",
@@ -161,6 +162,12 @@ def emit_batch(
 def class_names(crack: list[str] | None, uncracked: list[str] | None) -> ClassNames:
     """The names of classes behind ``--crack`` and ``--uncracked``."""
     return ClassNames(tuple(crack or ()), tuple(uncracked or ()))
+
+
+def class_words(crack: list[str] | None, uncracked: list[str] | None) -> list[str]:
+    """The words of ``--crack`` and ``--uncracked``, to repeat them in a command that is shown."""
+    words = [word for name in crack or () for word in ("--crack", name)]
+    return words + [word for name in uncracked or () for word in ("--uncracked", name)]
 
 
 def read_labelled(data: Path, crack: list[str] | None, uncracked: list[str] | None) -> PatchIndex:

@@ -158,6 +158,6 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
             for label, name in ((1, "crack"), (0, "uncracked"))
             if (evaluation.labels == label).any()
         )
-        lines.append(f"{mark}Rejected: {shares}; counted like the others.")
+        lines.append(f"{mark}Rejected: {shares}; counted like all other patches.")
     lines.append(f"Intervals: bootstrap, {evaluation.photo_kind} resampled.")
     return "\n".join([*lines, f"report: {out / 'report.html'}"])

@@ -65,7 +65,7 @@ def predict(
         out=out,
         noun="images",
         verb="predicted",
-        keys=("n_files", "labels"),
+        keys=("n_images", "labels"),
         where="the column error",
         text=lambda counts: f"{summary.n_images} images: {counts}; written to {out}",
         as_json=as_json,

@@ -14,6 +14,7 @@ from crackscope.cli.console import (
     Overwrite,
     Threads,
     UncrackedNames,
+    class_words,
     emit,
     progress_bar,
     read_labelled,
@@ -113,7 +114,7 @@ def train(
     if judged.n_seen:
         who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
         say(f"{who}: all figures are leaky. Start from another --backbone for figures on patches that are new to it.")
-    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data))
+    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, class_words(crack, uncracked)))
     if refused:
         raise typer.Exit(3)
 
@@ -132,7 +133,7 @@ def _document(run: Run, n_refused: int) -> dict[str, Any]:
     }
 
 
-def _text(run: Run, data: Path) -> str:
+def _text(run: Run, data: Path, names: list[str]) -> str:
     """The outcome for people, and the commands that come next."""
     import shlex
 
@@ -153,7 +154,7 @@ def _text(run: Run, data: Path) -> str:
         lines.append(f"report: {run.folder / 'evaluation' / 'report.html'}")
     if agreement is not None:
         lines.append(f"next: {shlex.join(['tensorboard', '--logdir', str(run.folder / 'tensorboard')])}")
-    following = ["crackscope", "robustness", str(data), "--model", str(model)]
+    following = ["crackscope", "robustness", str(data), *names, "--model", str(model)]
     following += ["--split", str(run.folder / "split.csv")]
     following += ["--part", "val"] if judged.part == "val" else []
     return "\n".join([*lines, f"next: {shlex.join(following)}"])

@@ -217,7 +217,8 @@ class PatchIndex:
         others = _folders_of(self.ignored)
         where = f"in folders that name no label ({listed(others)})" if others else "in no folder"
         todo = f" {remedy(map(_shown, others))}" if others else ""
-        return f"{len(self.ignored)} images lie {where}, such as {self.ignored[0]}: left out.{todo}"
+        lie = "image lies" if len(self.ignored) == 1 else "images lie"
+        return f"{len(self.ignored):,} {lie} {where}, such as {self.ignored[0]}: left out.{todo}"
 
     def require_both_labels(self, purpose: str) -> None:
         """Refuse an index in which one of the two labels is missing.
@@ -234,7 +235,7 @@ class PatchIndex:
             found = f"found {counts['crack']} crack and {counts['uncracked']} uncracked"
             todo = f"Add patches labelled '{missing[0]}'."
             if others := _folders_of(self.ignored):
-                found += f", and {len(self.ignored)} images in folders that name no label ({listed(others)})"
+                found += f"; folders that name no label are left out ({listed(others)})"
                 todo = remedy(map(_shown, others))
             raise DataError(f"{self.name}: {purpose} needs both labels; {found}. {todo}")
 
@@ -429,7 +430,7 @@ def _unknown_label(row: TableRow, rows: Sequence[TableRow], names: ClassNames) -
     if not label:
         return f"{start}. Fill it in, or delete the row."
     unknown = [*dict.fromkeys(one for each in rows if (one := each["label"].strip()) and not names.label_of(one))]
-    more = f", nor are {listed(unknown[1:])}" if len(unknown) > 1 else ""
+    more = f", nor {'is' if len(unknown) == 2 else 'are'} {listed(unknown[1:])}" if len(unknown) > 1 else ""
     classes = {each["label"].strip() for each in rows} - {""}
     many = f"; {len(classes)} classes, where there are two labels" if len(classes) > 2 else ""
     hint = names.suggestion(label) if len(unknown) == 1 else ""

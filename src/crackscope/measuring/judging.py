@@ -144,7 +144,7 @@ def evaluate_photos(
     if masks is not None:
         photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px)
     elif split is not None or part is not None:
-        index, n_leaks = _part_of(read_patches(data, names=names), split, part or "test", allow_leakage, threads)
+        index, n_leaks = part_of(read_patches(data, names=names), split, part or "test", allow_leakage, threads)
         photos = photos_by_grid(index, str(tiles), names)
     else:
         photos = photos_by_grid(data, str(tiles), names)

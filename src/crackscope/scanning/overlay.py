@@ -37,9 +37,10 @@ def draw_overlay(
 
     Args:
         pixels: The photo, RGB, uint8, shape (H, W, 3), of any size with its aspect.
-        probabilities: Probability of each cell, shape (h, w), in [0, 1].
-        regions: Regions to number, the one with the greatest peak first.
-        threshold: Probability from which a cell is tinted.
+        probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
+        strengths: Strength of each cell alone, shape (h, w), in [0, 1].
+        regions: Regions to number, the strongest first.
+        threshold: Value from which a region is outlined, and a cell inside it is tinted.
         photo_hw: Height and width of the photo, in pixels.
         cell_px: Height and width of a cell, in photo pixels.
         reason: Why the photo is rejected, written on the picture; None where it is not.
@@ -75,8 +76,9 @@ def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold:
     """Draw a map without its photo: the darker a cell, the more probable a crack around it.
 
     Args:
-        probabilities: Probability of each cell, shape (h, w), in [0, 1].
-        threshold: Probability from which a cell is tinted.
+        probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
+        strengths: Strength of each cell alone, shape (h, w), in [0, 1].
+        threshold: Value from which a region is outlined, and a cell inside it is tinted.
 
     Returns:
         The picture, RGB, uint8, with its longer side near 480 px.
@@ -94,7 +96,7 @@ def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold:
 
 
 def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
-    """Shrink a picture to a greatest length of its longer side; a smaller one is returned as it is."""
+    """The picture with its longer side at most so long; itself where it is no longer."""
     height, width = pixels.shape[:2]
     factor = longest_px / max(height, width)
     if factor >= 1:
@@ -103,14 +105,12 @@ def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _tint(picture: UInt8Array, probabilities: Float32Array, threshold: float, line_px: int) -> None:
-    """Tint the cells above the threshold, more strongly the more probable they are, and outline them."""
-    inside = probabilities >= threshold
-    certainty = ((probabilities[inside] - threshold) / max(1e-6, 1 - threshold))[:, None]
-    tint = _TINT + certainty * (_STRONG - _TINT)
-    picture[inside] = np.round((1 - _OPACITY) * picture[inside] + _OPACITY * tint).astype(np.uint8)
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, outlines, -1, tuple(map(int, _STRONG)), line_px)
+def _mark(picture: UInt8Array, above: BoolArray, strong: BoolArray, line_px: int) -> None:
+    """Tint the strong cells inside regions, and outline the regions; both arrays say so of every pixel."""
+    tinted = above & strong
+    picture[tinted] = np.round((1 - _OPACITY) * picture[tinted] + _OPACITY * _STRONG).astype(np.uint8)
+    outlines, _ = cv2.findContours(above.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _OUTLINE, line_px)
 
 
 def _stretched(
@@ -125,7 +125,7 @@ def _stretched(
 
 
 def _first_corner(above: BoolArray, region: Region, cell_px: tuple[float, float]) -> tuple[float, float]:
-    """The upper left corner of a region's first cell, in photo pixels; that of its box may lie outside the region."""
+    """The upper left corner of a region's first cell, in photo pixels; that of its box may lie outside of it."""
     cell_height, cell_width = cell_px
     left, top, right, _ = region.box_xyxy
     row, first = round(top / cell_height), round(left / cell_width)
