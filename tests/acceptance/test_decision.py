@@ -331,7 +331,7 @@ def test_the_page_says_the_decision_the_figures_and_what_was_judged(tmp_path: Pa
     for part in (
         "Undecided: label 1 more photo to know",
         f"finds {own.recall.n_hits} of {own.recall.n} cracked patches",
-        "at least 90.0 % is required",
+        "The requirement of at least 90.0 % is",
         "the answer is then go with a probability of about 80%",
         "bridges & <walls>",
         "ab" * 32,

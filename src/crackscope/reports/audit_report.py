@@ -1,6 +1,6 @@
-"""Audit reports: every finding on a set of patches as a table and as JSON, the worst ones on a page.
+"""Audit reports: all findings on a set of patches as a table and as JSON, and the worst ones on a page.
 
-Nothing in it depends on the clock or on where it was written: the same audit gives the same bytes.
+A report depends neither on the clock nor on its folder: the same audit gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FILES = ("audit.json", "audit.csv", "report.html")
 """What `write_audit` writes."""
 
 FILES_APART = " | "
-"""What stands between the files of one finding in ``audit.csv``; ``audit.json`` has them as a list."""
+"""Separator of the files of one finding in ``audit.csv``; ``audit.json`` has them as a list."""
 
-_N_SHOWN = 12  # findings of a kind on the page
-_N_PICTURES = 4  # of one finding
-_N_LISTED = 50
+_N_SHOWN = 12  # findings of a kind on the page, with pictures
+_N_PICTURES = 4  # pictures of one finding
+_N_LISTED = 50  # findings of a kind without pictures
 _SIDE_PX = 200
 _JPEG_QUALITY = 82
 _WITHOUT_PICTURE = ("unreadable", "unlabelled", "rare_label")
@@ -95,7 +95,7 @@ def _page(found: Audit, without: dict[str, str], read_image: ReadImage) -> str:
 
 
 def _card(finding: AuditFinding, labels: dict[str, tuple[str, str | None]], read_image: ReadImage) -> dict[str, Any]:
-    """What the page shows of one finding: the pictures side by side, each with its label, part and path."""
+    """Make the card of one finding: its pictures side by side, each with label, part and path."""
     pictures = []
     for path in finding.files[:_N_PICTURES]:
         content = picture_bytes(fit_square(pixels_or_blank(path, read_image), _SIDE_PX), ".jpg", quality=_JPEG_QUALITY)

@@ -24,7 +24,7 @@ def roc(evaluation: Evaluation) -> Figure:
     if not 0 < evaluation.n_crack < evaluation.n_patches:
         return _undefined(figure, axes, evaluation, "needs cracked and uncracked patches")
     false_alarm_rates, recalls, _ = roc_curve(evaluation.labels, evaluation.probabilities)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHES, label="a coin: 0.500")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHES, label="chance: 0.500")
     axes.plot(false_alarm_rates, recalls, color=BLUE, linewidth=2, clip_on=False, label=_area(evaluation, "auroc"))
     point = (evaluation.metrics["false_alarm_rate"].value, evaluation.metrics["recall_crack"].value)
     _mark_threshold(axes, point, evaluation)

@@ -1,4 +1,4 @@
-"""Transfer reports: the matrix as a picture, a table with every test, a page."""
+"""Transfer reports: a picture of the matrix, a table of all tests, and a page."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ REPORT_FILES = ("report.html", "transfer.csv", "transfer.json", "transfer.png")
 """What `write_transfer` writes."""
 
 KIND_WORDS = {
-    "own set": "On other photos of the set it was trained on",
-    "another set": "On a set it never saw, trained on one other",
-    "all other sets": "On a set it never saw, trained on all others",
+    "own set": "On new photos of its own training set",
+    "another set": "On another set, after training on one set",
+    "all other sets": "On another set, after training on all other sets",
 }
-"""What the `crackscope.measuring.transfer.KINDS` are called."""
+"""Names of the `crackscope.measuring.transfer.KINDS` on the page."""
 
-_GAP = 0.35  # between trainings on one set and on all but one, in cells
+_GAP = 0.35  # height of the gap, in cells, between trainings on one set and trainings on all but one
 _N_REFUSED_LISTED = 20
 
 
 @dataclass(frozen=True)
 class _SetRow:
-    """A set and the numbers that were used of it, over the seeds."""
+    """A set, and how many of its patches were used; ranges over the seeds."""
 
     document: dict[str, object]
     trained: str
@@ -67,7 +67,7 @@ def write_transfer(found: Transfer, out: str | Path, *, overwrite: bool = False)
 
 
 def write_transfer_report(found: Transfer, folder: Path) -> None:
-    """Write figures, table, picture and page into a folder that is there, with the models.
+    """Write figures, table, picture and page into an existing folder that holds the models.
 
     Raises:
         OutputError: If one of them is taken, or cannot be written.
@@ -84,10 +84,10 @@ def _files(found: Transfer, *, models: bool) -> Iterator[tuple[str, str | bytes]
 
 
 def draw_transfer(found: Transfer) -> Figure:
-    """AUROC and F1, a cell a pair: rows are what was trained on, columns what was tested on; means over the seeds.
+    """Draw AUROC and F1 as two matrices: a row per training, a column per tested set, means over the seeds.
 
-    Blue is better than chance (AUROC), or than calling every patch crack (F1); orange is worse. A frame marks a test on
-    other photos of a set that was trained on.
+    A blue cell is better than chance (AUROC), or than calling every patch crack (F1); an orange cell is worse. A frame
+    marks a test on new photos of a training set.
     """
     figure = blank_sheet()
     n_rows, n_columns = len(found.sources), len(found.targets)
@@ -103,7 +103,7 @@ def draw_transfer(found: Transfer) -> Figure:
         axes.set_title(words, fontsize=10, color=INK, pad=8)
     n = len(found.seeds)
     seeds = f"mean of {n} seeds" if n > 1 else f"seed {found.seeds[0]}"
-    note = f"{seeds}; framed: other photos of a set that was trained on\n"
+    note = f"{seeds}; framed cells: tested on new photos of a training set\n"
     note += "blue: better than chance, or than always “crack”; orange: worse"
     figure.supxlabel(note, fontsize=8.5, color=MUTED, parse_math=False)
     return figure
@@ -134,7 +134,7 @@ def _draw_matrix(axes: Axes, found: Transfer, name: str, worthless: float) -> No
 
 
 def _colour(value: float, worthless: float) -> tuple[float, float, float]:
-    """White where a figure is worthless, bluer above, more orange below; grey where it is not defined."""
+    """Give the colour of a cell: white at `worthless`, bluer above it, more orange below; grey if undefined."""
     if not np.isfinite(value):
         return to_rgb("#cccccc")
     above = value >= worthless
@@ -144,7 +144,7 @@ def _colour(value: float, worthless: float) -> tuple[float, float, float]:
 
 
 def _table(found: Transfer) -> str:
-    """A row a test."""
+    """Table with a row per test, as CSV."""
     facts = ("seed", "source", "target", "kind", "n_train", "n_val", "n_patches", "n_photos", "photo_kind", "threshold")
     figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
     rows = []
@@ -186,7 +186,7 @@ def _page(found: Transfer, picture: bytes, *, models: bool) -> str:
 
 
 def _picture_words(found: Transfer) -> str:
-    """The picture in words: what each training reaches on each set."""
+    """Describe the picture in words: the AUROC of each training on each set."""
     rows = []
     for source in found.sources:
         cells = (f"{target} {number_text(found.mean(source, target)['auroc'].value)}" for target in found.targets)
@@ -206,7 +206,7 @@ def _set_row(found: Transfer, document: dict[str, object]) -> _SetRow:
 
 
 def _span(numbers: Iterable[int]) -> str:
-    """The number, or the least and the greatest.
+    """Write one number, or the least and the greatest of several.
 
     Example:
         >>> _span([600, 600]), _span([1180, 1200])
