@@ -246,7 +246,7 @@ def test_without_photos_patches_count_for_themselves_and_it_says_so(drawn: Path,
     found = crackscope.accept(photoless, fitted, n_resamples=10, threads=1)
     assert (found.unit, found.evaluation.n_photos) == ("patch", None)
     assert found.as_it_is.recall.n_effective == pytest.approx(found.as_it_is.recall.n)
-    assert any("each counts for itself" in item for item in advice(found))
+    assert any("each patch counts as one photo" in item for item in advice(found))
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, -0.1, 1.5, float("nan")])
@@ -261,7 +261,7 @@ def test_one_label_or_one_photo_alone_is_an_error(drawn: Path, fitted: Path) -> 
     index = crackscope.read_patches(drawn)
     with pytest.raises(DataError, match="an acceptance test needs both labels"):
         crackscope.accept(index.select([p for p in index.patches if p.label == "crack"]), fitted)
-    with pytest.raises(DataError, match="all patches are of one photo"):
+    with pytest.raises(DataError, match="all patches are from one photo"):
         crackscope.accept(index.select([replace(p, photo="one") for p in index.patches[:20]]), fitted, threads=1)
 
 
@@ -332,7 +332,7 @@ def test_the_page_says_the_decision_the_figures_and_what_was_judged(tmp_path: Pa
         "Undecided: label 1 more photo to know",
         f"finds {own.recall.n_hits} of {own.recall.n} cracked patches",
         "The requirement of at least 90.0 % is",
-        "the answer is then go with a probability of about 80%",
+        "the decision is then go with a probability of about 80%",
         "bridges & <walls>",
         "ab" * 32,
         "224 patches from 14 photos",
@@ -455,7 +455,7 @@ def test_a_crack_that_is_rejected_is_not_found_and_the_page_says_so(tmp_path: Pa
     document: dict[str, Any] = found.document()
     assert document["rejected"]["crack"] == n_crack
     assert document["rejected"]["reasons"]["blurred"] > 0
-    assert f"{n_crack:,} of them cracked, which count as not found" in advice(found)[0]
+    assert f"{n_crack:,} of them show a crack; rejected cracks count as not found" in advice(found)[0]
     table = (write_acceptance(found, tmp_path / "out") / "predictions.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(table.splitlines()))
     assert sum(row["reason"] != "" for row in rows) == sample.rejected.sum()

@@ -121,7 +121,7 @@ def test_every_finding_says_why_and_the_gravest_comes_first(planted: Planted) ->
     assert sum(planted.audit.counts().values()) == len(findings)
     first = findings[0]
     assert first.why.startswith("the same")
-    assert "1 labelled crack, 1 uncracked; other patches say" in first.why
+    assert "1 labelled crack, 1 uncracked; judging by other patches, it is" in first.why
 
 
 def test_a_patch_with_opposite_copies_is_not_told_twice(planted: Planted) -> None:
@@ -247,14 +247,14 @@ def test_what_could_not_be_read_back_is_refused_at_once(walls: Path, tmp_path: P
     index = read_patches(walls)
     with pytest.raises(DataError, match=r"is an archive, .* Unpack it first"):
         require_cleanable(index, tmp_path / "walls.tar", tmp_path / "clean.csv")
-    with pytest.raises(DataError, match=r"ends in \.csv"):
+    with pytest.raises(DataError, match=r"end in \.csv"):
         require_cleanable(index, walls, tmp_path / "clean.txt")
     (tmp_path / "taken.csv").write_text("")
     with pytest.raises(OutputError, match="--overwrite"):
         require_cleanable(index, walls, tmp_path / "taken.csv")
     require_cleanable(index, walls, tmp_path / "taken.csv", overwrite=True)
     for table in (walls / "labels.csv", walls / "crack" / "labels.csv"):
-        with pytest.raises(OutputError, match=r"is read by a table of that name\. Write the index elsewhere"):
+        with pytest.raises(OutputError, match=r"is read by a table of that name\. Choose another path"):
             require_cleanable(index, walls, table, overwrite=True)
     with pytest.raises(OutputError, match="is read by a table"):
         require_cleanable(index, walls / "labels.csv", walls / "crack" / ".." / "labels.csv", overwrite=True)
@@ -295,9 +295,9 @@ def test_odd_files_are_told_with_what_is_odd(walls: Path) -> None:
     found = crackscope.audit(walls)
     why = {Path(one.files[0]).name: one.why for one in of_kind(found, "odd_file")}
     assert set(why) == {"cmyk.jpg", "grey.png", "wide.png", "sixteen.png", "turned.jpg", "strip.png"}
-    assert "samples are CMYK, mostly they are RGB" in why["cmyk.jpg"]
-    assert "samples are L" in why["grey.png"]
-    assert "samples are I;16" in why["sixteen.png"]
+    assert "colour mode CMYK, while most files have RGB" in why["cmyk.jpg"]
+    assert "colour mode L," in why["grey.png"]
+    assert "colour mode I;16" in why["sixteen.png"]
     assert "200×96 px, while" in why["wide.png"]
     assert "EXIF orientation 6" in why["turned.jpg"]
     assert "160×40 px is" in why["strip.png"]  # and no patch at all
@@ -373,7 +373,7 @@ def test_a_very_rare_label_is_told(drawn: Path) -> None:
 def test_one_photo_alone_cannot_be_judged_by_others(drawn: Path) -> None:
     index = read_patches(drawn)
     found = crackscope.audit(index.select([replace(patch, photo="one") for patch in index.patches]))
-    assert found.skipped == {"label_error": "all patches are of one photo or group, so none can be judged by others"}
+    assert found.skipped == {"label_error": "all patches are from one photo or group, so no other can judge them"}
 
 
 def test_where_nothing_can_be_read_that_is_what_is_found(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_cannot_be_judged_is_refused_with_the_reason() -> None:
         find_label_errors(features, np.zeros_like(labels), groups)
     with pytest.raises(DataError, match="one photo or group"):
         find_label_errors(features, labels, np.zeros_like(groups))
-    with pytest.raises(DataError, match="all patches of one label are of one photo"):
+    with pytest.raises(DataError, match="all patches of one label are from one photo"):
         find_label_errors(features, (groups == 2).astype(np.int64), groups)
 
 

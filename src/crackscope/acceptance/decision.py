@@ -34,11 +34,11 @@ __all__ = ["Acceptance", "accept", "decide", "n_more_to_know"]
 
 
 LIKELY = 0.8
-"""Probability with which as many photos as advised lead to the decision, if the rates stay as measured."""
+"""Probability that the advised number of photos leads to a decision, if the rates stay as measured."""
 
 _UNITS = {"photos": "photo", "similarity groups": "similarity group", "patches": "patch"}
 _MOST_MORE = {"photo": 500, "similarity group": 500, "patch": 5000}
-_N_TRIED = 24  # numbers of photos that are looked at together
+_N_TRIED = 24  # numbers of photos that are tried in one step of the search
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,14 @@ class Acceptance:
     """Outcome of an acceptance test: the decision, and all that it rests on.
 
     Attributes:
-        evaluation: Answers and figures of the model on the sample, beside those of calling everything crack.
+        evaluation: Answers and figures of the model on the sample, and the baseline of calling every patch a crack.
         min_recall: Least recall of crack that is required, in (0, 1).
         max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
         decision: ``go``, ``no-go`` or ``undecided``, for the model as it is, at its own threshold.
         leads_to: Decision that more photos would probably lead to, ``go`` or ``no-go``; None unless `decision` is
             ``undecided`` for want of photos.
-        n_more: Number of further photos that would probably decide; None where none are wanted, or more than
-            `most_more` would be.
+        n_more: Number of further photos that would probably decide; None where no more are needed, or more than
+            `most_more`.
         variants: Model ``as_it_is``; where possible also with a ``site_threshold`` and with an ``adapted_head``.
         why_not: Reason for each variant that could not be tried, by its name.
     """
@@ -89,7 +89,7 @@ class Acceptance:
 
     @property
     def leaky(self) -> bool:
-        """Whether the model was trained on some of the sample, so that the figures say nothing of new photos."""
+        """Whether the model was trained on some of the sample, so that the figures say nothing about new photos."""
         return self.evaluation.leaky
 
     @property
@@ -140,8 +140,9 @@ def accept(
 ) -> Acceptance:
     """Decide from a labelled sample whether a model may be used on the site that the sample comes from.
 
-    Take the sample as the model will be used: photos of this site, not chosen by what they show. Where photos are not
-    known, each patch counts as its own photo; the intervals are then too narrow if a photo has several patches.
+    The sample must be photos as the model will see them: photos of this site, not chosen by what they show. Where
+    photos are not known, each patch counts as one photo. The intervals are then too narrow if a photo has several
+    patches.
 
     Args:
         data: Labelled patches of the site, all of which are judged: a path that `crackscope.read_patches` takes, or the
@@ -159,7 +160,7 @@ def accept(
         The decision and what it rests on. It is ``undecided`` where the model was trained on some of the sample.
 
     Raises:
-        DataError: If a requirement is not in (0, 1), a label is missing, all patches are of one photo, or none can be
+        DataError: If a requirement is not in (0, 1), a label is missing, all patches are from one photo, or none can be
             read.
         BundleError: If the model is no bundle of this version.
     """
@@ -183,7 +184,7 @@ def accept(
     judged.require_both_labels("an acceptance test, on what can be read,")
     if sample.n_photos == 1:
         raise DataError(
-            f"{index.name}: all patches are of one photo, which says nothing about the next. Label other photos, too."
+            f"{index.name}: all patches are from one photo, which tells nothing of other photos. Label several photos."
         )
     variants, why_not = try_variants(
         sample,
@@ -209,7 +210,7 @@ def accept(
 
 
 def decide(recall: Share, false_alarms: Share, *, min_recall: float, max_false_alarms: float) -> str:
-    """Give the decision that two measured rates lead to, by where their 95 % intervals lie; see the top of this module.
+    """Decide by the 95 % intervals of two measured rates; the rule stands at the top of this module.
 
     Args:
         recall: Recall of crack.
@@ -234,10 +235,10 @@ def n_more_to_know(
     max_false_alarms: float,
     most: int,
 ) -> tuple[str, int | None]:
-    """Estimate how many more photos like these would probably lead to a decision, and to which.
+    """Estimate how many more photos like these would probably lead to a decision, and to which one.
 
-    The rates are taken to stay as measured. The answer is near the least number of photos for which a decision then
-    comes with a probability of `LIKELY`. The true rates may differ, and so may the decision.
+    The estimate assumes that the rates stay as measured. It is about the least number of photos that leads to a
+    decision with a probability of `LIKELY`. The true rates may differ, and so may the decision.
 
     Args:
         cracked: Two arrays of shape (n_photos,): cracked patches that are called crack, and all cracked patches, by
@@ -262,7 +263,7 @@ def n_more_to_know(
         return 1 - (1 - missed) * (1 - chance_to_show(alarms, n_uncracked, max_false_alarms, n_more))
 
     low, high = 1, most
-    for spaced in (np.geomspace, np.linspace):  # roughly first, then between two neighbours
+    for spaced in (np.geomspace, np.linspace):  # first a coarse search, then a fine one between two neighbours
         tried = np.unique(np.round(spaced(low, high, _N_TRIED)).astype(np.int64))
         likely = np.flatnonzero(chance(tried) >= LIKELY)
         if not len(likely):

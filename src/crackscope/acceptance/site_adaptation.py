@@ -1,11 +1,12 @@
-"""A threshold and a head fitted to a site, and what they would give on photos that they were not fitted on.
+"""A threshold and a head fitted to a site, judged on photos that they were not fitted to.
 
-A small sample fits anything, so nothing is judged on what it was fitted on. Photos are dealt to folds, and the patches
-of a fold are answered by what was fitted on the photos of the other folds. The new head adds a linear function of the
-bundle's own features to the bundle's own logit. Its weights are shrunk towards zero; how much is chosen inside the
-other folds, again by photo. So where there is little to learn from, the model stays as it is.
+Anything can be fitted to a small sample, so nothing is judged on the photos that it was fitted to. Photos are dealt to
+folds. The patches of a fold are judged by a threshold or a head that was fitted to the other folds. The new head adds a
+linear function of the bundle's features to the bundle's logit. A penalty shrinks its weights towards zero; the penalty
+is chosen inside the other folds, again by photo. So the model stays nearly as it is where there is little to learn.
 
-Logits here are those of calibrated probabilities. Answers are *margins*: logit minus threshold, crack from 0 on.
+Logits here are those of calibrated probabilities. The results are *margins*: logit minus threshold. A patch is called
+crack if its margin is at least 0.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ __all__ = ["deal_photos", "head_margins", "site_threshold", "threshold_margins"]
 
 MOST_FOLDS = 5
 PENALTIES = (np.inf, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Factors on half the squared weights, against the mean log loss; features have mean square length 1. The first penalty
-lets no weight differ from zero, and fits the shift alone."""
+"""Factors on half the sum of squared weights, which is added to the mean log loss. Features are scaled to a mean square
+length of 1. With the first, infinite penalty, all weights are zero and only the shift is fitted."""
 
 _DEALS = 200
 
 
 def deal_photos(labels: Int64Array, photos: Sequence[str], *, n_left: int = 1, seed: int = 0) -> Int64Array | None:
-    """Deal patches to at most five folds, all patches of a photo to one; of many random deals, keep the most even one.
+    """Deal patches to at most five folds, each photo whole, and keep the most even of many random deals.
 
     Args:
         labels: Labels, shape (n,), 1 for crack.
@@ -63,21 +64,21 @@ def deal_photos(labels: Int64Array, photos: Sequence[str], *, n_left: int = 1, s
 def site_threshold(
     labels: Int64Array, logits: Float64Array, *, min_recall: float, max_false_alarms: float, own: float
 ) -> float:
-    """Find the threshold that suits two requirements best: the one that uses up least of the errors that they allow.
+    """Find the threshold that suits two requirements best.
 
-    For each requirement, the share of errors is divided by the share that is allowed: misses by 1 - min_recall, false
-    alarms by max_false_alarms. The greater of the two quotients is made as small as it gets. Below 1, both requirements
-    are met.
+    For each requirement, the measured share of errors is divided by the allowed share: missed cracks by 1 - min_recall,
+    false alarms by max_false_alarms. The threshold is chosen so that the greater of the two quotients is as small as
+    possible. If it is at most 1, both requirements are met.
 
     Args:
         labels: Labels, shape (n,), 1 for crack; both labels must be there.
         logits: Logits, shape (n,); a patch is called crack from the threshold on.
         min_recall: Least recall that is required, in (0, 1).
         max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
-        own: The model's threshold, as a logit; of equally good thresholds, the nearest to it is taken.
+        own: The model's threshold, as a logit. If several thresholds are equally good, the one nearest to it is taken.
 
     Returns:
-        A logit in the middle between two of those given; `own` where all are equal.
+        A logit halfway between two neighbouring logits; `own` if it decides equally well, or all logits are equal.
 
     Example:
         >>> labels, logits = np.array([0, 0, 0, 1, 1]), np.array([-3.0, -2.0, 1.0, 2.0, 4.0])
@@ -95,7 +96,7 @@ def site_threshold(
     low, high = scores[best], scores[best + 1]
     middles = (low + high) / 2
     chosen = int(np.argmin(np.abs(np.clip(own, low, high) - own) + 1e-9 * np.abs(middles - own)))
-    # The model's own threshold is left alone where it decides as the best does.
+    # The model keeps its own threshold where this gives the same answers as the best threshold.
     return own if low[chosen] < own <= high[chosen] else float(middles[chosen])
 
 
@@ -108,7 +109,7 @@ def threshold_margins(
     max_false_alarms: float,
     own: float,
 ) -> Float64Array:
-    """Answer each fold with the threshold that the other folds gave.
+    """Judge each fold with a threshold that was fitted to the other folds.
 
     Args:
         labels: Labels, shape (n,), 1 for crack.
@@ -143,7 +144,7 @@ def head_margins(
     rejected: BoolArray | None = None,
     seed: int = 0,
 ) -> Float64Array:
-    """Answer each fold with the head and the threshold that were fitted to the other folds.
+    """Judge each fold with a head and a threshold that were fitted to the other folds.
 
     The head is a logistic regression: it adds a shift and a weighted sum of the features to the model's logit. A
     penalty keeps the weights small. It is chosen by cross-validation inside the other folds: the largest penalty whose
@@ -162,8 +163,7 @@ def head_margins(
         min_recall: Least recall that is required, in (0, 1).
         max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
         own: The model's threshold, as a logit.
-        rejected: Whether the model's gate rejects each patch, shape (n,); no head is fitted to a rejected patch, and
-            its logit stays as it is.
+        rejected: Whether the model's gate rejects each patch, shape (n,). No head is fitted to a rejected patch.
         seed: Seed of dealing photos to folds inside the other folds.
 
     Returns:
@@ -178,7 +178,7 @@ def head_margins(
         learnt, answered = rest & judged, logits.copy()
         weights, shift = np.zeros(rows.shape[1]), 0.0
         inner = deal_photos(labels[learnt], list(names[learnt]), seed=seed) if learnt.any() else None
-        if inner is not None:  # else too much is rejected to learn from, and the model stays as it is
+        if inner is not None:  # if None, too few patches are left to learn from, and the model stays as it is
             given = labels[learnt], logits[learnt], rows[learnt]
             penalty, answered[learnt] = _chosen(*given, names[learnt], inner)
             weights, shift = _fitted(*given, penalty)
@@ -190,9 +190,10 @@ def head_margins(
 
 
 def _rotated(features: Float32Array) -> Float64Array:
-    """Features about their mean, of mean square length 1, in at most as many dimensions as there are rows.
+    """Centre the features, scale them to a mean square length of 1, and turn them into at most n dimensions.
 
-    Turning them changes no distance, and so no fit whose penalty is of squares; no label is looked at.
+    The turn changes no distance between rows, so a fit with a penalty on squared weights stays the same. No label is
+    used.
     """
     rows: Float64Array = np.asarray(features, np.float64)
     rows = rows - rows.mean(0)
@@ -207,7 +208,7 @@ def _rotated(features: Float32Array) -> Float64Array:
 def _chosen(
     labels: Int64Array, logits: Float64Array, rows: Float64Array, names: npt.NDArray[np.str_], folds: Int64Array
 ) -> tuple[float, Float64Array]:
-    """The penalty, and what heads with it answer to folds that they were not fitted on."""
+    """Choose the penalty; return it with the logits of heads with this penalty, on folds they were not fitted to."""
     answers = np.empty((len(PENALTIES), len(labels)))
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
@@ -224,7 +225,7 @@ def _chosen(
 
 
 def _fitted(labels: Int64Array, logits: Float64Array, rows: Float64Array, penalty: float) -> tuple[Float64Array, float]:
-    """Weights and shift with the least penalised log loss; without weights where the penalty is infinite."""
+    """Fit weights and shift with the least penalised log loss; with an infinite penalty, the weights are zero."""
     used = rows if np.isfinite(penalty) else rows[:, :0]
     strength = penalty if np.isfinite(penalty) else 0.0
 

@@ -1,7 +1,7 @@
 """A model on a site's sample: as it is, with a threshold fitted to the site, and with a head fitted to the site.
 
-A `SiteVariant` holds answers and their figures. The answers of fitted variants are given on photos that the variant was
-not fitted on (`crackscope.acceptance.site_adaptation`). No bundle is written.
+A `SiteVariant` holds answers and their figures. A fitted variant is judged on photos that it was not fitted to
+(`crackscope.acceptance.site_adaptation`). No bundle is written.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ __all__ = ["FIGURES", "SiteVariant", "counts_by_photo", "features_of", "try_vari
 
 
 FIGURES = ("precision_crack", "balanced_accuracy", "mcc", "auroc")
-"""Figures beside recall and false alarms; their intervals are those of `crackscope.measuring.metrics.measure`."""
+"""Further figures beside recall and false alarm rate; `crackscope.measuring.metrics.measure` gives their intervals."""
 
-_LOGIT_EPSILON = 1e-7  # what a bundle's saturated sigmoid still tells apart from 0 and 1
+_LOGIT_EPSILON = 1e-7  # smallest distance from 0 and 1 that float32 probabilities still resolve
 
 
 @dataclass(frozen=True, eq=False)
 class SiteVariant:
-    """Answers on a site's sample, of the model as it is or as it could be changed.
+    """Answers on a site's sample, given by the model as it is or by a changed model.
 
     Attributes:
-        threshold: Probability from which the variant says crack; None for an adapted head, which has a threshold for
-            each fold.
+        threshold: Probability from which the variant calls a patch crack; None for an adapted head, which has a
+            threshold for each fold.
         recall: Recall of crack.
         false_alarms: False alarm rate.
         figures: Precision of crack, balanced accuracy, MCC and AUROC, by name.
         said: Whether the variant calls each patch crack, shape (n,).
-        n_folds: Number of folds; the patches of a fold are answered by what the other folds gave. None for the model as
-            it is.
+        n_folds: Number of folds. The patches of a fold are judged by a variant that was fitted to the other folds.
+            None for the model as it is.
     """
 
     threshold: float | None
@@ -87,11 +87,12 @@ def try_variants(
         seed: Seed of the resamples, and of dealing photos to folds.
 
     Returns:
-        Variants by name, ``as_it_is`` always among them; and the reason for each of ``site_threshold`` and
-        ``adapted_head`` that cannot be tried. No variant calls crack what the model's gate rejects.
+        Two dictionaries. The first holds the variants by name; ``as_it_is`` is always among them. The second holds the
+        reason for each of ``site_threshold`` and ``adapted_head`` that cannot be tried. No variant calls a patch crack
+        that the model's gate rejects.
     """
     groups = _groups(sample)
-    # What the gate rejects is not called crack, whatever its probability and whoever judges it.
+    # No variant calls a patch crack that the gate rejects, whatever its probability.
     answered = np.where(sample.rejected, 0.0, sample.probabilities)
     logits = logit(np.clip(answered, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON))
     own = float(logit(np.clip(sample.threshold, _LOGIT_EPSILON, 1 - _LOGIT_EPSILON)))
@@ -115,7 +116,7 @@ def try_variants(
         wanted = {"min_recall": min_recall, "max_false_alarms": max_false_alarms, "own": own}
         threshold = float(expit(site_threshold(sample.labels, logits, **wanted)))
         found = crossed(threshold_margins(sample.labels, logits, folds, **wanted), folds, threshold)
-        # A threshold changes no ranking; pooled over folds with several of them, it would seem to.
+        # A threshold does not change the ranking. Margins pooled over folds with different thresholds would change it.
         found.figures["auroc"] = figures["auroc"]
         tried["site_threshold"] = found
     folds = deal_photos(sample.labels, groups, n_left=2, seed=seed)
@@ -151,7 +152,7 @@ def counts_by_photo(sample: Evaluation, said: BoolArray, label: int) -> tuple[In
 def features_of(
     index: PatchIndex, bundle: Bundle, *, threads: int | None = None, progress: Progress | None = None
 ) -> Float32Array | str:
-    """Compute a bundle's features of every patch, or take them from the cache.
+    """Compute the bundle's features of each patch, or take them from the cache.
 
     Args:
         index: The patches.
@@ -160,7 +161,7 @@ def features_of(
         progress: Called with (done, total) as work goes on.
 
     Returns:
-        Array of shape (n, d); or the reason why there is none.
+        Features, shape (n, d); or the reason why there are none.
     """
     graph = onnx.load_model_from_string(bundle.content).graph
     backbone = Backbone(backbone_graph(graph, feature_dim=bundle.card.backbone.feature_dim), bundle.card.backbone)
@@ -171,7 +172,7 @@ def features_of(
 
 
 def _groups(sample: Evaluation) -> Sequence[str]:
-    """Name of what each patch stays together with, n names: its photo, or the patch itself."""
+    """List for each patch the name of its photo, or its own path where photos are not known."""
     return sample.photos or sample.paths
 
 
@@ -193,7 +194,7 @@ def _variant(
 
 
 def _too_few(sample: Evaluation, n_wanted: int) -> str:
-    """Why photos cannot be dealt so that each label is both fitted and judged."""
+    """Say that too few photos hold one of the labels to be dealt to folds."""
     groups = np.asarray(_groups(sample))
     n_crack, n_uncracked = (len(np.unique(groups[sample.labels == label])) for label in (1, 0))
     kind = sample.photo_kind

@@ -1,8 +1,8 @@
-"""The audit: what is wrong with a set of labelled patches, before anything is trained on it.
+"""The audit: faults in a set of labelled patches, found before a model is trained on it.
 
 `audit` reads every patch and lists findings, the gravest kind first: copies with opposite labels, leaks across a split,
 labels that are probably wrong, files that cannot be read, copies, pictures that show nothing or are blurred, and files
-unlike the rest. Nothing is ever deleted; `crackscope.auditing.cleaning` writes a table of the patches that are left.
+unlike the rest. Nothing is ever deleted; `crackscope.auditing.cleaning` writes a table of the remaining patches.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = ["audit"]
 Say = Callable[[str], None]
 
 _DEFAULT_PATCH_PX = 160
-_USUAL = 0.9  # from this share on, what most files are is what the others should be
-_RARE_LABEL = 0.01  # below this share, even a thousand patches hold too few to learn and to measure with
+_USUAL = 0.9  # a form that at least this share of the files has is the usual one; other files are odd
+_RARE_LABEL = 0.01  # below this share, even a thousand patches hold too few of a label to train and to measure with
 _UPRIGHT = 1
 
 
@@ -50,15 +50,15 @@ def audit(
     progress: Progress | None = None,
     say: Say = lambda _: None,
 ) -> Audit:
-    """Look for everything that is wrong with labelled patches.
+    """Search labelled patches for faults.
 
     The findings depend neither on the order of the patches nor on the number of threads.
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
-        split: A split from `crackscope.split`, or its file, that is searched for leaks; if left out, the parts that the
-            data itself names, if any.
-        backbone: Path of a bundle or a backbone file, whose features labels are judged with; the default bundle if left
+        split: A split from `crackscope.split`, or its file, that is searched for leaks. If left out, the parts that the
+            data itself names are searched, if any.
+        backbone: Path of a bundle or a backbone file; labels are judged with its features. The default bundle if left
             out.
         threads: Number of threads; all cores if left out.
         progress: Called with (done, total) as files are read.
@@ -78,7 +78,7 @@ def audit(
     say(f"{index.name}: reading {len(index):,} patches")
     files = WatchedFiles(index.files)
     kinds = {"quality": quality_kind(), "print": fingerprint_kind()}
-    if all(index.counts().values()):  # else labels cannot be judged, and features take longest
+    if all(index.counts().values()):  # labels can be judged only if both occur; features take longest
         kinds["features"] = feature_kind(extractor, patch_px=patch_px)
     computed = compute_rows(replace(index, files=files), list(kinds.values()), threads=threads, progress=progress)
     rows = dict(zip(kinds, computed, strict=True))
@@ -102,10 +102,10 @@ def audit(
         *_unreadable(index, refused),
         *copies,
         *_leaks(index, digests, pairs),
-        *(one for one in _label_errors(index, judged) if one.files[0] not in contradictory),  # those are told already
+        *(one for one in _label_errors(index, judged) if one.files[0] not in contradictory),  # listed above
         *_faults(index, quality),
         *_odd_files(index, quality.forms, judged.refused),
-        *(AuditFinding("unlabelled", (path,), 1.0, "no folder on its way names a label") for path in index.ignored),
+        *(AuditFinding("unlabelled", (path,), 1.0, "no folder in its path names a label") for path in index.ignored),
         *_rare_labels(index),
     ]
     order = {kind: i for i, kind in enumerate(KINDS)}
@@ -124,17 +124,17 @@ def audit(
 
 
 def _read_backbone(place: str | Path | None) -> tuple[Backbone, int]:
-    """A backbone, or that of a bundle, and the patch size it was made for."""
+    """Read a backbone file, or the backbone of a bundle; return it with the patch size that it was made for."""
     path = default_bundle() if place is None else Path(place)
     try:
         patch_px = read_bundle(path).card.patch_px
-    except BundleError:  # a backbone without a head; if it is none either, reading it says so
+    except BundleError:  # perhaps a backbone file; if it is none either, `read_backbone` raises the error
         patch_px = _DEFAULT_PATCH_PX
     return read_backbone(path), patch_px
 
 
 def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchIndex:
-    """The whole index with the parts of a split; patches that it does not name are in none."""
+    """Give each patch its part of a split; patches that the split does not name have no part."""
     if split is None:
         return index
     named = {patch.path: patch for patch in apply_split(index, split=split).patches}
@@ -142,18 +142,21 @@ def _with_parts(index: PatchIndex, split: str | Path | Split | None) -> PatchInd
 
 
 def _knows_photos(index: PatchIndex) -> bool:
-    """Whether photos are told; a split made by similarity names groups in their place."""
+    """Whether the photo of each patch is known; a split by similarity names groups in place of photos."""
     return index.knows_photos and not all(is_group(patch.photo or "") for patch in index.patches)
 
 
 def _kept_together(index: PatchIndex, prints: Rows, pairs: Int64Array) -> Int64Array:
-    """What must not be judged by itself, shape (n,): photos with their copies, or groups that look alike."""
+    """Number the groups of patches that must not judge each other, shape (n,).
+
+    A group holds the photos that share copies; where photos are not known, it holds patches that look alike.
+    """
     number: dict[str, int] = {}
     photos = [number.setdefault(patch.photo, len(number)) for patch in index.patches if patch.photo is not None]
     if len(photos) == len(index):
         places = np.array(photos, np.int64)
         return np.asarray(connected(len(number), places[pairs])[places], np.int64)
-    first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing
+    first: dict[str, int] = {}  # first readable patch of each photo; an unreadable one has no fingerprint to link
     together = [
         (first.setdefault(patch.photo, i), i)
         for i, patch in enumerate(index.patches)
@@ -164,11 +167,11 @@ def _kept_together(index: PatchIndex, prints: Rows, pairs: Int64Array) -> Int64A
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Patches whose labels were judged, and what came of it; else why they were not."""
+    """Patches whose labels were judged, with the outcome, or the reason why they were not judged."""
 
     places: Int64Array
     errors: LabelErrors | None
-    refused: dict[int, str]  # readable, but of a size that no patch has
+    refused: dict[int, str]  # images that can be read, but are not of patch size
     why_not: str = ""
 
 
@@ -194,7 +197,7 @@ def _unreadable(index: PatchIndex, refused: Mapping[int, str]) -> list[AuditFind
 
 
 def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judged: _Judged) -> list[AuditFinding]:
-    """A finding for everything that is one thing: alike pairwise, or by way of others."""
+    """Make one finding for each group of copies, linked directly or through other copies."""
     members: dict[int, list[int]] = {}
     for i, thing in enumerate(same.tolist()):
         members.setdefault(thing, []).append(i)
@@ -212,7 +215,7 @@ def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judge
             n_crack = sum(patch.label == "crack" for patch in patches)
             why = f"{what}; {n_crack} labelled crack, {len(places) - n_crack} uncracked"
             if (belief := beliefs.get(places[0])) is not None:
-                why += f"; other patches say {_said(belief)}"
+                why += f"; judging by other patches, it is {_said(belief)}"
             found.append(AuditFinding("contradictory_duplicate", files, float(len(files)), why))
         else:
             kind = "exact_duplicate" if n_contents == 1 else "near_duplicate"
@@ -229,7 +232,7 @@ def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> li
     found = []
     sizes = Counter((patch.photo, patch.part) for patch in index.patches)
     for leak in leaks_in(index, digests, pairs):
-        # Of copies the two that are named: all that hang together are a finding of their own.
+        # A leak of copies names two files; another finding already lists the whole group of copies.
         patches = [index.patches[i] for i in (leak.places if leak.kind == "photo" else leak.places[:2])]
         in_parts = [sizes[patch.photo, patch.part] for patch in patches]
         score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
@@ -245,7 +248,8 @@ def _label_errors(index: PatchIndex, judged: _Judged) -> list[AuditFinding]:
     doubts = judged.errors.doubt(index.labels[judged.places])
     for at in np.flatnonzero(judged.errors.wrong).tolist():
         patch = index.patches[judged.places[at]]
-        why = f"labelled {patch.label}; patches of {others} say {_said(float(judged.errors.probabilities[at]))}"
+        said = _said(float(judged.errors.probabilities[at]))
+        why = f"labelled {patch.label}; judging by {others}, it is {said}"
         found.append(AuditFinding("label_error", (patch.path,), float(doubts[at]), why))
     return found
 
@@ -260,7 +264,7 @@ def _faults(index: PatchIndex, quality: Quality) -> list[AuditFinding]:
         (
             "blurred",
             faults.blurred,
-            lambda i: f"sharpness {sharpness[i]:.3f} (0.25 is none), evenness {evenness[i]:.2f}",
+            lambda i: f"sharpness {sharpness[i]:.3f} (0.25 is the least possible), evenness {evenness[i]:.2f}",
         ),
     )
     return [
@@ -285,13 +289,13 @@ def _odd_files(index: PatchIndex, forms: Sequence[ImageForm | None], refused: Ma
         oddities = [refused[i]] if i in refused else []
         if n_usual >= _USUAL * len(known):
             if hw != usual_hw:
-                oddities.append(f"{_size(hw)}, while {n_usual / len(known):.1%} have {_size(usual_hw)}")
+                oddities.append(f"{_size(hw)}, while {n_usual / len(known):.1%} of the files have {_size(usual_hw)}")
         elif any(not 0.5 <= side / middle <= 2 for side, middle in zip(hw, middle_hw, strict=True)):
             oddities.append(f"{_size(hw)}, while the median is {_size(middle_hw)}")
         if modes[form.mode] < (1 - _USUAL) * len(known):
-            oddities.append(f"samples are {form.mode}, mostly they are {modes.most_common(1)[0][0]}")
+            oddities.append(f"colour mode {form.mode}, while most files have {modes.most_common(1)[0][0]}")
         if form.orientation != _UPRIGHT:
-            oddities.append(f"EXIF orientation {form.orientation}: who does not heed it sees it turned or mirrored")
+            oddities.append(f"EXIF orientation {form.orientation}: some programs will show it turned or mirrored")
         if oddities:
             found.append(AuditFinding("odd_file", (index.patches[i].path,), float(len(oddities)), "; ".join(oddities)))
     return found
@@ -302,7 +306,7 @@ def _size(hw: Sequence[float]) -> str:
 
 
 def _rare_labels(index: PatchIndex) -> list[AuditFinding]:
-    """Over all patches, and in each part of a split."""
+    """Find labels that are rare among all patches, or in a part of the split."""
     found = []
     parts = {f"part {part}": own for part in PARTS if len(own := index.part(part))}
     for where, own in ({"the set": index} | parts).items():
@@ -349,7 +353,7 @@ def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refuse
 
 
 def _tally(patches: Sequence[Patch], key: Callable[[Patch], str | None]) -> dict[str, dict[str, int]]:
-    """Patches of each label by something else, where it is known."""
+    """Count the patches of each label by another key, such as the data set, where the key is known."""
     found: dict[str, Counter[str]] = {}
     for patch in patches:
         if (name := key(patch)) is not None:

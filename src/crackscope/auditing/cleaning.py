@@ -1,4 +1,4 @@
-"""Cleaned indexes: the patches that an audit leaves in, as a table that `read_patches` takes. No file is touched."""
+"""Cleaned indexes: a table of the patches that an audit keeps, which `read_patches` reads. No file is changed."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from crackscope.files.tables import table_text
 
 __all__ = ["require_cleanable", "write_clean_index"]
 
-_TABLE = "labels.csv"  # at the top of a folder, or in its only folder: what `read_patches` goes by
+_TABLE = "labels.csv"  # `read_patches` reads a folder by this table, in the folder itself or in its only subfolder
 
 
 def require_cleanable(
     index: PatchIndex, data: str | Path, out: Path, *, split: str | Path | None = None, overwrite: bool = False
 ) -> None:
-    """Refuse, before anything is read, a cleaned index that could not be read back, or would replace what was given.
+    """Refuse, before the audit, a cleaned index that could not be read back or would replace an input.
 
     Args:
         index: The patches.
-        data: Where they come from: a folder or a table.
-        out: The cleaned index.
-        split: The split file, if one was given.
-        overwrite: Whether `out` may be replaced.
+        data: Folder or table that the patches were read from.
+        out: Path of the cleaned index.
+        split: Path of the split file, if one was given.
+        overwrite: Whether an existing `out` is replaced.
 
     Raises:
         DataError: If the data lies in an archive, or a name cannot stand in a table.
-        OutputError: If `out` is the data's own table or the split file, or exists and `overwrite` is not said.
+        OutputError: If `out` is the data's own table or the split file, or exists and `overwrite` is false.
     """
     place = Path(data)
     if out.suffix.lower() != ".csv":
-        raise DataError(f"--clean {out}: a table is to be written there. Give it a name that ends in .csv.")
+        raise DataError(f"--clean {out}: the table's name must end in .csv. Give it such a name.")
     if not place.is_dir() and place.suffix.lower() != ".csv":
-        raise DataError(f"--clean {out}: {place} is an archive, which a table cannot point into. Unpack it first.")
+        raise DataError(f"--clean {out}: {place} is an archive, and a table cannot name files in one. Unpack it first.")
     _require_not_given(place, split, out)
     require_free(out, overwrite=overwrite)
     start = _from_table_to_data(place, out)
     for path in index.paths:
         if not _can_be_listed(str(start / path)):
-            raise DataError(f"--clean {out}: {path!r} cannot be named in a table that is read back. Rename it.")
+            raise DataError(f"--clean {out}: {path!r} cannot be written to a table and read back. Rename the file.")
 
 
 def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: bool = False) -> int:
-    """Write ``path,label,photo,part`` of what is left; paths are relative to the table's own folder.
+    """Write ``path,label,photo,part`` of the kept patches; paths are relative to the table's own folder.
 
     Returns:
-        How many patches it holds.
+        Number of patches in the table.
 
     Raises:
-        DataError: If nothing would be left.
-        OutputError: If `out` exists and `overwrite` is not said, or it cannot be written.
+        DataError: If no patch would be left.
+        OutputError: If `out` exists and `overwrite` is false, or it cannot be written.
     """
     start, without = _from_table_to_data(Path(data), out), left_out(found)
     kept = [patch for patch in found.index.patches if patch.path not in without]
@@ -65,12 +65,12 @@ def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: b
 
 
 def _require_not_given(data: Path, split: str | Path | None, out: Path) -> None:
-    """Refuse to replace the table that the data is read by, there already or not, or the split file."""
+    """Refuse a path that would replace the split file or the table of the data, even if that does not exist."""
     place, root = out.resolve(), data.resolve()
     if place == root or (place.name == _TABLE and root in place.parents[:2]):
-        raise OutputError(f"--clean {out}: {data} is read by a table of that name. Write the index elsewhere.")
+        raise OutputError(f"--clean {out}: {data} is read by a table of that name. Choose another path.")
     if split is not None and place == Path(split).resolve():
-        raise OutputError(f"--clean {out}: that is the split file, which stays. Write the index elsewhere.")
+        raise OutputError(f"--clean {out}: this is the split file, which must stay. Choose another path.")
 
 
 def _can_be_listed(path: str) -> bool:
@@ -83,10 +83,10 @@ def _can_be_listed(path: str) -> bool:
 
 
 def _from_table_to_data(data: Path, out: Path) -> PurePosixPath:
-    """The way from the cleaned index's folder to what paths are relative to."""
+    """Relative path from the cleaned index's folder to the folder that the patches' paths start from."""
     root = data if data.is_dir() else data.parent
     try:
         way = os.path.relpath(root.resolve(), out.parent.resolve())
     except ValueError as error:
-        raise DataError(f"--clean {out}: {root} lies on another drive. Choose a place on that drive.") from error
+        raise DataError(f"--clean {out}: {root} lies on another drive. Choose a path on that drive.") from error
     return PurePosixPath(Path(way).as_posix())

@@ -1,4 +1,4 @@
-"""Kinds of findings of an audit, the gravest first, and what a cleaned index leaves out of them."""
+"""Kinds of findings of an audit, the gravest first, and the patches that a cleaned index leaves out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["KINDS", "Audit", "AuditFinding", "Kind", "left_out"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of finding is called, what it means, and what its score counts: the greater, the worse."""
+    """A kind of finding: its title, its meaning, and what its score counts. A greater score is worse."""
 
     title: str
     meaning: str
@@ -24,84 +24,85 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "contradictory_duplicate": Kind(
         "Copies with opposite labels",
-        "The same pixels are labelled crack and uncracked: at least one label is wrong, whatever a model says. "
-        "Look, and correct the label; a cleaned index leaves out all of them.",
+        "The same pixels are labelled both crack and uncracked, so at least one label is wrong. "
+        "Look at them and correct the label. A cleaned index leaves out all copies.",
         "files",
     ),
     "exact_leak": Kind(
         "Copies across the split",
-        "The same file stands in two parts: what is measured there is memory. "
-        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "The same file stands in two parts of the split, so figures measure what the model remembers. "
+        "Rebuild the split. A cleaned index keeps one copy: in test, else in val, else in train.",
         "1",
     ),
     "near_leak": Kind(
         "Near copies across the split",
-        "The same pixels, re-encoded, resized or flipped, stand in two parts. "
-        "Rebuild the split; a cleaned index keeps one, in test before val before train.",
+        "The same pixels, re-encoded, resized or flipped, stand in two parts of the split. "
+        "Rebuild the split. A cleaned index keeps one copy: in test, else in val, else in train.",
         "1",
     ),
     "photo_leak": Kind(
         "Photos on two sides of the split",
-        "Patches of one photo share light and texture, so a model that has seen some knows the others. "
-        "Leaving out single patches does not mend it: rebuild the split.",
+        "Patches of one photo share light and texture, so a model that was trained on some recognises the rest. "
+        "Leaving out single patches does not help. Rebuild the split.",
         "patches outside the photo's main part",
     ),
     "label_error": Kind(
         "Labels that are probably wrong",
-        "A model that has seen neither the patch nor its photo is as sure of the other label as it is of patches that "
-        "carry it. Look before you correct: the model errs too, most of all where a crack is faint.",
+        "A model that has seen neither the patch nor its photo finds the other label as probable as it does for "
+        "patches that carry that label. Look before you correct a label: the model errs too, most often on faint "
+        "cracks.",
         "probability of the other label",
     ),
     "unreadable": Kind(
         "Files that cannot be read",
-        "Missing, empty, cut short, or no image. Training leaves them out; fetch or export them again.",
+        "The file is missing, empty, cut short, or no image. Training leaves it out. Fetch or export it again.",
         "1",
     ),
     "exact_duplicate": Kind(
         "Copies",
-        "The same file under several names: it counts as often when a model learns, and narrows intervals unduly.",
+        "The same file has several names. Training counts it several times, and intervals become too narrow.",
         "files",
     ),
     "near_duplicate": Kind(
         "Near copies",
-        "The same pixels, re-encoded, resized or flipped. They must stay on one side of a split, as "
-        "the command split sees to.",
+        "The same pixels were re-encoded, resized or flipped. They must stay in one part of a split; the command "
+        "split keeps them together.",
         "files",
     ),
     "low_information": Kind(
         "Pictures that show nothing",
-        "So little contrast that neither label can be told. A cleaned index leaves them out.",
-        "how far contrast lies below 1 grey level",
+        "The contrast is so low that neither label can be decided. A cleaned index leaves these patches out.",
+        "distance of the contrast below 1 grey level",
     ),
     "blurred": Kind(
         "Blurred",
-        "Softer than the rest of the set, and too soft to show a fine crack.",
+        "The patch is less sharp than the rest of the set, and too blurred to show a fine crack.",
         "robust standard deviations below the median",
     ),
     "dark": Kind(
         "Dark",
-        "Darker than the rest of the set; the brightest pixels lie two stops below white.",
+        "The patch is darker than the rest of the set; its brightest pixels lie two stops or more below white.",
         "robust standard deviations below the median",
     ),
     "overexposed": Kind(
         "Overexposed",
-        "More than a fifth of the pixels are white: what was there is gone.",
+        "More than a fifth of the pixels are white, and a crack there would not show.",
         "share of white pixels",
     ),
     "odd_file": Kind(
         "Files unlike the rest",
-        "Another size, other samples (grey, CMYK, 16 bits), or an EXIF orientation that other programs may not heed. "
-        "If one label has more of them, a model learns the format in place of the crack.",
-        "oddities",
+        "The file has another size, another colour mode (grey, CMYK, 16 bits), or an EXIF orientation that some "
+        "programs ignore. If one label has more of these files, a model learns the format in place of the crack.",
+        "number of odd properties",
     ),
     "unlabelled": Kind(
         "Images without a label",
-        "They lie in no folder that names a label, so no command uses them.",
+        "The images lie in no folder that names a label, so no command uses them.",
         "1",
     ),
     "rare_label": Kind(
         "Labels missing or very rare",
-        "Nothing can be learnt, or measured, of a label that hardly occurs.",
+        "A label that hardly occurs can be neither learnt nor measured.",
         "share of the other label",
     ),
 }
@@ -110,13 +111,13 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """One thing that is wrong with a set of patches.
+    """One fault in a set of patches.
 
     Attributes:
         kind: Kind of the finding, such as ``label_error``; `Audit.counts` lists all kinds, and the report explains
             them.
-        files: Paths of the patches in the index; none where the finding is about the whole set.
-        score: Severity within the kind, the greater the worse; ``audit.json`` says in ``scores`` what it counts.
+        files: Paths of the patches in the index; empty for a finding about the whole set.
+        score: Severity within the kind; greater is worse. ``audit.json`` says in ``scores`` what it counts.
         why: One sentence on what was found.
     """
 
@@ -128,13 +129,13 @@ class AuditFinding:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """Outcome of an audit: what is wrong with a set of patches.
+    """Outcome of an audit: the faults of a set of patches.
 
     Attributes:
         index: Patches in the order of their paths, with the parts of the split.
         findings: Findings, the gravest kind first, and the worst first within a kind.
-        facts: Counts of labels, photos, data sets, parts and sizes; medians of quality; what labels were judged with.
-        skipped: Reason for each kind of finding that could not be looked for, by kind.
+        facts: Counts of labels, photos, data sets, parts and sizes; medians of quality; how labels were judged.
+        skipped: Reason for each kind of finding that could not be searched for, by kind.
     """
 
     index: PatchIndex
@@ -173,7 +174,7 @@ class Audit:
 
 
 def left_out(found: Audit) -> dict[str, str]:
-    """List the files that a cleaned index leaves out, each with the kind of finding that is the reason, by path.
+    """List the files that a cleaned index leaves out, by path, each with the kind of finding that is the reason.
 
     Where copies have one label, the first is kept, in test before val before train. Where copies have opposite labels,
     none is kept.

@@ -1,8 +1,9 @@
-"""Labels that are probably wrong: what other photos say of a patch, against what its label says.
+"""Labels that are probably wrong: a patch is judged by a model of other photos, and compared with its label.
 
-A logistic regression is fitted on the features of four fifths of the photos and asked about the last fifth, five times.
-So no patch is judged by a model that has seen it, its photo or its duplicate. Then comes *confident learning*: a patch
-is probably mislabelled if the model is as sure of the other label as it is, on average, of patches that carry it.
+A logistic regression is fitted to the features of four fifths of the photos and judges the last fifth. This is done
+five times. So no patch is judged by a model that has seen it, its photo or a copy. Then comes *confident learning*: a
+label is probably wrong if the model gives the other label a high probability. High means at least the mean probability
+of that label over the patches that carry it.
 
 Source: Northcutt, Jiang & Chuang 2021, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, section
 3.1 (class thresholds and confident joint; its off-diagonal is what is listed here).
@@ -22,14 +23,14 @@ __all__ = ["LabelErrors", "confident_errors", "deal_folds", "find_label_errors"]
 
 
 N_FOLDS = 5
-_PENALTIES = (1e-4, 1e-3, 1e-2)  # scikit-learn's C; the least log loss out of sample decides
-_N_COMPONENTS = 256  # hold 91 to 97 % of the variance of 1,280 features; more found no more planted errors
+_PENALTIES = (1e-4, 1e-3, 1e-2)  # values of scikit-learn's C; the one with the least log loss out of sample is taken
+_N_COMPONENTS = 256  # holds 91 to 97 % of the variance of 1,280 features; more did not find more planted errors
 _CHUNK = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """What a model that has not seen a patch says of its label.
+    """How probable the label of each patch is to a model that has not seen the patch.
 
     Attributes:
         probabilities: Probability of crack, out of sample, shape (n,).
@@ -37,7 +38,7 @@ class LabelErrors:
         thresholds: Mean probability of their own label among patches labelled uncracked, and among those labelled
             crack.
         accuracy: Share of the patches for which the model gives the same label.
-        n_groups: Number of photos, or groups, that folds were dealt from.
+        n_groups: Number of photos or groups that were dealt to folds.
         penalty: Chosen value of scikit-learn's C.
     """
 
@@ -54,25 +55,25 @@ class LabelErrors:
 
 
 def find_label_errors(features: Float32Array, labels: Int64Array, groups: Int64Array) -> LabelErrors:
-    """Look for labels that are probably wrong.
+    """Search for labels that are probably wrong.
 
     Args:
-        features: Shape (n, d), of a frozen backbone. They are not changed.
-        labels: Shape (n,): 1 is crack.
-        groups: Shape (n,): what must stay together, such as photos with their duplicates, as numbers from 0.
+        features: Features from a frozen backbone, shape (n, d). They are not changed.
+        labels: Labels, shape (n,), 1 for crack.
+        groups: Numbers from 0 of groups that must stay together, such as photos with their copies, shape (n,).
 
     Raises:
-        DataError: If a label is missing, or stands in too few groups to be learnt from others.
+        DataError: If a label is missing, or stands in too few groups to be learnt from other groups.
     """
     if len(np.unique(labels)) < 2:
         raise DataError("one label is missing, so no model can be fitted")
     n_groups = len(np.unique(groups))
     if n_groups < 2:
-        raise DataError("all patches are of one photo or group, so none can be judged by others")
+        raise DataError("all patches are from one photo or group, so no other can judge them")
     folds = deal_folds(groups, labels)
     for fold in np.unique(folds).tolist():
         if len(np.unique(labels[folds != fold])) < 2:
-            raise DataError("all patches of one label are of one photo or group, so none can be judged by others")
+            raise DataError("all patches of one label are from one photo or group, so no other can judge them")
     standard = _projected(features)
     tried = [_out_of_sample(standard, labels, folds, penalty) for penalty in _PENALTIES]
     best = int(np.argmin([_log_loss(probabilities, labels) for probabilities in tried]))
@@ -82,12 +83,15 @@ def find_label_errors(features: Float32Array, labels: Int64Array, groups: Int64A
 
 
 def deal_folds(groups: Int64Array, labels: Int64Array, *, n_folds: int = N_FOLDS) -> Int64Array:
-    """Fold of each patch: whole groups, large ones first, each to the fold that lacks most of what it holds.
+    """Deal whole groups to folds, large groups first, so that the folds hold about as many patches of each label.
 
     Args:
-        groups: Shape (n,), numbers from 0.
-        labels: Shape (n,), 0 or 1.
-        n_folds: At most so many; no more than there are groups.
+        groups: Number of each patch's group from 0, shape (n,).
+        labels: Labels, shape (n,), 0 or 1.
+        n_folds: Greatest number of folds; there are never more folds than groups.
+
+    Returns:
+        Number of each patch's fold, shape (n,).
 
     Example:
         >>> deal_folds(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 0, 1]), n_folds=2).tolist()
@@ -100,18 +104,21 @@ def deal_folds(groups: Int64Array, labels: Int64Array, *, n_folds: int = N_FOLDS
     lacking = np.full((min(n_folds, len(held)), 2), 1 / min(n_folds, len(held)))
     chosen = np.zeros(len(held), np.int64)
     for group in np.argsort(-held.sum(1), kind="stable").tolist():
-        gain = (shares[group] * (2 * lacking - shares[group])).sum(1)  # lacking² before, less that after
-        chosen[group] = int(np.lexsort((-lacking.sum(1), -gain.round(12)))[0])  # of equals, the emptier fold
+        gain = (shares[group] * (2 * lacking - shares[group])).sum(1)  # decrease of lacking²
+        chosen[group] = int(np.lexsort((-lacking.sum(1), -gain.round(12)))[0])  # the emptier fold if two are equal
         lacking[chosen[group]] -= shares[group]
     return np.asarray(chosen[groups], np.int64)
 
 
 def confident_errors(probabilities: Float64Array, labels: Int64Array) -> tuple[BoolArray, tuple[float, float]]:
-    """The off-diagonal of the confident joint, and the class thresholds.
+    """Find the off-diagonal of the confident joint: labels that are probably wrong.
 
     Args:
         probabilities: Probability of crack, out of sample, shape (n,).
-        labels: Shape (n,), both labels present.
+        labels: Labels, shape (n,); both labels must occur.
+
+    Returns:
+        Whether each label is probably wrong, shape (n,), and the thresholds of uncracked and of crack.
 
     Example:
         >>> confident_errors(np.array([0.1, 0.2, 0.9, 0.8, 0.9, 0.1]), np.array([0, 0, 0, 1, 1, 1]))[0].tolist()
@@ -128,11 +135,11 @@ def confident_errors(probabilities: Float64Array, labels: Int64Array) -> tuple[B
 
 
 def _projected(features: Float32Array) -> Float32Array:
-    """Roots of features, standardised, on their main axes, (n, 256 or fewer); the labels have no say in it.
+    """Take roots of the features, standardise them, and project them on their main axes, shape (n, 256 or fewer).
 
-    Features are means over a map, in which a thin crack is little: roots bring it out (power normalisation: Perronnin,
-    Sánchez & Mensink 2010, section 3.1). A chunk at a time: a hundred thousand patches have half a gigabyte of
-    features, which is not copied.
+    Labels are not used. Features are means over a map, and a thin crack changes a mean little. Roots enlarge small
+    values (power normalisation: Perronnin, Sánchez & Mensink 2010, section 3.1). The work is done in chunks, because
+    the features of a hundred thousand patches take half a gigabyte, which is not copied.
     """
 
     def rooted(start: int) -> Float32Array:
@@ -147,14 +154,14 @@ def _projected(features: Float32Array) -> Float32Array:
             centred = (rooted(s) - mean).astype(np.float32)
             gram += centred.T @ centred
         spread = np.sqrt(np.maximum(np.diag(gram) / len(features), 1e-12))
-        # Main axes of correlation; a sign is a matter of taste, and no probability depends on it.
+        # Main axes of the correlation matrix. No probability depends on the sign of an axis.
         _, axes = np.linalg.eigh(gram / np.outer(spread, spread))
         onto = (axes[:, ::-1][:, :_N_COMPONENTS] / spread[:, None]).astype(np.float32)
         return np.concatenate([(rooted(s) - mean).astype(np.float32) @ onto for s in starts])
 
 
 def _out_of_sample(standard: Float32Array, labels: Int64Array, folds: Int64Array, penalty: float) -> Float64Array:
-    """Probability of crack of each patch, by a model of the other folds."""
+    """Compute the crack probability of each patch with a model that was fitted to the other folds."""
     from sklearn.linear_model import LogisticRegression
 
     probabilities = np.empty(len(labels))

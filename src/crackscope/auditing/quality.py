@@ -2,9 +2,9 @@
 
 Sharpness and evenness are those of `crackscope.model.focus`.
 
-A fault is judged by a limit. Sharpness and darkness are also judged against the other images of the set, so that a set
-that is soft or dark as a whole is not found faulty wholesale. Limits were set by looking at METU and SDNET2018, where
-few patches are faulty, and at the same patches blurred (`crackscope.drawing.corruptions`).
+Each fault has a limit. Sharpness and darkness are also compared with the other images of the set. So if a whole set is
+soft or dark, not all its images are called faulty. The limits were set on METU and SDNET2018, where few patches are
+faulty, and on the same patches blurred on purpose (`crackscope.drawing.corruptions`).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["Faults", "Quality", "WatchedFiles", "find_faults", "quality_kind", "
 
 
 SHARP = 0.295
-"""Sharpness below which an image may be blurred. METU's least is .295; a Gaussian of 2 px leaves .25 to .28."""
+"""Sharpness below which an image may be blurred. The least in METU is 0.295; a Gaussian of 2 px leaves 0.25 to 0.28."""
 
 SHARP_ONE_WAY, EVEN = 0.33, 0.7
-"""Sharpness and evenness below both of which it may have moved: 1 in 6,000 patches is so without having been moved, and
-91 to 100 % of those moved by 5.5 % of their side."""
+"""Sharpness and evenness; an image below both may be blurred by movement. That holds for 1 in 6,000 patches as
+they are, and for 91 to 100 % of patches blurred by a movement of 5.5 % of their side."""
 
 DARK = 64.0
 """Level of the brightest pixels (95th percentile) below which an image may be dark: two stops below white."""
 
 WHITE_SHARE = 0.2
-"""Share of white pixels above which an image is overexposed; there, whatever was to see is gone."""
+"""Share of white pixels above which an image is overexposed; white pixels show nothing."""
 
 UNLIKE = 2.5
 """Robust standard deviations (by the median absolute deviation) from which a value is unlike the rest.
@@ -45,10 +45,10 @@ UNLIKE = 2.5
 Source: Leys et al. 2013, Detecting outliers, J. Exp. Soc. Psychol. 49."""
 
 NUMBERS = ("brightest_level", "white_share", "contrast_levels", "sharpness", "evenness")
-"""What `quality_of` tells, in its order."""
+"""Names of the numbers that `quality_of` returns, in their order."""
 
-_WHITE = 250  # of 255: a little below, since JPEG does not keep white white
-_RAMP = 0.25
+_WHITE = 250  # level from which a pixel is white; a little below 255, since JPEG changes white pixels slightly
+_RAMP = 0.25  # sharpness of a steady ramp, the least possible
 _VERSION = "quality-1"
 
 
@@ -57,7 +57,7 @@ class Quality:
     """Numbers of every patch of an index, and the form of its file.
 
     Attributes:
-        rows: Values of shape (n, 5), of `quality_kind`.
+        rows: Rows of `quality_kind`, shape (n, 5).
         forms: Form of each file, from `WatchedFiles`; None where it could not be read.
     """
 
@@ -67,13 +67,13 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Faults:
-    """Which images are faulty, each of at most one kind, and how much.
+    """Faults of images, at most one kind per image, and how strong they are.
 
     Attributes:
-        blank: Shape (n,): how far below the limit the contrast is, in grey levels; 0 where it is not.
-        dark: Robust z-scores below the rest; 0 where it is not dark.
-        white: Share of white pixels; 0 where it is not overexposed.
-        blurred: Robust z-scores below the rest; 0 where it is not blurred.
+        blank: Distance of the contrast below its limit in grey levels, shape (n,); 0 for an image that is not blank.
+        dark: Robust standard deviations below the rest, shape (n,); 0 for an image that is not dark.
+        white: Share of white pixels, shape (n,); 0 for an image that is not overexposed.
+        blurred: Robust standard deviations below the rest, shape (n,); 0 for an image that is not blurred.
     """
 
     blank: Float64Array
@@ -83,7 +83,7 @@ class Faults:
 
 
 def quality_kind() -> RowKind:
-    """What `quality_of` tells of every patch, and its cache."""
+    """Kind of row that holds the numbers of `quality_of` for each patch, with its cache."""
     return RowKind(RowCache(_VERSION, width=len(NUMBERS)), _quality_all)
 
 
@@ -91,7 +91,7 @@ class WatchedFiles:
     """Files whose form is noted when they are read.
 
     Attributes:
-        forms: By name, of those that were read so far and can be told.
+        forms: Forms by file name, for the files that were read so far and whose form is known.
     """
 
     def __init__(self, files: Files) -> None:
@@ -100,13 +100,13 @@ class WatchedFiles:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them."""
+        """Names of all files."""
         return self._files.names
 
     def read(self, name: str) -> bytes:
-        """Content of a file, its form noted."""
+        """Read a file, and note its form."""
         content = self._files.read(name)
-        with suppress(ImageError):  # decoding it says what is wrong
+        with suppress(ImageError):  # decoding the file raises the error later
             self.forms[name] = image_form(content)
         return content
 
@@ -116,10 +116,13 @@ def _quality_all(images: Sequence[UInt8Array]) -> Float32Array:
 
 
 def quality_of(pixels: UInt8Array) -> tuple[float, float, float, float, float]:
-    """Brightest level (95th percentile of grey), share of white pixels, contrast in grey levels, sharpness, evenness.
+    """Measure brightest level (95th percentile of grey), share of white pixels, contrast, sharpness and evenness.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3). An image of fewer than 8 px a side has sharpness and evenness 1.
+        pixels: Image, RGB, uint8, shape (H, W, 3). An image with a side below 8 px has sharpness and evenness 1.
+
+    Returns:
+        The five numbers, in the order of `NUMBERS`; level and contrast are in grey levels, 0 to 255.
 
     Example:
         >>> quality_of(np.full((32, 32, 3), 255, np.uint8))
@@ -133,7 +136,7 @@ def quality_of(pixels: UInt8Array) -> tuple[float, float, float, float, float]:
 
 
 def find_faults(quality: Quality) -> Faults:
-    """What is blank, dark, overexposed or blurred; the first of these that holds."""
+    """Find images that are blank, dark, overexposed or blurred; the first fault that holds counts."""
     values = np.asarray(quality.rows.values, np.float64)
     readable = np.array([i not in quality.rows.refused for i in range(len(values))], np.bool_)
     brightest, white, contrast, sharpness, evenness = values.T
@@ -142,7 +145,7 @@ def find_faults(quality: Quality) -> Faults:
     below = _below_the_rest(brightest, seen)
     dark = seen & (brightest < DARK) & (below > UNLIKE)
     overexposed = seen & (white > WHITE_SHARE)
-    # Sharpness ends at that of a ramp: on a logarithm above it, a set's values lie evenly around their median.
+    # No sharpness lies below that of a ramp. Logarithms of the distance above it lie evenly around their median.
     softer = _below_the_rest(np.log(np.maximum(sharpness - _RAMP, 1e-3)), seen)
     soft = (sharpness < SHARP) & (softer > UNLIKE)
     moved = (sharpness < SHARP_ONE_WAY) & (evenness < EVEN) & (softer > 1)
@@ -156,7 +159,7 @@ def find_faults(quality: Quality) -> Faults:
 
 
 def _below_the_rest(values: Float64Array, judged: BoolArray) -> Float64Array:
-    """By how many robust standard deviations each value lies below the median of those that are judged."""
+    """Number of robust standard deviations by which each value lies below the median of the judged values."""
     if not judged.any():
         return np.zeros(len(values))
     middle = np.median(values[judged])

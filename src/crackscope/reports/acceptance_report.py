@@ -1,4 +1,4 @@
-"""Acceptance reports: one page that says what was decided and why, the figures, and every answer."""
+"""Acceptance reports: a page with the decision and its reasons, the figures, and a table of all answers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TITLES = {
     "site_threshold": "With a threshold for this site",
     "adapted_head": "With a head adapted to this site",
 }
-"""What a `SiteVariant` is called."""
+"""Name of each `SiteVariant` on the page."""
 
 _N_REFUSED_LISTED = 20
-_WORTH_IT = 0.9  # of the errors that are allowed, a changed model must save a tenth to be spoken of
+_WORTH_IT = 0.9  # a changed model is offered only if it uses up less than this share of what the others use up
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _Scale:
-    """A requirement and how the variants stand to it."""
+    """A requirement, and a bar for each variant."""
 
     title: str
     sense: str
@@ -95,7 +95,11 @@ def headline(found: Acceptance) -> str:
 
 
 def verdicts(found: Acceptance) -> tuple[str, str]:
-    """What the sample shows of the requirements on recall and on false alarms: ``met``, ``failed`` or ``not shown``."""
+    """Tell whether recall and false alarm rate are shown to meet their requirements.
+
+    Returns:
+        For either requirement ``met``, ``failed`` or ``not shown``.
+    """
     recall, alarms = found.as_it_is.recall.estimate, found.as_it_is.false_alarms.estimate
     ends = (
         (recall.low >= found.min_recall, recall.high < found.min_recall),
@@ -106,15 +110,15 @@ def verdicts(found: Acceptance) -> tuple[str, str]:
 
 
 def advice(found: Acceptance) -> list[str]:
-    """What to do now, a sentence or two an item; of a leak first, as the page's banner shows the first."""
+    """List what to do now, each item a few sentences. A leak comes first, as the page's banner shows it."""
     items = [_leak(found)] if found.leaky else []
     items += _rejections(found)
     if not found.leaky:
         items.append(_next_step(found))
     if found.unit == "patch":
         items.append(
-            "The photos that the patches come from are not known, so each counts for itself. If a photo has several, "
-            "all intervals are too narrow: name the photos in a CSV (path,label,photo)."
+            "It is not known which photos the patches come from, so each patch counts as one photo. If a photo has "
+            "several patches, all intervals are too narrow. Name the photos in a CSV (path,label,photo)."
         )
     if not found.leaky and found.decision != "go":
         items += _remedies(found)
@@ -131,7 +135,7 @@ def _leak(found: Acceptance) -> str:
 
 
 def _rejections(found: Acceptance) -> list[str]:
-    """What the gate rejects, if anything."""
+    """Tell how many patches the model rejects and why; no item where it rejects none."""
     rejected = found.evaluation.rejected
     if not rejected.any():
         return []
@@ -139,52 +143,53 @@ def _rejections(found: Acceptance) -> list[str]:
     why = Counter(reason for reason in found.evaluation.reasons or () if reason is not None)
     told = " and ".join(f"{n:,} as {reason}" for reason, n in why.most_common())
     return [
-        f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}; {n_crack:,} of them cracked, which "
-        "count as not found. See why first: other photos, taken nearer or held still, may be all that is needed."
+        f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}. {n_crack:,} of them "
+        f"{'shows' if n_crack == 1 else 'show'} a crack; rejected cracks count as not found. "
+        "Look at these patches first. New photos that are sharp and taken from nearer may be all that is needed."
     ]
 
 
 def _next_step(found: Acceptance) -> str:
-    """What follows from the decision."""
+    """Tell what to do after the decision."""
     if found.decision == "go":
         return (
-            "Use the model at its own threshold, on photos taken as these were. Test again when camera, distance, "
-            "surface or model change."
+            "Use the model at its own threshold, on photos taken like these. Test again when the camera, the "
+            "distance, the surface or the model changes."
         )
     if found.decision == "no-go":
-        return "Do not use the model here as it is. Requirements that are lowered now need a sample of their own."
+        return "Do not use the model here as it is. If you lower the requirements now, test them on a new sample."
     if found.n_more is None:
         return (
-            f"A rate lies so near to what is required that it would take more than "
-            f"{_count(found.most_more, found.unit)}. Decide without the test, or state requirements anew, and label "
-            "another sample for them."
+            f"A rate lies so near to its requirement that a decision would take more than "
+            f"{_count(found.most_more, found.unit)}. Decide without the test, or set new requirements and label a new "
+            "sample for them."
         )
     return (
-        f"Label {_count(found.n_more, found.unit, more=True)}, chosen as these were, and test with all of them "
-        f"together: if the rates stay as measured, the answer is then {found.leads_to} with a probability of about "
-        f"{LIKELY:.0%}. Test once more only: every further look makes a wrong go likelier."
+        f"Label {_count(found.n_more, found.unit, more=True)}, chosen in the same way, and test with all of them "
+        f"together. If the rates stay as measured, the decision is then {found.leads_to} with a probability of about "
+        f"{LIKELY:.0%}. Test only once more: with every further test, a wrong go becomes likelier."
     )
 
 
 def _remedies(found: Acceptance) -> list[str]:
-    """What a changed model would give, where its figures promise more."""
+    """Offer a changed model where its figures are clearly better."""
     items = []
     threshold = found.variants.get("site_threshold")
     if threshold and threshold.threshold is not None and _promises(found, "site_threshold", than=("as_it_is",)):
         items.append(
-            f"A threshold of {threshold.threshold:.3g} in place of {found.evaluation.threshold:.3g} suits the two "
-            "requirements better. It was chosen on this sample: accept it on photos labelled anew."
+            f"A threshold of {threshold.threshold:.3g} instead of {found.evaluation.threshold:.3g} suits the two "
+            "requirements better. It was chosen on this sample, so test it on newly labelled photos."
         )
     if _promises(found, "adapted_head", than=("as_it_is", "site_threshold")):
         items.append(
-            "A head fitted to this site promises more than the model as it is, and more than a threshold alone. Train "
-            "one on labelled photos of the site, and accept it on others."
+            "A head fitted to this site promises more than the model as it is, and more than a new threshold alone. "
+            "Train a head on labelled photos of the site, and test it on other photos of the site."
         )
     return items
 
 
 def _promises(found: Acceptance, name: str, *, than: Sequence[str]) -> bool:
-    """Whether a variant uses up clearly less of what is allowed (see `site_adaptation.site_threshold`)."""
+    """Whether a variant uses up clearly less of the allowed errors than others (`site_adaptation.site_threshold`)."""
 
     def used_up(one: str) -> float:
         variant = found.variants[one]
@@ -201,7 +206,7 @@ def _count(n: int, unit: str, *, more: bool = False) -> str:
 
 
 def _table(found: Acceptance) -> str:
-    """Every patch with the answer of every variant; those of changed models are from other folds."""
+    """Table of all patches with the answers of all variants; a changed model answers patches it was not fitted to."""
     sample = found.evaluation
     said_by = [f"label_{name}" for name in found.variants]
     photos = sample.photos or ("",) * sample.n_patches
@@ -238,7 +243,7 @@ def _page(found: Acceptance, command: str) -> str:
 
 
 def _scales(found: Acceptance) -> tuple[_Scale, _Scale]:
-    """Both requirements, each on a scale that shows the intervals as long as they fit."""
+    """Make a scale for each requirement, wide enough for all intervals."""
     recalls = {name: one.recall for name, one in found.variants.items()}
     alarms = {name: one.false_alarms for name, one in found.variants.items()}
     lowest = math.floor(10 * min(found.min_recall, *(one.estimate.low for one in recalls.values())) - 0.2) / 10
@@ -269,6 +274,6 @@ def _scale(name: str, sense: str, required: float, shares: dict[str, Share], end
 
 
 def _percent_range(share: Share) -> str:
-    """The interval in per cent."""
+    """Write an interval in per cent."""
     low, high = percent_text(share.estimate.low), percent_text(share.estimate.high)
     return f"{low.split(chr(0xA0))[0]}–{high}"
