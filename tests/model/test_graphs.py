@@ -139,7 +139,7 @@ def test_a_trunk_that_cannot_be_wrapped_is_refused() -> None:
         make_backbone(two, tiny_backbone_card())
     branch = helper.make_graph([], "branch", [], [])
     branching.node.append(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
-    with pytest.raises(BundleError, match="decides at run time"):
+    with pytest.raises(BundleError, match="branches at run time"):
         make_backbone(branching, tiny_backbone_card())
     broken.initializer[1].CopyFrom(numpy_helper.from_array(np.full(8, np.nan, np.float32), "b0"))
     with pytest.raises(BundleError, match="not finite"):

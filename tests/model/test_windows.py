@@ -178,7 +178,7 @@ def test_an_output_in_the_middle_has_a_smaller_field(backbone_file: Any) -> None
 
 
 def test_what_has_no_field_is_refused() -> None:
-    with pytest.raises(BundleError, match="gives no 'feature_map' of its pixels"):
+    with pytest.raises(BundleError, match="computes no 'feature_map' from its pixels"):
         receptive_field(tiny_trunk())
     uneven = Layers()
     uneven.add("Conv", kernel=(3, 3), strides=[1, 2])
@@ -193,7 +193,7 @@ def test_what_has_no_field_is_refused() -> None:
 
 def test_a_constant_is_no_way_to_the_output() -> None:
     graph = helper.make_graph([helper.make_node("Identity", ["w"], ["feature_map"])], "constant", [], [])
-    with pytest.raises(BundleError, match="of its pixels"):
+    with pytest.raises(BundleError, match="from its pixels"):
         receptive_field(graph)
 
 

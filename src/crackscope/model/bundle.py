@@ -1,12 +1,12 @@
-"""The bundle: one ONNX file that is the whole model, and the card inside it.
+"""The bundle: one ONNX file that holds the whole model and its card.
 
-Its graph takes raw ``pixels`` (n, H, W, 3) uint8 RGB, pads them right and bottom to a multiple of 32 by repeating the
-edge, normalises inside, and returns ``probability`` (n, k), ``logits`` (n, k), ``logit_map`` (n, k, h, w) and
-``features`` (n, d); with a gate in its card, also ``novelty`` (n,). The card, as JSON in the file's metadata, says what
-any caller must know; `Card` is its form.
+The graph takes raw ``pixels`` (n, H, W, 3), uint8, RGB. It pads an image at its right and lower edge to a multiple of
+32, by repeating the edge, and normalises the pixels. It returns ``probability`` (n, k), ``logits`` (n, k),
+``logit_map`` (n, k, h, w) and ``features`` (n, d); if the card has a gate, also ``novelty`` (n,). The card is JSON in
+the metadata of the file. It holds all that a caller of the graph must know; `Card` is its form.
 
-Two kinds of file share this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``; a *bundle* is a
-backbone with a head on top. `compose` makes the one into the other, and takes a bundle's own backbone as readily.
+Two kinds of file have this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``. A *bundle* is a
+backbone with a head. `compose` puts a head on a backbone, which may also be the backbone of another bundle.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CardForm = TypeVar("CardForm", bound=BaseModel)
 PRECISIONS = ("fp32", "int8")
 """Precisions of the default bundle; int8 has 47 % of the size and is 1.55 to 1.75 times as fast on CPUs."""
 
-_MAX_BYTES = 2**31  # what protobuf can hold
+_MAX_BYTES = 2**31  # limit of protobuf
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Bundle:
 
     Attributes:
         content: Bytes of the file, ready for ONNX Runtime.
-        card: What the model says of itself.
+        card: Card of the model: labels, sizes, calibration, training data, figures.
         name: Name of the file, for messages.
         path: Path of the file; None for a bundle that was made in memory.
     """
@@ -91,12 +91,12 @@ class Bundle:
 
     @property
     def full_name(self) -> str:
-        """Name in the card and the beginning of the SHA-256, as tables and reports name the model."""
+        """Name from the card and first digits of the SHA-256, as tables and reports name the model."""
         return f"{self.card.name}@{self.sha256[:12]}"
 
 
 def default_bundle(precision: str = "fp32") -> Path:
-    """Path of the bundle that the package carries, in one of its `PRECISIONS`."""
+    """Give the path of the default bundle, which comes with the package, in one of its `PRECISIONS`."""
     name = "default.onnx" if precision == "fp32" else f"default-{precision}.onnx"
     return Path(str(resources.files("crackscope") / "assets" / name))
 
@@ -106,8 +106,8 @@ def read_bundle(path: str | Path | None = None, *, precision: str | None = None)
 
     Args:
         path: Path of the file; the default bundle, which comes with the package, if left out.
-        precision: Precision, ``fp32`` or ``int8``. With a path, a file of another precision is refused; without one, it
-            chooses between the two default bundles (``fp32`` if left out).
+        precision: Precision, ``fp32`` or ``int8``. With a path, a file of another precision is refused. Without a path,
+            it chooses one of the two default bundles (``fp32`` if left out).
 
     Returns:
         The bundle. `crackscope.load` makes it ready for prediction.
@@ -134,25 +134,26 @@ def read_bundle(path: str | Path | None = None, *, precision: str | None = None)
 
 
 def require_precision(card: Card, precision: str | None, name: str) -> None:
-    """Refuse a bundle of another precision than the one asked for, if any.
+    """Refuse a bundle whose precision differs from the one asked for, if any.
 
     Raises:
-        BundleError: If it is of another.
+        BundleError: If the precisions differ.
     """
     if precision not in (None, card.precision):
         raise BundleError(
-            f"{name}: it is {card.precision}, and {precision} was asked for. Leave the precision out, or round it with "
-            "`crackscope export --precision int8`."
+            f"{name}: its precision is {card.precision}, but {precision} was asked for. Leave the precision out, or make "
+            "an int8 bundle with `crackscope export --precision int8`."
         )
 
 
 def read_backbone(path: str | Path) -> Backbone:
     """Read the backbone of a bundle, or a backbone file.
 
-    Its card's ``trained_on`` then names whatever its weights have seen; of a bundle, the head's data too.
+    The card's ``trained_on`` names all data that the weights were fitted to. For a bundle, this includes the training
+    data of its head.
 
     Raises:
-        BundleError: If the file is neither.
+        BundleError: If the file is neither a bundle nor a backbone.
     """
     place = Path(path)
     _, model = _load(place)
@@ -170,7 +171,7 @@ def read_backbone(path: str | Path) -> Backbone:
 
 
 def write_model(model: onnx.ModelProto, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a bundle or a backbone, beside and then renamed.
+    """Write a bundle or a backbone: to a temporary file first, which is then renamed.
 
     Raises:
         OutputError: If the file exists, or cannot be written.
@@ -194,7 +195,7 @@ def _load(place: Path) -> tuple[bytes, onnx.ModelProto]:
         raise BundleError(f"{place}: cannot be read ({why}). Give a bundle with --model, or leave it out.") from error
     try:
         model = onnx.load_model_from_string(content)
-        _metadata(model)  # text that is no UTF-8 shows up only when it is asked for
+        _metadata(model)  # protobuf finds text that is no UTF-8 only when it is read
     except Exception as error:  # protobuf raises its own kinds
         raise BundleError(f"{place}: not an ONNX file, or damaged. Fetch or train the bundle again.") from error
     if not model.graph.node or not model.graph.output:
@@ -207,7 +208,7 @@ def _metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _checked_card(model: onnx.ModelProto, place: Path) -> Card:
-    """The card of a bundle whose graph is the one it describes."""
+    """Read the card of a bundle, and check that it describes the bundle's graph."""
     metadata = _metadata(model)
     if CARD_KEY not in metadata:
         if BACKBONE_KEY in metadata:

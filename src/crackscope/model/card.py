@@ -1,4 +1,4 @@
-"""The card: what a model file says of itself, as JSON inside the file."""
+"""The card: the description of a model, as JSON inside the model file."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ __all__ = [
 CARD_VERSION: Final = 1
 
 Pool = Literal["mean", "logsumexp"]
-"""How the logits of cells become one: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
+"""How the logits of cells are pooled to one: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
 
 
 NOT_CONCRETE, BLURRED = "not concrete", "blurred"
 REASONS: Final = (BLURRED, NOT_CONCRETE)
-"""Why a patch or a photo is ``rejected``."""
+"""Reasons why a patch or a photo is ``rejected``."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> str:
-        """Compact JSON with sorted keys: the same card gives the same bytes. What is no number becomes null."""
+        """Write compact JSON with sorted keys, so the same card gives the same bytes. Not-a-number becomes null."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return text.encode("utf-8", "replace").decode()  # half a surrogate, from a file name, has no UTF-8
+        return text.encode("utf-8", "replace").decode()  # a lone surrogate from a file name cannot be written as UTF-8
 
 
 class TrainingData(_Part):
@@ -57,8 +57,8 @@ class TrainingData(_Part):
         licence: Licence of the images.
         attribution: Names to give credit to.
         sha256: SHA-256 over the digests and labels of all files, in hexadecimal.
-        seen: Marks of what was trained on, sorted, in base64: six bytes of each file's SHA-256, and of each photo's
-            name where the set is a published one. They tell whether a model was trained on what it is judged on.
+        seen: Marks of the training data, sorted, in base64: six bytes of each file's SHA-256, and in published sets six
+            bytes of the SHA-256 of each photo's name. They tell whether a model was trained on a patch that it judges.
     """
 
     name: str
@@ -80,7 +80,7 @@ class BackboneCard(_Part):
         feature_dim: Number of channels d of the last feature map.
         pixel_scale: Factor on raw pixels 0 to 255, for red, green and blue.
         pixel_shift: Summand after the factor, for red, green and blue.
-        trained_on: Data sets that the weights were fitted to by crackscope, after their origin.
+        trained_on: Data sets that crackscope fitted the weights to, after their origin.
         sha256: SHA-256 of the backbone's graph, in hexadecimal.
     """
 
@@ -156,7 +156,7 @@ class Calibration(_Part):
 
 
 class Verdict(_Part):
-    """What a whole photo is called, by the greatest probability of any footprint in it, and how often that is wrong.
+    """Rule that gives a photo its verdict, by the greatest probability of any footprint in it, and its error rates.
 
     The two rates were measured on square stretches of photos that were laid together from labelled tiles. In a larger
     photo, a wrong answer is more likely.
@@ -204,11 +204,11 @@ class Verdict(_Part):
 
 
 class Gate(_Part):
-    """When a patch is ``rejected``: it shows what training never saw, or is too blurred to be judged.
+    """Limits from which a patch is ``rejected``: it differs from all training patches, or is too blurred to be judged.
 
-    *Novelty* is an output of the graph. Features of training patches lie near a plane; novelty is the squared distance
-    to it, 1 on average for training patches. *Clarity* is sharpness as the network sees the patch, in [0, 1]. Both
-    limits were set on cracked validation patches, of which next to none may be rejected.
+    *Novelty* is an output of the graph. The features of training patches lie near a plane; novelty is the squared
+    distance to this plane, 1 on average for training patches. *Clarity* is the sharpness of the patch as the network
+    sees it, in [0, 1]. Both limits were set so that almost no cracked validation patch is rejected.
 
     Attributes:
         max_novelty: Novelty above which a patch is ``not concrete``.
@@ -244,7 +244,7 @@ class Gate(_Part):
             clarity: Clarity of the patch, in [0, 1].
 
         Returns:
-            ``blurred`` or ``not concrete``; None where the patch is not rejected.
+            ``blurred`` or ``not concrete``; None if the patch is not rejected.
         """
         if clarity < self.min_clarity:
             return BLURRED
@@ -252,31 +252,33 @@ class Gate(_Part):
 
 
 class Card(_Part):
-    """What a model says of itself: all that a caller of its graph must know, and what an auditor will ask.
+    """Description of a model: all that a caller of its graph must know, and all that an auditor will ask.
 
     Attributes:
         card_version: Version of the card's form.
         name: Name of the model.
         made_with: Version of crackscope that made the model.
         labels: Labels in the order of the graph's outputs, each an independent sigmoid; ``crack`` is one of them.
-        patch_px: Shorter side of a patch after the resize, in pixels: what the network was trained to see.
-        source_px: Longest side of a training patch before the resize, in pixels; it tells patches from photos.
+        patch_px: Shorter side of a patch after the resize, in pixels; the network was trained at this size.
+        source_px: Longest side of a training patch before the resize, in pixels; patches and photos are told apart by
+            it.
         resize: Rule of the resize, in words; there is only one.
-        mm_per_px: Millimetres per pixel of a training patch after the resize; None where they are not known.
-        pool: How the logits of cells become one: ``mean``, or ``logsumexp``, log(mean(exp(logit))), which a few strong
-            cells decide.
-        map: Whether the map explains the logit, ``exact`` or ``approximate``.
+        mm_per_px: Millimetres per pixel of a training patch after the resize; None if they are not known.
+        pool: How the logits of cells are pooled to one: ``mean``, or ``logsumexp``, log(mean(exp(logit))), which a few
+            strong cells decide.
+        map: Relation of the map to the logit of a patch: ``exact`` if pooling the map gives the logit, else
+            ``approximate``.
         patch: Calibration for patches.
-        photo: Calibration for a patch's footprint inside a photo; None where none was fitted.
-        verdict: What a whole photo is called; None where it was not fitted.
-        gate: When a patch is rejected; None where there is no gate.
-        backbone: What is known of the backbone.
+        photo: Calibration for footprints inside a photo; None if it was not fitted.
+        verdict: Rule that gives a photo its verdict; None if it was not fitted.
+        gate: Limits from which a patch is rejected; None if there is no gate.
+        backbone: Card of the backbone.
         training_data: Data sets that the head, or the whole network, was trained on.
-        recipe: Settings of the training, and of what was done to the model since.
-        split: How the data was divided: ``by``, ``sha256``, ``leaky``.
-        figures: Measured figures by the data and part that they were measured on, each with its value and 95 %
+        recipe: Settings of the training, and of later changes to the model.
+        split: Facts of the split of the data: ``by``, ``sha256``, ``leaky``.
+        figures: Measured figures, by the data and part that they were measured on, each with its value and 95 %
             interval.
-        precision: Numbers that the graph computes with, ``fp32``, or ``int8`` after `crackscope.export`.
+        precision: Kind of numbers that the graph computes with: ``fp32``, or ``int8`` after `crackscope.export`.
         graph_sha256: SHA-256 of the graph without metadata, in hexadecimal.
     """
 
@@ -312,28 +314,28 @@ class Card(_Part):
     @field_validator("recipe", "split", "figures")
     @classmethod
     def _finite(cls, free: dict[str, Any]) -> dict[str, Any]:
-        json.dumps(free, allow_nan=False)  # JSON itself knows no NaN, Python's does
+        json.dumps(free, allow_nan=False)  # JSON has no NaN, but Python's json module accepts it
         return free
 
     @property
     def map_calibration(self) -> Calibration:
-        """Calibration for footprints inside photos; the one for patches where no other was fitted."""
+        """Calibration for footprints inside photos; the calibration for patches if no other was fitted."""
         return self.photo or self.patch
 
     @property
     def verdict_rule(self) -> Verdict | Calibration:
-        """Rule that names a photo by its greatest probability; the calibration of maps where no verdict was fitted."""
+        """Rule that gives a photo its verdict; the calibration of maps if no such rule was fitted."""
         return self.verdict or self.map_calibration
 
     @staticmethod
     def version_of(text: str) -> int:
-        """Tell the version that a card claims, whatever else is in it.
+        """Read the version that a card states, whatever else it holds.
 
         Args:
             text: The card as JSON.
 
         Raises:
-            ValueError: If the card claims no version, or is no JSON object.
+            ValueError: If the card states no version, or is no JSON object.
         """
         try:
             card = json.loads(text)

@@ -27,32 +27,32 @@ def extract_features(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Rows:
-    """Features of every patch, shape (n, d), float32.
+    """Compute the features of each patch, shape (n, d), float32.
 
     Args:
         index: The patches.
         backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         patch_px: Shorter side that patches are resized to.
         on_disk: Whether to use the cache.
-        threads: Thread budget; all cores where left out.
-        progress: Called as work goes on.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as work goes on.
 
     Returns:
-        Rows in the order of the index; those found in the cache are not computed again.
+        Rows in the order of the index; rows found in the cache are not computed again.
     """
     kind = feature_kind(backbone, patch_px=patch_px, on_disk=on_disk)
     return rows_of(index, kind, threads=threads, progress=progress)
 
 
 def feature_kind(backbone: Backbone, *, patch_px: int, on_disk: bool = True) -> RowKind:
-    """What `extract_features` computes, and its cache.
+    """Kind of row that holds the features of a patch, with its cache.
 
     Args:
         backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
         patch_px: Shorter side that patches are resized to.
         on_disk: Whether to use the cache.
     """
-    # The digest is taken of the graph itself: a card may be copied from another.
+    # The digest is computed from the graph itself, since a card may have been copied from another bundle.
     key = f"features-1 {graph_digest(backbone.graph)} {patch_px} {RESIZE_RULE}"
     cache = RowCache(key, width=backbone.card.feature_dim, on_disk=on_disk)
     sessions: list[Any] = []  # opened at the first image that is not in the cache

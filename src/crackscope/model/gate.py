@@ -1,18 +1,19 @@
-"""The gate: what shows no concrete, or is too blurred to be judged, is ``rejected``, with the reason.
+"""The gate: an image is ``rejected``, with the reason, if it shows no concrete or is too blurred to be judged.
 
-*Novelty* tells what training never saw. Features of training patches lie near a plane of few dimensions; those of
-foreign pictures lie beside it. Of the measures tried on the first default bundle (Mahalanobis' distance, nearest
-neighbours, angles), the distance to the plane rejects the most landscapes and the fewest patches of concrete from
-elsewhere.
+*Novelty* measures how much a picture differs from the training patches. The features of training patches lie near a
+plane of few dimensions; the features of foreign pictures lie farther from it. Several measures were tried on the first
+default bundle: Mahalanobis' distance, nearest neighbours, angles, and the distance to the plane. The distance to the
+plane rejected the most landscapes and the fewest patches of concrete from other sites.
 
-*Clarity* tells blur, from the pixels alone: sharpness times the root of evenness (`crackscope.model.focus`), at the
-scale at which the network sees a training patch. At its own scale, a camera's picture is soft however good it is; and
-of what somebody shrunk before, nobody knows how sharp it was, so it is not judged for blur.
+*Clarity* measures blur, from the pixels alone: sharpness times the root of evenness (`crackscope.model.focus`). It is
+measured at the scale at which the network sees a training patch. At its full size, even a good photo is not sharp from
+pixel to pixel. An image that was shrunk before is not judged for blur, since its original sharpness is unknown.
 
-A photo is judged by a sample: at most 24 crops on a regular grid, each as large as a training patch and at its scale.
-Where more than half of them are blurred, or four fifths rejected, so is the photo, for the more frequent reason.
+A photo is judged by at most 24 crops on a regular grid. Each crop is as large as a training patch, at the same scale.
+The photo is rejected if more than half of its crops are blurred, or at least four fifths are rejected. The more
+frequent reason is given.
 
-Limits are set on cracked validation patches, for what must not happen is that a crack is sent away.
+The limits are set on cracked validation patches, because a photo of a crack must not be rejected.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ __all__ = [
 
 
 NOT_CONCRETE_SHARE, BLURRED_SHARE = 0.002, 0.003
-"""Shares of cracked patches like those of the validation part that may be rejected, for either reason."""
+"""Greatest shares of cracked patches like those of the validation part that may be rejected, one for each reason."""
 
 LEAST_CRACKED = 200
-"""Cracked validation patches below which no limit can be held: past the greatest of n values lies 1 in n + 1."""
+"""Least number of cracked validation patches for a gate. With n patches, 1 in n + 1 lies beyond the greatest value."""
 
 RANK = 64
-"""Axes of the plane. On the first default bundle, 32 reject fewer foreign pictures, 128 no more."""
+"""Number of axes of the plane. On the first default bundle, 32 rejected fewer foreign pictures, and 128 no more."""
 
 MAX_CROPS = 24
-"""Number of crops that a photo is judged by, at most."""
+"""Greatest number of crops that a photo is judged by."""
 
 BLURRED_CROPS, REJECTED_CROPS = 0.5, 0.8
-"""Share of them above which a photo is blurred, and from which it is rejected for both reasons together."""
+"""Shares of the crops. A photo is rejected if more than the first are blurred, or at least the second are rejected."""
 
 _LEAST_PX = 32  # a smaller picture is not judged for blur
 
@@ -68,18 +69,21 @@ _LEAST_PX = 32  # a smaller picture is not judged for blur
 def fit_gate(
     training: Float32Array, validation: Float32Array, clarities: Float64Array, labels: Int64Array, *, fitted_on: str
 ) -> tuple[Gate, Plane] | str:
-    """A gate and the plane it measures from, or why there can be none.
+    """Fit a gate, and the plane that novelty is measured from.
 
-    The limit is the k-th greatest value of n cracked patches (of clarity, the k-th least), k the greatest for which k /
-    (n + 1), the chance of a further patch like them to lie beyond, is at most the share that is allowed, or 1: with few
-    patches, 1 in n + 1 is all that can be held.
+    The novelty limit is the k-th greatest value of n cracked patches; the clarity limit is the k-th least. A further
+    patch like them lies beyond the limit with a chance of k / (n + 1). The greatest k is taken for which this chance is
+    at most the allowed share. With few patches even k = 1 exceeds the share, and 1 is taken.
 
     Args:
         training: Features of training patches, shape (m, d).
         validation: Features of validation patches, shape (n, d).
         clarities: Clarity of each validation patch, from `patch_clarity`, shape (n,).
         labels: Labels of the validation patches, shape (n,), 1 for crack.
-        fitted_on: Data and part, for the card.
+        fitted_on: Data and part that the gate is fitted on, for the card.
+
+    Returns:
+        The gate and the plane; or the reason why no gate can be fitted.
     """
     cracked = labels == 1
     n_crack = int(cracked.sum())
@@ -87,7 +91,7 @@ def fit_gate(
         return f"{n_crack} cracked validation patches; a gate takes {LEAST_CRACKED}"
     plane = fit_plane(training)
     if plane is None:
-        return f"{len(training)} training patches with {training.shape[1]} features lie in no plane that tells anything"
+        return f"{len(training)} training patches with {training.shape[1]} features are too few or too alike for a gate"
     novelties = plane.novelty(validation)
     max_novelty = _greatest(novelties[cracked], NOT_CONCRETE_SHARE)
     min_clarity = max(0.0, -_greatest(-clarities[cracked], BLURRED_SHARE))
@@ -108,11 +112,13 @@ def fit_gate(
 
 
 def fit_plane(features: Float32Array) -> Plane | None:
-    """The plane through the mean along the first principal axes, at most `RANK`; None where too little is known.
+    """Fit the plane through the mean along the first principal axes, at most `RANK` of them.
 
     Args:
-        features: Features of training patches, shape (m, d). A quarter of d, and an eighth of m, bound the number of
-            axes.
+        features: Features of training patches, shape (m, d). The plane has at most d / 4 and at most m / 8 axes.
+
+    Returns:
+        The plane; None if there are too few features or patches for an axis, or all patches lie in the plane.
     """
     values = np.asarray(features, np.float64)
     rank = min(RANK, values.shape[1] // 4, len(values) // 8)
@@ -120,21 +126,21 @@ def fit_plane(features: Float32Array) -> Plane | None:
         return None
     mean = values.mean(0)
     centred = values - mean
-    with threadpool_limits(1, "blas"):  # sums in another order would turn an axis
-        _, directions = np.linalg.eigh(centred.T @ centred)  # the greatest last
+    with threadpool_limits(1, "blas"):  # with several threads, sums in another order would change an axis
+        _, directions = np.linalg.eigh(centred.T @ centred)  # the axis with the greatest variance comes last
     axes = directions[:, ::-1][:, :rank].T
-    axes = axes * np.sign(axes[np.arange(rank), np.abs(axes).argmax(1)])[:, None]  # of either sign, one
+    axes = axes * np.sign(axes[np.arange(rank), np.abs(axes).argmax(1)])[:, None]  # fix the sign of each axis
     plane = Plane(mean.astype(np.float32), axes.astype(np.float32), 1.0)
     spread = float(np.float32(plane.novelty(features).mean()))
     return Plane(plane.mean, plane.axes, spread) if spread > np.finfo(np.float32).tiny else None
 
 
 def clarity(pixels: UInt8Array) -> float:
-    """Sharpness times the root of evenness, in [0, 1], of pixels as they are.
+    """Measure sharpness times the root of evenness, in [0, 1], of an image at its own size.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3), at the scale at which the network sees a training patch. An image with a
-            side below 32 px has clarity 1.
+        pixels: Image, RGB, uint8, shape (H, W, 3), at the scale at which the network sees a training patch. An image
+            with a side below 32 px has clarity 1.
 
     Example:
         >>> clarity(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)) > 0.9
@@ -147,12 +153,12 @@ def clarity(pixels: UInt8Array) -> float:
 
 
 def patch_clarity(pixels: UInt8Array, card: Card, *, resized: UInt8Array | None = None) -> float:
-    """Clarity of a patch, shrunk as a training patch was; 1 of one that is enlarged for the network.
+    """Measure the clarity of a patch, shrunk as training patches were; 1 for a patch that the network sees enlarged.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3).
+        pixels: Patch, RGB, uint8, shape (H, W, 3).
         card: Card of the model.
-        resized: The patch after `crackscope.model.preprocessing.resize_patch`, where it is at hand.
+        resized: Patch after `crackscope.model.preprocessing.resize_patch`, if it was computed already.
     """
     own_px = min(pixels.shape[:2])
     if own_px < card.patch_px:
@@ -164,15 +170,17 @@ def patch_clarity(pixels: UInt8Array, card: Card, *, resized: UInt8Array | None 
 
 
 def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]:
-    """The crops that a photo is judged by, at the scale of a training patch, all as large as one.
+    """Cut the crops that a photo is judged by; each is as large as a training patch, at the same scale.
 
     Args:
-        pixels: The photo at the network's scale.
-        scale: Pixels of the network per pixel of the photo. What was enlarged is shrunk again, but not below a patch.
+        pixels: Photo at the network's scale, RGB, uint8, shape (H, W, 3).
+        scale: Pixels of the network per pixel of the photo. A photo that was enlarged for the network is shrunk again,
+            but its shorter side stays at least as long as a patch.
         card: Card of the model.
 
     Returns:
-        None of them where a side is shorter than a patch even as it is: of a strip nobody knows what novelty is usual.
+        Crops, each an array (h, w, 3). The list is empty if a side of the photo is shorter than a patch, since the
+        usual novelty of such a strip is unknown.
     """
     shorter = min(pixels.shape[:2])
     if shorter < card.patch_px:
@@ -190,8 +198,16 @@ def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]
 
 
 def photo_reason(reasons: Sequence[str | None]) -> str | None:
-    """Why a photo is rejected, from the reasons of its crops; None where at most half of them are blurred, and fewer
-    than four fifths rejected for whatever reason: a wall with a door in it is concrete, a landscape is none anywhere.
+    """Decide from the reasons of its crops why a photo is rejected.
+
+    A photo is rejected if more than half of its crops are blurred, or at least four fifths are rejected for any reason.
+    So a wall with a door in it is judged, and a landscape is rejected.
+
+    Args:
+        reasons: Reason why each crop is rejected; None for a crop that is not.
+
+    Returns:
+        The most frequent reason; None if the photo is not rejected.
 
     Example:
         >>> photo_reason(["not concrete"] * 8 + [None] * 2)
@@ -205,7 +221,7 @@ def photo_reason(reasons: Sequence[str | None]) -> str | None:
 
 
 def _greatest(values: Float64Array, share: float) -> float:
-    """The value beyond which at most a share lies, as far as so many values tell; beyond the greatest, 1 in n + 1."""
+    """Find the value beyond which at most `share` of further values lie; the greatest value if there are few values."""
     rank = max(1, math.floor(share * (len(values) + 1)))
     return float(np.sort(values)[-rank])
 

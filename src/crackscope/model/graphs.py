@@ -1,6 +1,6 @@
-"""Graphs: what lies inside a model file, from raw pixels through padding, normalising and a trunk to a head.
+"""Graphs: the computation inside a model file, from raw pixels through padding, normalising and a trunk to a head.
 
-What is public here is imported from `crackscope.model.bundle`, which reads and writes the files.
+Other modules import these names from `crackscope.model.bundle`, which reads and writes the files.
 """
 
 from __future__ import annotations
@@ -38,29 +38,30 @@ __all__ = [
 
 
 MULTIPLE_PX = 32
-"""Sides are padded to a multiple of this in pixels, whatever the stride of the map: contract of the bundle."""
+"""Multiple in pixels that the sides of an image are padded to, whatever the stride of the map: contract of a bundle."""
 
 OPSET = 18
 CARD_KEY, BACKBONE_KEY = "crackscope.card", "crackscope.backbone"
-"""Where a bundle's and a backbone's metadata hold their cards."""
+"""Metadata keys under which a bundle and a backbone hold their cards."""
 
 OUTPUTS = ("probability", "logits", "logit_map", "features")
 NOVELTY = "novelty"
-"""A further output of a bundle whose card has a gate."""
+"""Name of a further output, which a bundle has if its card has a gate."""
 
-_HEAD, _GATE = "head/", "gate/"  # names of everything that `compose` adds, so that it can be taken off again
+_HEAD, _GATE = "head/", "gate/"  # prefixes of all names that `compose` adds, so that they can be removed again
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A head: linear, ``logits = mean over the map of (weight · feature + bias)``, or with hidden layers before.
+    """A head: linear, ``logits = mean over the map of (weight · feature + bias)``, or with hidden layers before that.
 
     Attributes:
-        weight: Array of shape (k, d), d the width of the last hidden layer or else of the features.
-        bias: Array of shape (k,).
-        temperature: The calibrated probability is ``sigmoid(logit / temperature)``.
-        hidden: Weight (outer, inner) and bias (outer,) of fully connected layers with ReLU. With them, logits are those
-            of the mean feature, and the map, computed cell by cell, explains them only roughly.
+        weight: Weights of the last layer, shape (k, d); d is the width of the last hidden layer, or of the features.
+        bias: Biases of the last layer, shape (k,).
+        temperature: Temperature in ``probability = sigmoid(logit / temperature)``.
+        hidden: Weight (outer, inner) and bias (outer,) of each hidden layer, fully connected with ReLU. With hidden
+            layers, logits are computed from the mean feature. The map is computed cell by cell, so it explains them
+            only roughly.
     """
 
     weight: Float32Array
@@ -70,22 +71,22 @@ class Head:
 
     @property
     def feature_dim(self) -> int:
-        """Features that it eats."""
+        """Number of features that the head takes."""
         return int(self.hidden[0][0].shape[1] if self.hidden else self.weight.shape[1])
 
     @property
     def layers(self) -> tuple[tuple[Float32Array, Float32Array], ...]:
-        """Weight and bias of every layer, the last one linear."""
+        """Weight and bias of each layer; the last layer is linear."""
         return (*self.hidden, (self.weight, self.bias))
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A plane in the space of features, in which those of training patches lie, nearly.
+    """A plane in the space of features, near which the features of training patches lie.
 
     Attributes:
-        mean: Array of shape (d,): a point of the plane.
-        axes: Array of shape (r, d): directions along it, orthonormal rows.
+        mean: Point of the plane, the mean of the training features, shape (d,).
+        axes: Directions along the plane, orthonormal rows, shape (r, d).
         spread: Mean squared distance of training patches to the plane.
     """
 
@@ -94,10 +95,10 @@ class Plane:
     spread: float
 
     def novelty(self, features: Float32Array) -> Float64Array:
-        """What the graph's output of that name gives: squared distances over `spread`, shape (n,).
+        """Compute the novelty, as the graph does: squared distances to the plane over `spread`, shape (n,).
 
         Args:
-            features: Shape (n, d).
+            features: Features of patches, shape (n, d).
         """
         centred = np.asarray(features, np.float64) - self.mean
         beside = centred - centred @ self.axes.T @ self.axes
@@ -107,19 +108,19 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A feature extractor: graph and what is known of it."""
+    """A feature extractor: its graph and its card."""
 
     graph: onnx.GraphProto
     card: BackboneCard
 
 
 def graph_digest(graph: onnx.GraphProto) -> str:
-    """SHA-256 of a graph as protobuf writes it, in hexadecimal."""
+    """Compute the SHA-256 of a graph as protobuf writes it, in hexadecimal."""
     return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def make_model(graph: onnx.GraphProto, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
-    """A model around a graph, with the versions that every file of ours states."""
+    """Make a model of a graph, with the versions that all files of crackscope state."""
     model = helper.make_model(graph, producer_name="crackscope", opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = 10  # read by ONNX Runtime 1.18 and later
     helper.set_model_props(model, metadata or {})
@@ -130,18 +131,18 @@ def make_model(graph: onnx.GraphProto, metadata: dict[str, str] | None = None) -
 
 
 def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto:
-    """Wrap a trunk into a backbone that eats raw pixels.
+    """Wrap a trunk into a backbone that takes raw pixels.
 
     Args:
         trunk: Graph with one input, normalised pixels (n, 3, H, W) with sides that are multiples of 32, and one
             output, the feature map (n, d, H/32, W/32).
-        card: Its ``pixel_scale`` and ``pixel_shift`` (per channel) become part of the graph.
+        card: Card of the backbone; its ``pixel_scale`` and ``pixel_shift`` (per channel) become part of the graph.
 
     Returns:
         A model with the outputs ``feature_map`` and ``features``.
 
     Raises:
-        BundleError: If the trunk has branches that are taken at run time, or weights that are not finite.
+        BundleError: If the trunk has branches that are chosen at run time, or weights that are not finite.
     """
     inner = _plain_copy(trunk, source="normalised", result="feature_map")
     nodes, constants = _preamble(card)
@@ -152,7 +153,7 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
 
 
 def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
-    """A bundle's graph without head and gate: the very graph that its backbone's digest is of."""
+    """Take head and gate off a bundle's graph; the digest of its backbone is that of the remaining graph."""
     nodes = [node for node in graph.node if not node.name.startswith((_HEAD, _GATE))]
     constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, _GATE))]
     return _backbone_graph(nodes, constants, feature_dim)
@@ -171,7 +172,7 @@ def _preamble(card: BackboneCard) -> tuple[list[onnx.NodeProto], list[onnx.Tenso
     nodes = [
         node("Shape", ["pixels"], ["shape"], "pad/shape"),
         node("Neg", ["shape"], ["minus_shape"], "pad/negate"),
-        node("Mod", ["minus_shape", "multiple"], ["all_missing"], "pad/missing"),  # (-H) mod 32 is never negative
+        node("Mod", ["minus_shape", "multiple"], ["all_missing"], "pad/missing"),  # (-H) mod 32 lies in 0 to 31
         node("Mul", ["all_missing", "height_and_width"], ["missing"], "pad/sides"),
         node("Concat", ["nothing", "missing"], ["pads"], "pad/pads", axis=0),
         node("Pad", ["pixels", "pads"], ["padded"], "pad/pad", mode="edge"),
@@ -191,7 +192,7 @@ def _preamble(card: BackboneCard) -> tuple[list[onnx.NodeProto], list[onnx.Tenso
 
 
 def _plain_copy(trunk: onnx.GraphProto, *, source: str, result: str) -> onnx.GraphProto:
-    """The trunk with values numbered and everything dropped that an exporter left: traces, scopes, notes."""
+    """Copy a trunk with numbered names, without the traces, scopes and notes of its exporter."""
     weights = {tensor.name for tensor in trunk.initializer}
     inputs = [value.name for value in trunk.input if value.name not in weights]
     if len(inputs) != 1 or len(trunk.output) != 1 or trunk.sparse_initializer:
@@ -219,7 +220,7 @@ def _plain_copy(trunk: onnx.GraphProto, *, source: str, result: str) -> onnx.Gra
 def _plain_attribute(attribute: onnx.AttributeProto, node: onnx.NodeProto) -> onnx.AttributeProto:
     if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
         raise BundleError(
-            f"the trunk decides at run time (node '{node.op_type}'), so no receptive field holds for it. "
+            f"the trunk branches at run time (node '{node.op_type}'), so it has no receptive field. "
             "Choose a convolutional backbone without branches."
         )
     copy = onnx.AttributeProto()
@@ -241,16 +242,16 @@ def _plain_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 
 
 def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = None) -> onnx.ModelProto:
-    """Put a head on a backbone: the bundle.
+    """Make a bundle of a backbone, a head and a card.
 
     Args:
         backbone: Backbone, from `crackscope.model.bundle.read_backbone`.
-        head: The head's weights; its temperature must be the card's.
-        card: Its ``graph_sha256`` and ``backbone`` are filled in here.
-        plane: What its gate measures novelty from; without a gate, the graph has no output ``novelty``.
+        head: Head; its temperature must be that of the card.
+        card: Card of the bundle; its ``graph_sha256`` and ``backbone`` are filled in here.
+        plane: Plane that the gate measures novelty from; without a gate, the graph has no output ``novelty``.
 
     Returns:
-        The model, ready for `crackscope.model.bundle.write_model`. The same arguments give the same bytes.
+        The bundle as an ONNX model, for `crackscope.model.bundle.write_model`. The same arguments give the same bytes.
 
     Raises:
         BundleError: If head, backbone, card and plane do not fit each other, or a weight is not finite.
@@ -270,7 +271,7 @@ def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = No
     nodes += [
         helper.make_node("Mul", ["logits", f"{_HEAD}sharpness"], [f"{_HEAD}calibrated"], f"{_HEAD}calibrate"),
         helper.make_node("Sigmoid", [f"{_HEAD}calibrated"], [f"{_HEAD}sigmoid"], f"{_HEAD}sigmoid"),
-        # ONNX Runtime's sigmoid on a processor can be the next number above 1.
+        # On a CPU, ONNX Runtime's sigmoid can give the next number above 1.
         helper.make_node("Clip", [f"{_HEAD}sigmoid", f"{_HEAD}least", f"{_HEAD}most"], ["probability"], f"{_HEAD}clip"),
     ]
     constants = [
@@ -315,7 +316,7 @@ def _layer_names(head: Head) -> list[str]:
 
 
 def _layer_nodes(head: Head, source: str, result: str, name: str) -> list[onnx.NodeProto]:
-    """The head's layers as convolutions of one cell, from `source` (n, d, h, w) to `result` (n, k, h, w)."""
+    """Make the head's layers as 1×1 convolutions, from `source` (n, d, h, w) to `result` (n, k, h, w)."""
     nodes = []
     for layer in _layer_names(head)[:-1]:
         inner, outer = f"{_HEAD}{name}/{layer}sums", f"{_HEAD}{name}/{layer}values"
@@ -341,10 +342,10 @@ def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None
             "Give both the fitted one."
         )
     if (card.gate is None) != (plane is None):
-        raise BundleError("a gate and the plane it measures from come together. Give both, or neither.")
+        raise BundleError("a gate measures novelty from a plane, so they come together. Give both, or neither.")
     if plane is not None and not (plane.mean.shape == (d,) and plane.axes.ndim == 2 and plane.axes.shape[1] == d):
         raise BundleError(
-            f"a plane through {plane.mean.shape} with axes {plane.axes.shape} does not lie among {d} features. "
+            f"a plane with a mean of shape {plane.mean.shape} and axes {plane.axes.shape} does not fit {d} features. "
             "Fit the gate on this backbone."
         )
     weights = [values.ravel() for layer in head.layers for values in layer]
@@ -352,14 +353,14 @@ def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None
         weights += [plane.mean, plane.axes.ravel(), np.array([plane.spread, 1 / plane.spread])]
     numbers = np.concatenate([*weights, [1 / head.temperature]]).astype(np.float32)
     if not np.isfinite(numbers).all():
-        raise BundleError("head or gate hold weights that are not finite. Look at the features it was trained on.")
+        raise BundleError("head or gate hold weights that are not finite. Check the features that they were fitted to.")
 
 
 # The gate
 
 
 def plane_of(graph: onnx.GraphProto) -> Plane | None:
-    """The plane that a bundle's gate measures novelty from; None where it has none."""
+    """Find the plane that a bundle's gate measures novelty from; None if the bundle has no gate."""
     found = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name.startswith(_GATE)}
     if not found:
         return None
@@ -367,7 +368,7 @@ def plane_of(graph: onnx.GraphProto) -> Plane | None:
 
 
 def _novelty_nodes() -> list[onnx.NodeProto]:
-    """From ``features`` (n, d) to ``novelty`` (n,), as `Plane.novelty`."""
+    """Make the nodes from ``features`` (n, d) to ``novelty`` (n,), which compute the same as `Plane.novelty`."""
     names = ("mean", "axes", "spread", "across", "centred", "along", "inside", "beside", "distance")
     mean, axes, spread, across, centred, along, inside, beside, distance = (f"{_GATE}{name}" for name in names)
     return [
@@ -413,7 +414,11 @@ def _mean_nodes(source: str, result: str, *, prefix: str = "") -> list[onnx.Node
 
 
 def _logsumexp_nodes(source: str, result: str) -> list[onnx.NodeProto]:
-    """``log(mean(exp(x)))`` over the map: less the same sum over a map of zeros, which counts the cells."""
+    """Make nodes for ``log(mean(exp(x)))`` over the map.
+
+    ONNX knows only ``log(sum(exp(x)))``. The same sum over a map of zeros gives the logarithm of the number of cells,
+    which is subtracted.
+    """
     zeros, sums, counts = (f"{_HEAD}pool/{name}" for name in ("zeros", "sums", "counts"))
     over_map: dict[str, Any] = {"keepdims": 0}
     return [

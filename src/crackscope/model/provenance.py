@@ -1,4 +1,4 @@
-"""Provenance: what weights were fitted to, as a card states it, and whether a model has seen what it is judged on."""
+"""Provenance: which data a model was trained on, as its card states it, and which patches it has seen."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _PUBLISHED = {
         "M. Maguire, S. Dorafshan, R. J. Thomas, SDNET2018, Utah State University, doi 10.15142/T3TD19",
     ),
 }
-_MARK_BYTES = 6  # among 100,000 training files, a strange one is taken for known once in three thousand million
+_MARK_BYTES = 6  # with 100,000 training files, one foreign file in three thousand million is taken for a known one
 
 
 def describe_training_data(index: PatchIndex, digests: Sequence[bytes]) -> tuple[TrainingData, ...]:
-    """State the patches that weights were fitted to, a line a data set.
+    """Describe the training patches, one entry per data set.
 
     Args:
-        index: The training patches.
-        digests: SHA-256 of each file, in their order.
+        index: Training patches.
+        digests: SHA-256 of each patch's file, in the order of the index.
     """
     members: dict[str, list[tuple[Patch, bytes]]] = {}
     for patch, digest in zip(index.patches, digests, strict=True):
@@ -41,12 +41,14 @@ def describe_training_data(index: PatchIndex, digests: Sequence[bytes]) -> tuple
 
 
 def count_seen(index: PatchIndex, digests: Sequence[bytes], training_data: Sequence[TrainingData]) -> int:
-    """Number of patches that a model was trained on, or whose photo (of a published set) it was.
+    """Count the patches that a model was trained on, or whose photo it was trained on.
+
+    Photos are recognised only in published data sets, where their names are known.
 
     Args:
-        index: The patches to be judged.
-        digests: SHA-256 of each file, in their order.
-        training_data: Training data in the model's card, with that of its backbone.
+        index: Patches to be judged.
+        digests: SHA-256 of each patch's file, in the order of the index.
+        training_data: Training data from the card of the model, including that of its backbone.
     """
     seen: set[bytes] = set()
     for data in training_data:
@@ -60,7 +62,7 @@ def _set_of(patch: Patch) -> str:
 
 
 def _marks(patch: Patch, digest: bytes) -> Iterator[bytes]:
-    """What a patch leaves in a card: a mark of its file, and one of its photo where names are the publisher's."""
+    """Marks that a patch leaves in a card: one for its file, and one for its photo if the data set is published."""
     if digest:
         yield digest[:_MARK_BYTES]
     if _set_of(patch) in _PUBLISHED and patch.photo and not is_group(patch.photo):
@@ -70,7 +72,7 @@ def _marks(patch: Patch, digest: bytes) -> Iterator[bytes]:
 def _describe(dataset: str, pairs: Sequence[tuple[Patch, bytes]]) -> TrainingData:
     name, licence, attribution = _PUBLISHED.get(dataset, ("own patches", "not stated", ""))
     n_crack = sum(patch.label == "crack" for patch, _ in pairs)
-    # Groups that look alike are no photos, so no number of photos is claimed for them.
+    # Groups of patches that look alike are not photos, so no number of photos is given for them.
     photos = {None if is_group(patch.photo or "") else patch.photo for patch, _ in pairs}
     content = hashlib.sha256()
     for row in sorted(digest + patch.label.encode() for patch, digest in pairs):

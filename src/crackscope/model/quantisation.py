@@ -1,19 +1,21 @@
 """Quantisation: an fp32 bundle becomes an int8 one, about half the size, about 1.6 times as fast on a CPU, and checked.
 
-ONNX Runtime's own tool rounds the trunk's convolutions: weights per channel, values in between per tensor, to ranges
-seen on training patches. Three things keep the answers where they were, each measured on METU and SDNET2018 (mean
-change of the logit, whose spread is 1.9 to 3.7):
+The file of the default int8 bundle has 47 % of the size, and a CPU runs it 1.55 to 1.75 times as fast. ONNX Runtime's
+own tool rounds the convolutions of the trunk to integers: weights per channel, activations per tensor. The ranges are
+taken from training patches. Three measures keep the logits nearly the same. Their effect was measured on METU and
+SDNET2018, as the mean change of a logit; the spread of the logits is 1.9 to 3.7.
 
-- The first convolution, and a depthwise one right after it, stay in float, as do padding, normalising and the head.
-  Their few channels differ most in range, and float is as fast there. With the first one alone in float, 0.09 to 0.10;
-  with both, 0.04 to 0.06.
-- Weights are rounded to 7 bits. A processor without VNNI adds two products in 16 bits, which 8-bit weights overflow:
-  the same file then answers otherwise than where it was measured (logits off by up to 1.2, one label in 160 turned,
-  under an emulated Haswell). With 7 bits the logits are the same to the last bit.
-- Biases take back what rounded weights add on average. Without it, 7 bits cost 0.10; with it, 0.04 to 0.06.
+- The first convolution stays in float, and so does a depthwise one right after it. Padding, normalising and the head
+  stay in float, too. These convolutions have few channels with very different ranges, and float is as fast for them.
+  With the first convolution alone in float, the change is 0.09 to 0.10; with both, it is 0.04 to 0.06.
+- Weights are rounded to 7 bits. A processor without VNNI adds two products in 16 bits, which overflow with 8-bit
+  weights. The same file then gives other logits: off by up to 1.2, with one label in 160 changed, on an emulated
+  Haswell. With 7 bits the logits are the same to the last bit.
+- Biases are corrected by what the rounded weights add on average. Without this, the change is 0.10 at 7 bits; with it,
+  0.04 to 0.06.
 
-Ranges are the least and greatest values seen. Percentiles and entropy were no better, mean extremes worse, and 40
-patches did as well as 600.
+The ranges run from the least to the greatest value seen. Percentiles and entropy were no better, mean extremes were
+worse, and 40 patches did as well as 600.
 """
 
 from __future__ import annotations
@@ -49,22 +51,23 @@ _TRUNK = "trunk/"  # names of the nodes that `make_backbone` took from a feature
 
 
 def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
-    """Round a bundle to int8; its calibration stays as it is, and its figures, being another model's, are dropped.
+    """Round a bundle to int8. Its calibration is kept; its figures are dropped, since they belong to another model.
 
     Args:
-        bundle: In fp32, from `crackscope.model.bundle.read_bundle`.
-        patches: Arrays (H, W, 3), uint8, RGB, of any sizes; ranges are taken from them.
+        bundle: Bundle in fp32, from `crackscope.model.bundle.read_bundle`.
+        patches: Patches that the ranges are taken from: arrays (H, W, 3), uint8, RGB, of any sizes.
 
     Returns:
-        A bundle with the same outputs for the same pixels, nearly. Its backbone can be trained on as any other.
+        A bundle with nearly the same outputs for the same pixels. A head can be trained on its backbone as on any
+        other.
 
     Raises:
-        BundleError: If it is int8 already, or holds no convolution to round.
+        BundleError: If the bundle is int8 already, or holds no convolution to round.
         DataError: If there is no patch.
     """
     require_float(bundle)
     if not patches:
-        raise DataError(f"{bundle.name}: no patch to take ranges from. Give some of those that it was trained on.")
+        raise DataError(f"{bundle.name}: no patch to take ranges from. Give some of its training patches.")
     card, whole = bundle.card, _graph_of(bundle)
     exact = backbone_graph(whole, feature_dim=card.backbone.feature_dim)
     _part_biases(exact)
@@ -88,16 +91,17 @@ def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
 
 
 def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
-    """Fit the temperature of a rounded bundle anew, so that its probabilities are those of the exact one again.
+    """Fit the temperature of a rounded bundle so that its probabilities match those of the exact bundle.
 
-    Rounding stretches logits a little. What they are held against is not the labels but what the exact model says:
-    threshold and unsure band are in probability and keep their meaning, and patches of one data set cannot undo a
-    calibration made on several. (Fitted to METU's labels alone, the default bundle's temperature fell from 0.67 to
-    0.52, and on SDNET2018 its calibration error rose from 0.012 to 0.023.) A calibration for photos is stretched alike.
+    Rounding stretches logits a little. The temperature is fitted to the probabilities of the exact model, not to the
+    labels. So threshold and unsure band, which are probabilities, keep their meaning. Patches of one data set cannot
+    spoil a calibration that was made on several. (Fitted to METU's labels alone, the default bundle's temperature fell
+    from 0.67 to 0.52, and its calibration error on SDNET2018 rose from 0.012 to 0.023.) The temperature of a
+    calibration for photos is changed by the same factor.
 
     Args:
         rounded: Rounded bundle, from `quantise`.
-        exact: Bundle that it was made of.
+        exact: Bundle that it was made from.
         patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
     """
     logits, others = (
@@ -106,7 +110,7 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
     )
     said = expit(others / exact.card.patch.temperature)
 
-    def loss(log_factor: float) -> float:  # cross-entropy, least where both say the same
+    def loss(log_factor: float) -> float:  # cross-entropy, least where both give the same probability
         stretched = logits / (exact.card.patch.temperature * np.exp(log_factor))
         return float((np.logaddexp(0, stretched) - said * stretched).mean())
 
@@ -125,14 +129,14 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
 
 
 def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
-    """Move the limit of novelty of a rounded bundle, so that it rejects what the exact one rejects.
+    """Scale the novelty limit of a rounded bundle, so that it rejects the same patches as the exact bundle.
 
-    Rounding moves features, and a little of that lies beside the plane. The limit is stretched as the novelty of the
-    tenth of the patches that lies nearest to it, by the median.
+    Rounding changes features, and so the novelty. The tenth of the patches whose novelty is nearest to the limit is
+    compared. The limit is multiplied by the median ratio of their novelty after and before rounding.
 
     Args:
-        rounded: Rounded bundle, from `quantise`; returned as it is where it has no gate.
-        exact: Bundle that it was made of.
+        rounded: Rounded bundle, from `quantise`; it is returned unchanged if it has no gate.
+        exact: Bundle that it was made from.
         patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
     """
     gate = rounded.card.gate
@@ -159,16 +163,16 @@ def _graph_of(bundle: Bundle) -> onnx.GraphProto:
 def require_float(bundle: Bundle) -> None:
     """Raise `BundleError` if a bundle is rounded already."""
     if bundle.card.precision != "fp32":
-        raise BundleError(f"{bundle.name}: {bundle.card.precision} already. Give the fp32 bundle it was made of.")
+        raise BundleError(f"{bundle.name}: {bundle.card.precision} already. Give the fp32 bundle it was made from.")
 
 
 def with_card(bundle: Bundle, card: Card) -> Bundle:
-    """The same model with another card, its digests filled in."""
+    """Give a bundle another card, and fill in the card's digests."""
     return _sealed(_graph_of(bundle), card)
 
 
 def _sealed(graph: onnx.GraphProto, card: Card) -> Bundle:
-    """A bundle of a graph, with the digests in its card."""
+    """Make a bundle of a graph and a card, and fill in the card's digests."""
     backbone = backbone_graph(graph, feature_dim=card.backbone.feature_dim)
     digests = {
         "graph_sha256": graph_digest(graph),
@@ -184,12 +188,12 @@ def _sealed(graph: onnx.GraphProto, card: Card) -> Bundle:
 
 
 def _nodes_to_round(graph: onnx.GraphProto, name: str) -> list[str]:
-    """The trunk from its second convolution on; where that is depthwise, from the third on."""
+    """Names of the trunk's nodes from its second convolution on; from the third on if the second is depthwise."""
     trunk = [node for node in graph.node if node.name.startswith(_TRUNK)]
     places = [i for i, node in enumerate(trunk) if node.op_type == "Conv"]
     n_float = 2 if len(places) > 1 and _groups(trunk[places[1]]) > 1 else 1
     if len(places) <= n_float:
-        raise BundleError(f"{name}: its backbone has no convolutions to round. Export one of a convolutional backbone.")
+        raise BundleError(f"{name}: its backbone has no convolutions to round. Use a convolutional backbone.")
     return [node.name for node in trunk[places[n_float] :]]
 
 
@@ -198,7 +202,7 @@ def _groups(node: onnx.NodeProto) -> int:
 
 
 def _part_biases(graph: onnx.GraphProto) -> None:
-    """Give every convolution a bias of its own: exporters store equal ones once, but each is rounded otherwise."""
+    """Give every convolution a bias of its own. Exporters store equal biases once, but rounding makes them differ."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     biased = [node for node in graph.node if node.op_type == "Conv" and len(node.input) == 3]
     uses = Counter(node.input[2] for node in biased)
@@ -210,7 +214,7 @@ def _part_biases(graph: onnx.GraphProto) -> None:
 
 
 def _round(graph: onnx.GraphProto, nodes: list[str], resized: Sequence[UInt8Array]) -> onnx.GraphProto:
-    """A backbone with QuantizeLinear and DequantizeLinear around `nodes`, which runtimes fuse to int8 arithmetic."""
+    """Put QuantizeLinear and DequantizeLinear around `nodes` of a backbone; runtimes fuse them to int8 arithmetic."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -222,7 +226,7 @@ def _round(graph: onnx.GraphProto, nodes: list[str], resized: Sequence[UInt8Arra
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "exact.onnx", Path(folder) / "rounded.onnx"
-        onnx.save(make_model(graph), source)  # given in memory, it goes astray in ONNX Runtime 1.18
+        onnx.save(make_model(graph), source)  # ONNX Runtime 1.18 fails on a model given in memory
         quantize_static(
             source,
             target,
@@ -239,7 +243,7 @@ def _round(graph: onnx.GraphProto, nodes: list[str], resized: Sequence[UInt8Arra
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tool's advice to prepare a graph that needs none, in the log that everybody shares."""
+    """Keep out of the log what the tool writes: advice to prepare the graph first, which this graph does not need."""
     root, silence = logging.getLogger(), logging.NullHandler()  # without a handler, the tool would install its own
     root.addHandler(silence)
     root.addFilter(_is_error)
@@ -257,7 +261,7 @@ def _is_error(record: logging.LogRecord) -> bool:
 
 
 def _mean_inputs(graph: onnx.GraphProto, resized: Sequence[UInt8Array]) -> dict[str, Float64Array]:
-    """For each convolution by name, the mean of its input over patches and places, shape (channels,)."""
+    """Mean input of each convolution over patches and pixels, by the convolution's name, shape (channels,)."""
     measured = onnx.GraphProto()
     measured.CopyFrom(graph)
     sources = {node.name: node.input[0] for node in graph.node if node.op_type == "Conv"}
@@ -273,11 +277,11 @@ def _mean_inputs(graph: onnx.GraphProto, resized: Sequence[UInt8Array]) -> dict[
 
 
 def _correct_biases(rounded: onnx.GraphProto, exact: onnx.GraphProto, means: dict[str, Float64Array]) -> None:
-    """Take from each rounded bias what the rounding of its weights adds on average.
+    """Subtract from each rounded bias what the rounding of its weights adds on average.
 
     Source:
-        Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction, section 4.2; with
-        measured means in place of those of batch norms.
+        Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction, section 4.2. Here the
+        means are measured, not taken from batch norms.
     """
     makers = {output: node for node in rounded.node for output in node.output}
     tensors = {tensor.name: tensor for tensor in rounded.initializer}

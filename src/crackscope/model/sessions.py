@@ -1,4 +1,4 @@
-"""Sessions: running a graph with ONNX Runtime, patches one by one, a photo window by window.
+"""Sessions: running a graph with ONNX Runtime, patch by patch, and a photo window by window.
 
 Each run of a graph takes one thread, and several runs go side by side. On a CPU that is the fastest per image, since
 the activations of one image stay in the cache; and so neither the order nor the company of an image, nor the number of
@@ -28,22 +28,24 @@ from crackscope.model.windows import ReceptiveField, Window, cut_windows, recept
 __all__ = ["Network", "open_session", "run_patches"]
 
 WINDOW_PIXELS = 3_800_000
-"""Pixels, with halo, of all windows that are computed at the same time; MobileNetV2 takes some 200 bytes for each."""
+"""Pixels, with halo, of all windows that are computed at the same time; MobileNetV2 takes some 200 bytes per pixel."""
 
 LEAST_WINDOW_PIXELS = 1_200_000
-"""Pixels of a window, however many there are: of a smaller one, most would be halo, and computed for nothing."""
+"""Least limit for the pixels of one window, whatever the number of threads. A smaller window would be mostly halo,
+which is computed and thrown away."""
 
 WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE = 1_400_000, 700_000
-"""The same two for a photo that takes much memory itself, one of at least `LARGE_PIXELS` for the network."""
+"""Both limits for a photo of at least `LARGE_PIXELS` for the network, since it takes much memory itself."""
 
 LARGE_PIXELS = 16_000_000
+"""Number of pixels from which a photo counts as large."""
 
 
 _opening = threading.Lock()
 
 
 def _after_fork() -> None:
-    """A lock that another thread held when the process was forked would never be given back."""
+    """Make a new lock after a fork: a lock that another thread held at that time would never be released."""
     global _opening
     _opening = threading.Lock()
 
@@ -57,8 +59,8 @@ class Network:
 
     Args:
         bundle: A bundle from `crackscope.model.bundle.read_bundle`.
-        threads: Windows of photos that are computed at the same time; all cores where left out.
-        max_pixels: Pixels of a window, halo included, at most; chosen by the number of threads where left out.
+        threads: Number of windows of a photo that are computed at the same time; all cores if left out.
+        max_pixels: Greatest number of pixels of a window, halo included; chosen by the number of threads if left out.
 
     Raises:
         BundleError: If ONNX Runtime cannot run the graph.
@@ -74,19 +76,19 @@ class Network:
 
     @cached_property
     def field(self) -> ReceptiveField:
-        """What a cell of the map sees.
+        """Receptive field: the pixels that a cell of the map depends on.
 
         Raises:
-            BundleError: If the graph has no such field, and so scans no photos.
+            BundleError: If the graph has no receptive field; such a graph cannot scan photos.
         """
         return receptive_field(onnx.load_model_from_string(self._bundle.content).graph)
 
     def patch(self, resized: UInt8Array, *, novelty: bool = False) -> tuple[float, float | None]:
-        """Crack probability of a patch, and on request its novelty.
+        """Compute the crack probability of a patch, and its novelty if it is asked for.
 
         Args:
-            resized: Array (H, W, 3), uint8 RGB, after `crackscope.model.preprocessing.resize_patch`.
-            novelty: Whether novelty is asked for; the bundle must have a gate.
+            resized: Patch, an array (H, W, 3), uint8, RGB, after `crackscope.model.preprocessing.resize_patch`.
+            novelty: Whether novelty is computed; the bundle must then have a gate.
 
         Raises:
             BundleError: If the graph gives something that is not a number.
@@ -97,18 +99,18 @@ class Network:
         return float(probabilities[0, self._label]), float(rest[0][0]) if rest else None
 
     def novelties(self, crops: Sequence[UInt8Array]) -> Float32Array:
-        """Novelty of crops of one size, shape (n,); the bundle must have a gate."""
+        """Compute the novelty of crops of the same size, shape (n,); the bundle must have a gate."""
         (found,) = self._own_session().run([NOVELTY], {"pixels": np.stack(crops)})
         return np.asarray(found, np.float32)
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> Float32Array:
-        """Crack logits over an image, shape (h, w): a cell each stride of the network.
+        """Compute crack logits over an image, shape (h, w), with one cell per stride of the network.
 
-        It is the map of the whole image at once, however the image is cut into windows.
+        The result is the same as for the whole image at once, however the image is cut into windows.
 
         Args:
-            pixels: Array (H, W, 3), uint8 RGB, at the network's scale.
-            window_px: Side of a window without its halo, a multiple of the stride; chosen by memory where left out.
+            pixels: Image, an array (H, W, 3), uint8, RGB, at the network's scale.
+            window_px: Side of a window without its halo, a multiple of the stride; chosen by memory if left out.
 
         Raises:
             BundleError: If the graph gives something that is not a number.
@@ -132,7 +134,7 @@ class Network:
         return found
 
     def window_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the windows, without halo, that an image of a size is cut into, in pixels."""
+        """Choose the height and width in pixels, without halo, of the windows that an image is cut into."""
         at_once, least = WINDOW_PIXELS, LEAST_WINDOW_PIXELS
         if size_hw[0] * size_hw[1] >= LARGE_PIXELS:
             at_once, least = WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE
@@ -140,7 +142,7 @@ class Network:
         return tidy_cut(size_hw, self.field, max_pixels=most)
 
     def _own_session(self) -> Any:
-        """The session of this process: one that was opened before a fork is not used after it."""
+        """Give the session of this process; a forked process opens its own."""
         with _opening:
             if self._process != os.getpid():
                 self._session: Any = _opened(self._bundle)
@@ -149,7 +151,7 @@ class Network:
             return self._session
 
     def _require_finite(self, values: Float32Array) -> None:
-        if not np.isfinite(values).all():  # it would compare as below every threshold, and read as "uncracked"
+        if not np.isfinite(values).all():  # not-a-number is at least no threshold, and would give "uncracked"
             raise BundleError(
                 f"{self._bundle.full_name}: the network gave something that is not a number. Train the bundle again."
             )
@@ -187,16 +189,16 @@ def open_session(content: bytes) -> Any:
 
 
 def run_patches(session: Any, patches: Sequence[UInt8Array], output: str, *, patch_px: int) -> Float32Array:
-    """Resize patches by the one rule and run them, one by one.
+    """Resize patches by `crackscope.model.preprocessing.RESIZE_RULE` and run them one by one.
 
     Args:
         session: Session from `open_session`.
-        patches: Arrays (H, W, 3), uint8, RGB, of any sizes.
-        output: Name of an output of the graph, with the batch first.
+        patches: Patches, arrays (H, W, 3), uint8, RGB, of any sizes.
+        output: Name of an output of the graph whose first axis is the batch.
         patch_px: Shorter side after the resize, from the card.
 
     Returns:
-        Array of shape (n, width of the output), float32, in the order of the patches; (0, 1) of none.
+        Array of shape (n, width of the output), float32, in the order of the patches; shape (0, 1) without patches.
     """
     rows = [
         session.run([output], {"pixels": resize_patch(pixels, patch_px=patch_px)[None]})[0][0] for pixels in patches

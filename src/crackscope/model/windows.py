@@ -1,4 +1,4 @@
-"""Windows: how a photo is cut for the network, on a grid, with a halo around each window.
+"""Windows: the pieces that a photo is cut into for the network, on a grid, with a halo around each piece.
 
 A cell of the map sees a stretch of pixels, its receptive field. If the field lies inside a window, or the window ends
 with the photo, the cell gets the same value as from the whole photo at once. So each window has a halo: it is larger
@@ -21,21 +21,21 @@ from crackscope.model.graphs import MULTIPLE_PX
 __all__ = ["ReceptiveField", "Window", "cut_windows", "receptive_field", "tidy_cut"]
 
 _SLIDING = {"Conv", "MaxPool", "AveragePool"}
-_SHAPES = {"Shape", "Size"}  # what follows from a size alone looks at no pixel
+_SHAPES = {"Shape", "Size"}  # depend on the size alone, not on pixels
 _BOUNDLESS = {
-    *("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum"),  # see the whole map
-    *("ConvTranspose", "Resize", "Upsample"),  # enlarge it
+    *("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum"),  # depend on the whole map
+    *("ConvTranspose", "Resize", "Upsample"),  # enlarge the map
 }
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a cell of the map sees, along each axis: pixels ``stride_px · i - before_px`` to ``… + after_px``.
+    """Pixels that cell ``i`` of the map depends on along each axis: ``stride_px · i - before_px`` to ``… + after_px``.
 
     Attributes:
-        stride_px: Distance of neighbouring cells.
-        before_px: Pixels before the cell's first one.
-        after_px: Pixels after the cell's first one.
+        stride_px: Distance of neighbouring cells, in pixels.
+        before_px: Number of pixels before the cell's first pixel.
+        after_px: Number of pixels after the cell's first pixel.
     """
 
     stride_px: int
@@ -44,12 +44,12 @@ class ReceptiveField:
 
     @property
     def size_px(self) -> int:
-        """Pixels that a cell sees along an axis."""
+        """Number of pixels that a cell depends on along an axis."""
         return self.before_px + 1 + self.after_px
 
     @property
     def halo_px(self) -> int:
-        """What a window needs on each side: the smallest multiple of the stride that covers the field."""
+        """Width of the halo on each side: the smallest multiple of the stride that covers the receptive field."""
         beyond = max(self.before_px, self.after_px - (self.stride_px - 1), 0)
         return -(-beyond // self.stride_px) * self.stride_px
 
@@ -59,11 +59,11 @@ class Window:
     """A part of the map and the pixels that it is computed from, as (start, stop) along each axis.
 
     Attributes:
-        rows: Rows of cells that are taken.
-        columns: Columns of cells that are taken.
+        rows: Rows of cells that are taken from the window.
+        columns: Columns of cells that are taken from the window.
         y: Rows of pixels that the network is given.
-        x: Columns of pixels.
-        stride_px: Pixels a cell.
+        x: Columns of pixels that the network is given.
+        stride_px: Number of pixels per cell, along each axis.
     """
 
     rows: tuple[int, int]
@@ -74,12 +74,12 @@ class Window:
 
     @property
     def n_pixels(self) -> int:
-        """Pixels that the network is given."""
+        """Number of pixels that the network is given."""
         return (self.y[1] - self.y[0]) * (self.x[1] - self.x[0])
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """Where the cells that are taken lie in the map of the window alone."""
+        """Rows and columns of the taken cells in the map of the window alone."""
         top, left = self.y[0] // self.stride_px, self.x[0] // self.stride_px
         return (
             slice(self.rows[0] - top, self.rows[1] - top),
@@ -88,7 +88,7 @@ class Window:
 
 
 def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> ReceptiveField:
-    """What a cell of a graph's output sees of its input, from kernels, strides, paddings and dilations.
+    """Compute the receptive field of a graph's output from kernels, strides, paddings and dilations.
 
     Where several ways lead to the output (shortcuts), the widest counts.
 
@@ -97,8 +97,8 @@ def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> Rece
         output: Name of a value with the shape (n, d, h, w).
 
     Raises:
-        BundleError: If the output is not reached from the input, on ways of different strides, or past a node that
-            looks at the whole map.
+        BundleError: If no path leads from the input to the output, if paths have different strides, or if a node
+            depends on the whole map.
     """
     fields = {value.name: ReceptiveField(1, 0, 0) for value in graph.input}
     weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
@@ -112,23 +112,25 @@ def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> Rece
             continue
         if node.op_type in _BOUNDLESS:
             raise BundleError(
-                f"node '{node.name}' ({node.op_type}) looks at the whole map or enlarges it, so no receptive field "
-                "holds. Choose a backbone of convolutions and pooling."
+                f"node '{node.name}' ({node.op_type}) depends on the whole map or enlarges it, so there is no "
+                "receptive field. Choose a backbone of convolutions and pooling."
             )
         if len({field.stride_px for field in seen}) > 1:
-            raise BundleError(f"node '{node.name}' joins maps of different strides, so no receptive field holds.")
+            raise BundleError(
+                f"node '{node.name}' joins maps of different strides, so the graph has no receptive field."
+            )
         field = ReceptiveField(seen[0].stride_px, max(one.before_px for one in seen), max(one.after_px for one in seen))
         field = _slid(field, node, weights) if node.op_type in _SLIDING else field
         fields.update(dict.fromkeys(node.output, field))
         if output in node.output:
             return field
-    raise BundleError(f"the graph gives no '{output}' of its pixels. Train the bundle again.")
+    raise BundleError(f"the graph computes no '{output}' from its pixels. Train the bundle again.")
 
 
 def _slid(field: ReceptiveField, node: onnx.NodeProto, weights: dict[str, list[int]]) -> ReceptiveField:
-    """The field after a kernel that slides over the map: the wider axis counts."""
+    """Compute the receptive field after a sliding kernel; the wider of its two axes counts."""
     settings = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    kernel = settings.get("kernel_shape") or weights[node.input[1]][2:]  # of a convolution it may be left out
+    kernel = settings.get("kernel_shape") or weights[node.input[1]][2:]  # a convolution may leave it out
     strides, dilations = (settings.get(name, [1] * len(kernel)) for name in ("strides", "dilations"))
     if (padding := settings.get("auto_pad", b"NOTSET").decode()).startswith("SAME"):
         raise BundleError(
@@ -136,7 +138,7 @@ def _slid(field: ReceptiveField, node: onnx.NodeProto, weights: dict[str, list[i
         )
     pads = settings.get("pads", [0] * (2 * len(kernel)))[: len(kernel)]
     if len(set(strides)) > 1:
-        raise BundleError(f"node '{node.name}' has strides {list(strides)}; only equal ones are known.")
+        raise BundleError(f"node '{node.name}' has strides {list(strides)}; they must be equal.")
     before = max(pads)
     after = max((size - 1) * dilation - pad for size, dilation, pad in zip(kernel, dilations, pads, strict=True))
     return ReceptiveField(
@@ -147,12 +149,13 @@ def _slid(field: ReceptiveField, node: onnx.NodeProto, weights: dict[str, list[i
 
 
 def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[int, int]) -> Iterator[Window]:
-    """Windows that together give every cell of the map once, row by row.
+    """Cut a photo into windows that together give every cell of the map once, row by row.
 
     Args:
         size_hw: Height and width of the photo as the network sees it, in pixels.
         field: Receptive field, from `receptive_field`.
-        core_hw: Pixels of each window without halo, multiples of the stride; the last ones may be smaller.
+        core_hw: Height and width of a window without halo, in pixels, multiples of the stride. The last windows may be
+            smaller.
 
     Example:
         >>> field = ReceptiveField(32, 40, 60)
@@ -171,7 +174,9 @@ def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[
 
 
 def tidy_cut(size_hw: tuple[int, int], field: ReceptiveField, *, max_pixels: int) -> tuple[int, int]:
-    """The size of windows, without halo, that cover a photo at the least cost: halos are computed and thrown away.
+    """Choose the size of windows, without halo, that cover a photo with the least computation.
+
+    Halos are computed and thrown away, so they cost time.
 
     Args:
         size_hw: Height and width of the photo as the network sees it, in pixels.
@@ -194,7 +199,7 @@ def tidy_cut(size_hw: tuple[int, int], field: ReceptiveField, *, max_pixels: int
 
 
 def _cuts(length_px: int, field: ReceptiveField) -> list[int]:
-    """Lengths that cut an axis into 1, 2, 3, … stretches about as long as each other."""
+    """Lengths that cut an axis into 1, 2, 3, … stretches of about the same length."""
     n_cells = -(-length_px // field.stride_px)
     return sorted({-(-n_cells // n) * field.stride_px for n in range(1, n_cells + 1)})
 

@@ -1,4 +1,4 @@
-"""Pictures of augmented views: patches beside the views that training sees in their place."""
+"""Pictures of augmented views: patches, and beside each the changed views that training uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_augmented_views(
 
     Raises:
         OutputError: If `path` exists, or cannot be written.
-        DataError: As `draw_augmented_views`.
+        DataError: If `draw_augmented_views` raises it.
     """
     sheet = draw_augmented_views(originals, views)
     with new_file(path, overwrite=overwrite) as part:
@@ -32,7 +32,7 @@ def write_augmented_views(
 def draw_augmented_views(
     originals: Sequence[UInt8Array], views: Sequence[Sequence[UInt8Array]], *, side_px: int = 160
 ) -> UInt8Array:
-    """Draw one row an original: the patch itself, then its views.
+    """Draw a row for each original: the patch itself, then its views.
 
     Args:
         originals: Original patches, each RGB, uint8, shape (h, w, 3).
@@ -40,7 +40,7 @@ def draw_augmented_views(
         side_px: Side of a picture's square in pixels.
 
     Returns:
-        RGB uint8 (height, width, 3).
+        The picture, RGB, uint8, shape (height, width, 3).
 
     Raises:
         DataError: If rows are missing or of unequal length, or a picture is not RGB uint8.

@@ -1,6 +1,6 @@
-"""Batch sheets: some test patches with their true label and the model's, to show what it does on a usual day.
+"""Batch sheets: a picture of some test patches with their true labels and the answers of the model.
 
-The patches are chosen at random, so right and wrong ones turn up about as often as they do in the data.
+The patches are chosen at random, so right and wrong answers occur about as often as in the whole data.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write_test_batch(
 
     Raises:
         OutputError: If `path` exists, or cannot be written.
-        DataError: As `draw_test_batch`.
+        DataError: If `draw_test_batch` raises it.
     """
     sheet = draw_test_batch(index, evaluation, n=n, seed=seed)
     with new_file(path, overwrite=overwrite) as part:
@@ -42,25 +42,25 @@ def write_test_batch(
 
 
 def draw_test_batch(index: PatchIndex, evaluation: Evaluation, *, n: int = 16, seed: int = 0) -> UInt8Array:
-    """Draw a random sample of judged patches, each over its true label, what the model says, and the probability.
+    """Draw a random sample of judged patches, with true label, answer of the model and probability below each.
 
-    A wrong answer is framed, crossed in a corner, and called wrong in its caption.
+    A patch with a wrong answer gets a frame, a cross in its corner, and the word WRONG below it.
 
     Args:
-        index: The data that was judged.
-        evaluation: The answers.
-        n: How many patches, at most.
+        index: Patches that were judged.
+        evaluation: Answers of the model.
+        n: Greatest number of patches to draw.
         seed: Seed of the choice of patches.
 
     Returns:
-        RGB uint8 (height, width, 3).
+        The picture, RGB, uint8, shape (height, width, 3).
 
     Raises:
         DataError: If `n` is less than 1.
         ImageError: If a patch cannot be read any more.
     """
     if n < 1:
-        raise DataError(f"A batch of {n} patches shows nothing. Ask for at least 1.")
+        raise DataError(f"A batch of {n} patches shows nothing. Give n of at least 1.")
     n = min(n, evaluation.n_patches)
     chosen = np.random.default_rng(seed).choice(evaluation.n_patches, n, replace=False)
     items, n_right = [], 0
@@ -78,7 +78,7 @@ def draw_test_batch(index: PatchIndex, evaluation: Evaluation, *, n: int = 16, s
 
 
 def _short(probability: float) -> str:
-    """A probability in two decimals, never rounded to a 0 or 1 that it is not.
+    """Write a probability in two decimals; only exact values become 0 or 1.
 
     Example:
         >>> [_short(p) for p in (0.9812, 0.999, 1.0, 0.001, 0.0)]
@@ -91,7 +91,7 @@ def _short(probability: float) -> str:
 
 
 def _crossed(square: UInt8Array) -> UInt8Array:
-    """The picture in a frame, with a cross on white in the upper left corner."""
+    """Draw a frame, and a cross on white in the upper left corner."""
     marked = np.ascontiguousarray(square)
     side = _SIDE_PX // 8
     cv2.rectangle(marked, (0, 0), (side, side), (255, 255, 255), thickness=-1)

@@ -1,4 +1,4 @@
-"""Class samples: a picture of some patches of each label, with the counts, to look at first."""
+"""Class samples: a picture of some patches of each label, with the number of patches, for a first look at data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _N_SHOWN = 12
 
 
 def write_class_samples(data: str | Path | PatchIndex, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a picture of twelve patches of each label, spread over the data, with the counts, as a PNG.
+    """Write a PNG that shows twelve patches of each label, spread over the data, and the number of patches.
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.

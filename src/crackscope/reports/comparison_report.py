@@ -1,4 +1,4 @@
-"""Comparison reports: training runs side by side as a table, a document and a plot."""
+"""Comparison reports: training runs side by side as a table, as JSON and as a plot."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["FILES", "comparison_document", "comparison_plot", "comparison_text",
 FILES = ("comparison.csv", "comparison.json", "comparison.png")
 """What `write_comparison` writes."""
 
-_TABLE_LETTERS = 48  # of a name in the table for people; the files have it whole
-_NAME_LETTERS = 34  # a line of a name in the plot
+_TABLE_LETTERS = 48  # longest name in the printed table; the files hold the whole name
+_NAME_LETTERS = 34  # longest line of a name in the plot
 _NAME_LINES = 4
-_NOTE_LETTERS = 112  # a line of the notes below it
+_NOTE_LETTERS = 112  # longest line of the notes below the plot
 _LINE_INCHES = 0.17
 _WIDTH_INCHES = 7.6
-_LEAST_SPAN = 0.02  # of the axis, so that a patch more or less does not look like a gulf
+_LEAST_SPAN = 0.02  # least range of the axis, so that a difference of one patch does not look large
 
 
 def write_comparison(found: Comparison, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -60,7 +60,7 @@ def _files(found: Comparison) -> Iterator[tuple[str, str | bytes]]:
 
 
 def comparison_document(comparison: Comparison) -> dict[str, object]:
-    """What ``comparison.json`` holds: runs, every pair, and warnings. What is not known is null."""
+    """Make the content of ``comparison.json``: runs, all pairs, and warnings. Unknown values are null."""
     return {
         "reference": comparison.reference.name,
         "runs": [_run_document(run) for run in comparison.runs],
@@ -70,7 +70,7 @@ def comparison_document(comparison: Comparison) -> dict[str, object]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Two tables for people: the figures of each run, and each run against the first."""
+    """Write two tables for the terminal: the figures of each run, and each run against the first run."""
     tests: list[PairedTest | None] = [None, *comparison.against_reference]
     names = [_short(_marked(run), _TABLE_LETTERS) for run in comparison.runs]
     figures = [_figure_cells(run, test) for run, test in zip(comparison.runs, tests, strict=True)]
@@ -86,9 +86,9 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def comparison_plot(comparison: Comparison) -> Figure:
-    """Accuracy of each run with its 95 % interval, in the order given; the dashed line is the first run."""
+    """Plot the accuracy of each run with its 95 % interval, in the given order; a dashed line marks the first run."""
     labels = [_label_lines(run) for run in comparison.runs]
-    heights = [max(2.6, len(lines) + 1.2) for lines in labels]  # in lines of text
+    heights = [max(2.6, len(lines) + 1.2) for lines in labels]  # height of each run, in lines of text
     notes = _plot_notes(comparison)
     inches = _LINE_INCHES * (sum(heights) + notes.count("\n") + 1) + 1.1
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
@@ -102,7 +102,7 @@ def comparison_plot(comparison: Comparison) -> Figure:
     ends = [_ends(run.metrics["accuracy"]) for run in comparison.runs]
     low, high = min(end[0] for end in ends), max(_LEAST_SPAN, *(end[1] for end in ends))
     low = min(low, high - _LEAST_SPAN)
-    margin = 0.06 * (high - low)  # less than from one tick to the next, so none is beyond 1
+    margin = 0.06 * (high - low)  # less than the distance of two ticks, so that no tick lies beyond 1
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(sum(heights), 0)  # the first run on top
     axes.axvline(comparison.reference.metrics["accuracy"].value, color=MUTED, linewidth=1, linestyle=DASHES)
@@ -123,7 +123,7 @@ def comparison_plot(comparison: Comparison) -> Figure:
 
 
 def _draw_run(axes: Axes, run: RunSummary, ends: tuple[float, float], centre: float) -> None:
-    """Dot and whisker; of a leaky run hollow and in another colour."""
+    """Draw a dot and its whisker; a leaky run gets a hollow dot and another colour."""
     colour = VERMILION if run.leaky else BLUE
     axes.plot(ends, (centre, centre), color=colour, linewidth=2.2, marker="|", markersize=9, markeredgewidth=2.2)
     value = run.metrics["accuracy"].value
@@ -171,7 +171,7 @@ def _pair_document(pair: PairedTest) -> dict[str, object]:
 
 
 def _csv_text(comparison: Comparison) -> str:
-    """A row a run; what is not known is empty."""
+    """Table with a row per run, as CSV; unknown values are empty."""
     tests: list[PairedTest | None] = [None, *comparison.against_reference]
     rows = [_csv_row(run, test) for run, test in zip(comparison.runs, tests, strict=True)]
     return table_text(list(rows[0]), [list(row.values()) for row in rows])
@@ -221,7 +221,7 @@ def _figure_cells(run: RunSummary, test: PairedTest | None) -> list[str]:
 
 
 def _speed_text(speed: Speed) -> str:
-    """Median and quartiles.
+    """Write a median and its quartiles.
 
     Example:
         >>> _speed_text(Speed(median=441.7, low=390.2, high=446.0))
@@ -245,7 +245,7 @@ def _p_text(test: PairedTest) -> str:
 
 
 def _signed(number: float) -> str:
-    """A difference of shares.
+    """Write a difference of shares with its sign.
 
     Example:
         >>> _signed(0.0125), _signed(-0.004), _signed(0.0)
@@ -255,7 +255,7 @@ def _signed(number: float) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    """What a reader of the table must know."""
+    """List notes that explain the table."""
     resampled = " and ".join(dict.fromkeys(run.resampled for run in comparison.runs))
     notes = [
         *(
@@ -267,14 +267,12 @@ def _notes(comparison: Comparison) -> list[str]:
         "p: McNemar's exact test, one pair at a time. Patches of one photo are not independent, so it is optimistic.",
     ]
     if any(run.images_per_s is not None for run in comparison.runs):
-        notes.append(
-            "images/s: median (and quartiles) of turns measured now, on one thread; resize included, decoding not."
-        )
+        notes.append("images/s: median (quartiles), measured now on one thread, with resizing and without decoding.")
     return notes
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, n_left: int) -> list[str]:
-    """Columns of even width; the first ones stand left, the others right.
+    """Align cells in columns: the first `n_left` columns to the left, the rest to the right.
 
     Example:
         >>> print(*_table(["run", "MB"], [["head", "9.3"], ["full fine-tuning", "94.1"]], n_left=1), sep="\\n")
@@ -296,7 +294,7 @@ def _marked(run: RunSummary) -> str:
 
 
 def _short(name: str, letters: int) -> str:
-    """The name, without its middle where it is longer.
+    """Shorten a long name by leaving out its middle.
 
     Example:
         >>> _short("mobilenet_v2-full-seed-0", 15)
@@ -306,7 +304,7 @@ def _short(name: str, letters: int) -> str:
 
 
 def _label_lines(run: RunSummary) -> list[str]:
-    """The name of a run, whole where it can be, and what it was judged on."""
+    """Lines that label a run in the plot: its name, shortened if it takes too many lines, and its patches."""
     name = textwrap.wrap(drawable(_marked(run)), _NAME_LETTERS) or [""]
     if len(name) > _NAME_LINES:
         name = [*name[: _NAME_LINES - 1], f"…{name[-1]}"]
@@ -314,7 +312,7 @@ def _label_lines(run: RunSummary) -> list[str]:
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:
-    """Where a whisker ends; at the dot itself where there is no interval."""
+    """Ends of a whisker; both lie at the dot if there is no interval."""
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return estimate.value, estimate.value
     return estimate.low, estimate.high

@@ -1,6 +1,6 @@
-"""Contact sheets: many small pictures on one sheet, each over its caption.
+"""Contact sheets: many small pictures on one sheet, each with a caption below.
 
-Text is set in the DejaVu Sans that matplotlib brings, so a sheet looks the same on every machine and a path with
+Text is set in DejaVu Sans, which comes with matplotlib. So a sheet looks the same on every machine, and a path with
 accents stays readable.
 """
 
@@ -42,24 +42,24 @@ def contact_sheet(
     title: str | None = None,
     alert: bool = False,
 ) -> UInt8Array:
-    """Lay pictures out in rows, each whole within its square, its caption below.
+    """Lay out pictures in rows; each is shown whole inside a square, with its caption below.
 
     Args:
-        items: (pixels RGB uint8 (h, w, 3), caption) pairs. Lines of a caption are parted by a newline; one
-            that is too long loses its beginning, because the end of a path says which file it is.
-        columns: Pictures in a row.
+        items: Pairs of a picture, RGB, uint8, shape (h, w, 3), and its caption. A newline parts the lines of a caption.
+            A line that is too long loses its beginning, because the end of a path names the file.
+        columns: Number of pictures in a row.
         side_px: Side of a picture's square in pixels.
-        title: A line above all, for example what was chosen and how.
-        alert: Set the title in the colour of a warning.
+        title: Line above the pictures, for example how they were chosen.
+        alert: Whether the title is set in the colour of a warning.
 
     Returns:
-        RGB uint8 (height, width, 3). Without items, the title alone.
+        The sheet, RGB, uint8, shape (height, width, 3). Without items, it holds the title alone.
 
     Raises:
-        DataError: If a picture is not RGB uint8, or no column or pixel is left.
+        DataError: If a picture is not RGB uint8, `columns` is below 1, or `side_px` is below 16.
     """
     if columns < 1 or side_px < 16:
-        raise DataError(f"A contact sheet of {columns} columns of {side_px} px holds nothing. Try 6 of 160 px.")
+        raise DataError(f"A contact sheet of {columns} columns of {side_px} px shows nothing. Try 6 columns of 160 px.")
     n_lines = max((caption.count("\n") + 1 for _, caption in items if caption), default=0)
     cell_height = side_px + (4 + n_lines * _LINE_PX if n_lines else 0) + _GAP_PX
     top = _GAP_PX + (_TITLE_PX + _GAP_PX if title else 0)
@@ -87,19 +87,19 @@ def class_samples(
     columns: int = 6,
     side_px: int = 160,
 ) -> UInt8Array:
-    """Show a sample of each label, under its name and how many patches carry it.
+    """Show a sample of each label, under its name and its number of patches.
 
     Args:
-        images_by_label: RGB uint8 pictures of each label, in the order to show.
-        counts: Patches of each label in the whole data set.
-        columns: Pictures in a row.
+        images_by_label: Pictures of each label, RGB, uint8, in the order in which they are shown.
+        counts: Number of patches of each label in the whole data set.
+        columns: Number of pictures in a row.
         side_px: Side of a picture's square in pixels.
 
     Returns:
-        RGB uint8 (height, width, 3).
+        The sheet, RGB, uint8, shape (height, width, 3).
 
     Raises:
-        DataError: As `contact_sheet`, or if there is no label.
+        DataError: If there is no label, or `contact_sheet` raises it.
     """
     if not images_by_label:
         raise DataError("No label to show a sample of. Read a data set with labelled patches first.")
@@ -114,10 +114,10 @@ def class_samples(
 
 
 def fit_square(pixels: UInt8Array, side_px: int) -> UInt8Array:
-    """Scale a picture to fit whole into a square, centred on grey.
+    """Scale a picture so that all of it fits into a square, and centre it on grey.
 
     Raises:
-        DataError: If it is not RGB uint8.
+        DataError: If the picture is not RGB uint8.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise DataError(f"Pixels of shape {pixels.shape} and type {pixels.dtype} are not RGB uint8 (h, w, 3).")
@@ -133,7 +133,7 @@ def fit_square(pixels: UInt8Array, side_px: int) -> UInt8Array:
 
 
 def _fit(line: str, width_px: int, size_px: int, *, keep_end: bool = True) -> str:
-    """The line, shortened with an ellipsis until it fits."""
+    """Shorten a line with an ellipsis until it fits."""
     font = _font(size_px, bold=not keep_end)
     line = "".join(letter if letter.isprintable() else "�" for letter in line)
     if font.getlength(line) <= width_px:

@@ -1,7 +1,7 @@
-"""The look of all plots: colours, sizes, axes. Figures are made without pyplot, so nothing is global.
+"""The look of all plots: colours, sizes, axes. Figures are made without pyplot, so there is no global state.
 
-Colours are from the palette of Okabe & Ito (2008), told apart by readers of any colour vision; nothing is said by
-colour alone.
+Colours are from the palette of Okabe & Ito (2008), which readers with any colour vision can tell apart. No plot shows
+anything by colour alone.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ BLUE, AMBER, VERMILION = "#0072b2", "#e69f00", "#d55e00"
 DASHES = (0, (4, 3))
 _SIZE_INCHES = (4.4, 4.6)
 _DPI = 180
-"""A plot is 792 pixels wide: sharp at half that width on a page, and legible in a paper's column."""
+"""Resolution: a plot is 792 pixels wide. It is sharp at half that width on a page, and legible in a paper's column."""
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Render a figure as PNG; the same figure gives the same bytes, without clock or version inside."""
+    """Render a figure as PNG. The same figure gives the same bytes: they hold neither a time nor a version."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
     return stream.getvalue()
 
 
 def blank_sheet() -> Figure:
-    """A figure of the usual size, without axes."""
+    """Make a figure of the usual size, without axes."""
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     return figure
 
 
 def drawable(text: str) -> str:
-    """The text with a box for every letter the font lacks, where matplotlib would only warn."""
+    """Replace each letter that the font lacks with a box; matplotlib would only warn."""
     font = get_font(findfont("DejaVu Sans"))
     return "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in text)
 
 
 def dress_axes(axes: Axes, names: tuple[str, str]) -> None:
-    """Labels and grid; names of the x and the y axis."""
+    """Give axes a grid and names, the x axis first."""
     axes.set_facecolor("white")
     axes.set_xlabel(names[0], fontsize=10, color=INK)
     axes.set_ylabel(names[1], fontsize=10, color=INK)

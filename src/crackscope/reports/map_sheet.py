@@ -1,4 +1,4 @@
-"""Map sheets: the best and the worst maps of an evaluation on photos, what was found beside what is labelled."""
+"""Map sheets: the worst and the best crack maps of an evaluation on photos, with the labels drawn over them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["map_sheet"]
 
 _N_OF_EACH = 6
 _SIDE_PX = 400
-_LABELLED = (0, 114, 178)  # blue, told from the map's amber and vermilion by readers of any colour vision
+_LABELLED = (0, 114, 178)  # blue; readers with any colour vision can tell it from the map's amber and vermilion
 
 
 def map_sheet(evaluation: PhotoEvaluation) -> UInt8Array:
-    """Up to six maps of the least AUROC per photo, then up to six of the greatest.
+    """Draw up to six maps of the photos with the least AUROC, then up to six with the greatest.
 
-    Tinted is what the model calls crack; blue frames are tiles labelled so. Photos whose tiles have one label only come
-    in where there are too few others. Photos are read again; one that went is left out.
+    The model calls the tinted cells crack. Blue frames are tiles labelled crack. Photos whose tiles all have one label
+    rank last, since they have no AUROC. Photos are read again, and one that is gone is left out.
 
     Returns:
-        RGB uint8 (height, width, 3).
+        The sheet, RGB, uint8, shape (height, width, 3).
     """
     ranked = sorted(evaluation.scanned, key=_score)
     chosen = ranked if len(ranked) <= 2 * _N_OF_EACH else ranked[:_N_OF_EACH] + ranked[-_N_OF_EACH:]
@@ -44,7 +44,7 @@ def map_sheet(evaluation: PhotoEvaluation) -> UInt8Array:
 
 
 def _score(one: ScannedPhoto) -> float:
-    """AUROC of a photo's tiles; above 1 where they have one label only."""
+    """Compute the AUROC of a photo's tiles; 1.5 if all tiles have one label."""
     labels = one.photo.labels
     return 1.5 if len(np.unique(labels)) < 2 else float(roc_auc_score(labels, one.logits))
 

@@ -1,4 +1,4 @@
-"""Pages: templates in `templates/`, and pictures inside the page."""
+"""Pages: HTML made from the templates in `templates/`, with all pictures inside the page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from crackscope.measuring.wording import interval_text, number_text, percent_tex
 __all__ = ["ReadImage", "data_uri", "environment", "picture_bytes", "pixels_or_blank"]
 
 ReadImage = Callable[[str], UInt8Array]
-"""From the path of a patch to its RGB pixels, uint8 (h, w, 3)."""
+"""Function from the path of a patch to its RGB pixels, uint8, shape (h, w, 3)."""
 
 _BLANK_GREY = 200
 
 
 def environment() -> jinja2.Environment:
-    """Templates of this package; what they are given is escaped, and a name that is missing is an error."""
+    """Open the templates of this package. Values are escaped, and a missing name is an error."""
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("crackscope.reports"),
         autoescape=True,
@@ -36,7 +36,7 @@ def environment() -> jinja2.Environment:
 
 
 def pixels_or_blank(path: str, read_image: ReadImage) -> UInt8Array:
-    """Pixels of a patch, or a grey square where it went after it was judged: what was found stands without it."""
+    """Read the pixels of a patch, or make a grey square if the file can no longer be read."""
     try:
         return read_image(path)
     except (OSError, KeyError, ValueError, CrackscopeError):
@@ -44,5 +44,5 @@ def pixels_or_blank(path: str, read_image: ReadImage) -> UInt8Array:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture as an address that holds it."""
+    """Write a picture as a data address, which holds the whole picture."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""Plots of an evaluation: ROC, precision and recall, reliability, confusion matrix, each a figure of its own."""
+"""Plots of an evaluation, a figure each: ROC, precision and recall, reliability, confusion matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PLOTS", "confusion_matrix", "precision_recall", "reliability", "roc"
 
 
 def roc(evaluation: Evaluation) -> Figure:
-    """Cracks found against false alarms at every threshold, with the threshold in use."""
+    """Plot recall against false alarm rate for all thresholds, and mark the threshold in use."""
     figure, axes = _canvas(evaluation, "ROC curve", ("False alarm rate", "Recall of crack"))
     if not 0 < evaluation.n_crack < evaluation.n_patches:
         return _undefined(figure, axes, evaluation, "needs cracked and uncracked patches")
@@ -33,7 +33,7 @@ def roc(evaluation: Evaluation) -> Figure:
 
 
 def precision_recall(evaluation: Evaluation) -> Figure:
-    """How many alarms are cracks against how many cracks are found, with the share of crack as the floor."""
+    """Plot precision against recall for all thresholds, and the precision of calling every patch a crack."""
     figure, axes = _canvas(evaluation, "Precision and recall", ("Recall of crack", "Precision of crack"))
     if evaluation.n_crack == 0:
         return _undefined(figure, axes, evaluation, "needs cracked patches")
@@ -42,7 +42,7 @@ def precision_recall(evaluation: Evaluation) -> Figure:
     label = f"always crack: {number_text(share)}"
     axes.axhline(share, color=MUTED, linewidth=1, linestyle=DASHES, label=label)
     label = _area(evaluation, "average_precision")
-    # The curve falls to the right: between two thresholds the precision is that of the next one.
+    # Between two thresholds, the precision is that of the one with the higher recall.
     axes.plot(recalls, precisions, drawstyle="steps-post", color=BLUE, linewidth=2, clip_on=False, label=label)
     point = (evaluation.metrics["recall_crack"].value, evaluation.metrics["precision_crack"].value)
     if not np.isnan(point[1]):
@@ -52,7 +52,7 @@ def precision_recall(evaluation: Evaluation) -> Figure:
 
 
 def reliability(evaluation: Evaluation) -> Figure:
-    """Whether 0.8 means 8 in 10: observed share of crack per bin of probability, above how many are in it."""
+    """Plot the observed share of crack per bin of probability, and below it the number of patches per bin."""
     figure = blank_sheet()
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
     _dress(figure, axes, evaluation, "Reliability", ("", "Observed share of crack"))
@@ -78,7 +78,7 @@ def reliability(evaluation: Evaluation) -> Figure:
 
 
 def confusion_matrix(evaluation: Evaluation) -> Figure:
-    """Patches by truth and answer; the shade is the share within a row, so rare labels show as well."""
+    """Plot the number of patches by true label and answer; the shade is the share of the true label."""
     figure = blank_sheet()
     axes = figure.subplots()
     _dress(figure, axes, evaluation, "Confusion matrix", ("Model says", "Truth"), intervals=False)
@@ -106,11 +106,11 @@ PLOTS = {
     "reliability": reliability,
     "confusion_matrix": confusion_matrix,
 }
-"""File name without its suffix, and the function that draws it."""
+"""Functions that draw the plots, by file name without its suffix."""
 
 
 def _canvas(evaluation: Evaluation, title: str, names: tuple[str, str]) -> tuple[Figure, Axes]:
-    """A square plot of two shares."""
+    """Make a square plot with two shares as axes, each from 0 to 1."""
     figure = blank_sheet()
     axes = figure.subplots()
     _dress(figure, axes, evaluation, title, names)
@@ -129,7 +129,7 @@ def _dress(
     *,
     intervals: bool = True,
 ) -> None:
-    """Title, with the mark of a leak, and the line that says on what this was measured."""
+    """Add the title, marked if figures are leaky, and a line about the data."""
     mark = f"  ({LEAKY})" if evaluation.leaky else ""
     colour = VERMILION if evaluation.leaky else INK
     figure.suptitle(title + mark, fontsize=12, weight="bold", color=colour)
@@ -165,7 +165,7 @@ def _legend(axes: Axes, place: Literal["lower left", "lower right", "upper left"
 
 
 def _undefined(figure: Figure, axes: Axes, evaluation: Evaluation, reason: str) -> Figure:
-    """An empty plot that says why."""
+    """Write into an empty plot why it is not defined."""
     only = LABELS[1] if evaluation.n_crack else LABELS[0]
     axes.grid(visible=False)
     axes.set_xticks([])
