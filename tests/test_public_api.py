@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import crackscope
+from shared.docstrings import entries, stands_alone
 
 NAMES = {name: getattr(crackscope, name) for name in crackscope.__all__}
 CLASSES = {name: one for name, one in NAMES.items() if inspect.isclass(one)}
@@ -60,26 +61,6 @@ def holds_array(hint: Any) -> bool:
     """Whether an annotation names an array; among the many forms of `AnyImage`, it is one of several."""
     met = set(leaves(hint))
     return np.ndarray in met and crackscope.Image not in met
-
-
-def stands_alone(text: str) -> bool:
-    """Whether an entry is a phrase or sentences of its own: "Seed of the bootstrap.", never "Of the bootstrap."."""
-    begins_well = text[:1].isupper() or text.startswith("``")
-    return begins_well and text.endswith(".") and not text.startswith(("Of ", "As ", "From ", "Those ", "The others"))
-
-
-def entries(doc: str, section: str) -> dict[str, str]:
-    """Entries of a Google section, such as ``Args``, by their names."""
-    match = re.search(rf"^{section}:\n((?:[ ]{{4}}.*\n|\n)*)", doc + "\n", re.MULTILINE)
-    found: dict[str, str] = {}
-    name = ""
-    for line in (match[1] if match else "").splitlines():
-        if entry := re.match(r" {4}(\*{0,2}\w+): (.*)", line):
-            name = entry[1].lstrip("*")
-            found[name] = entry[2]
-        elif name:
-            found[name] += " " + line.strip()
-    return {name: text.strip() for name, text in found.items()}
 
 
 def test_every_name_is_a_class_a_function_or_an_alias() -> None:

@@ -1,12 +1,12 @@
-"""crackscope finds cracks in concrete from photographs, and says how far it can be trusted.
+"""crackscope finds cracks in photographs of concrete, and measures how reliable its answers are.
 
 - Look at images: `load`, `predict`, `scan`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
 - Train a model: `train`, `recipe_names`, `export`.
 - Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
-- Draw concrete to try it all on: `draw_patch`, `draw_photo`, `draw_dataset`.
+- Draw concrete to try things out: `draw_patch`, `draw_photo`, `draw_dataset`.
 
-What a function returns is written into a folder by its writer, such as `write_evaluation`.
+Results are written into a folder by functions such as `write_evaluation`.
 
 Example:
     >>> import crackscope

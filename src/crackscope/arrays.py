@@ -1,4 +1,4 @@
-"""Array types, named by what they hold; shapes are told where they are used."""
+"""Array types, named by the numbers that they hold; docstrings give the shapes where they are used."""
 
 from __future__ import annotations
 

@@ -194,7 +194,11 @@ def test_a_gate_works_with_any_pool(backbone_file: Path, gated: Bundle, patches:
     [
         (tiny_gate(), None, "come together"),
         (None, Plane(np.zeros(16, np.float32), np.eye(16, dtype=np.float32)[:4], 1.0), "come together"),
-        (tiny_gate(), Plane(np.zeros(12, np.float32), np.eye(12, dtype=np.float32)[:4], 1.0), "among 16 features"),
+        (
+            tiny_gate(),
+            Plane(np.zeros(12, np.float32), np.eye(12, dtype=np.float32)[:4], 1.0),
+            "does not fit 16 features",
+        ),
         (tiny_gate(), Plane(np.full(16, np.nan, np.float32), np.eye(16, dtype=np.float32)[:4], 1.0), "not finite"),
     ],
 )
@@ -254,7 +258,7 @@ def test_with_few_cracked_patches_there_is_no_gate_and_the_reason_is_said() -> N
     flat = np.zeros((300, 24), np.float32)
     found = fit_gate(flat, flat, np.ones(300), labels, fitted_on="val")
     assert isinstance(found, str)
-    assert "lie in no plane" in found
+    assert "too few or too alike" in found
 
 
 def test_what_lies_beside_the_plane_is_foreign() -> None:

@@ -453,7 +453,7 @@ def test_a_map_is_not_written_over_another_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists"):
         found.save(tmp_path / "a.npz")
     found.save(tmp_path / "a.npz", overwrite=True)
-    with pytest.raises(OutputError, match=r"a\.png: a map is kept in a file that ends in \.npz; found '\.png'"):
+    with pytest.raises(OutputError, match=r"a\.png: the name of a map's file must end in \.npz; found '\.png'"):
         found.save(tmp_path / "a.png")
     assert [place.name for place in tmp_path.iterdir()] == ["a.npz"]
     found.save(tmp_path / "B.NPZ")

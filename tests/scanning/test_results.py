@@ -63,7 +63,7 @@ def test_a_result_survives_json(result: PhotoResult) -> None:
     for region in document["regions"]:
         region["added later"] = 1
     assert PhotoResult.from_dict(document | {"added later": 1}) == result
-    with pytest.raises(DataError, match=r"of version 2, not 1\. Upgrade crackscope"):
+    with pytest.raises(DataError, match=r"has version 2, not 1\. Upgrade crackscope"):
         PhotoResult.from_dict(document | {"schema_version": 2})
 
 

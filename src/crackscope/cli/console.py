@@ -134,7 +134,7 @@ def emit_batch(
         verb: What was done to them.
         keys: Names of the number of images and of their answers in the JSON document.
         where: Where the reasons of refused images stand.
-        text: From the counts, in words, to what people read.
+        text: Function from the counts, in words, to the text that people read.
         as_json: Whether the document is printed in place of the text.
     """
     if summary.n_resumed:

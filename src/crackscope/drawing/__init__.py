@@ -1,1 +1,1 @@
-"""Drawing: seeded walls with cracks of known path and width, and photographs made worse in known ways."""
+"""Drawing: drawn walls with cracks of known path and width, and photos spoilt in known ways; all by seeds."""

@@ -1,7 +1,7 @@
-"""Clutter: what stands on inspected concrete and is no crack, drawn over any picture of it.
+"""Clutter: things on concrete that are no crack, drawn over any picture of it.
 
-Joints, the edge of a shadow, paint and writing, rust, holes and pores: a model that has seen bare walls alone may take
-them for a crack. None of it is wide, dark, smooth and winding at once, as an open crack near by is.
+Clutter is a joint, the edge of a shadow, paint, writing, rust, holes or pores. A model that was trained on bare walls
+alone may take them for a crack. None of them is wide, dark, smooth and winding at once, as an open crack is from near.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crackscope.drawing.concrete import noise
 
 __all__ = ["clutter_over"]
 
-# How much of each pixel is covered, in [0, 1], and by what colour.
+# Share of each pixel that is covered, in [0, 1], and the colour that covers it.
 Cover = tuple[Float32Array, tuple[float, float, float]]
 
 _PAINTS = ((200, 30, 40), (30, 80, 190), (240, 200, 40), (40, 150, 70), (230, 110, 30), (235, 235, 230), (120, 40, 140))
@@ -29,11 +29,11 @@ def clutter_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """Draw one or two things that are no crack over a picture.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3).
+        pixels: Picture, RGB, uint8, shape (H, W, 3).
         rng: Random generator that decides which things are drawn, and where.
 
     Returns:
-        An array of the same shape.
+        The picture with clutter, an array of the same shape.
     """
     seen = pixels.astype(np.float32)
     for _ in range(1 + (rng.random() < 0.3)):
@@ -44,7 +44,7 @@ def clutter_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 
 
 def _across(rng: np.random.Generator, hw: tuple[int, int], *, level: bool) -> Float32Array:
-    """Signed distance from a straight line through the picture, in pixels; a level one lies along rows or columns."""
+    """Signed distance in pixels from a straight line through the picture; a level line runs along rows or columns."""
     angle = rng.integers(2) * np.pi / 2 + rng.normal(0, 0.04) if level else rng.uniform(0, np.pi)
     y0, x0 = rng.uniform(0.1, 0.9, 2) * hw
     ys, xs = np.arange(hw[0], dtype=np.float32)[:, None] - y0, np.arange(hw[1], dtype=np.float32) - x0
@@ -53,7 +53,7 @@ def _across(rng: np.random.Generator, hw: tuple[int, int], *, level: bool) -> Fl
 
 
 def _joint(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """Draw a joint of formwork or slabs, straight and of even width; a finer one might be a hairline."""
+    """Draw a joint of formwork or slabs: straight, of even width, and wider than a hairline crack."""
     width_px = float(np.exp(rng.uniform(np.log(0.01), np.log(0.055)))) * max(hw)
     away = _across(rng, hw, level=rng.random() < 0.7)
     line = np.clip((width_px / 2 - np.abs(away)) / rng.uniform(0.7, 1.5) + 0.5, 0, 1)
@@ -61,13 +61,13 @@ def _joint(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
 
 
 def _shadow(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """One side of a line lies in it."""
+    """Draw a shadow on one side of a straight line."""
     soft = 1 / (1 + np.exp(-np.clip(_across(rng, hw, level=False) / rng.uniform(0.7, 12), -30, 30)))
     return (rng.uniform(0.2, 0.6) * soft).astype(np.float32), (28.0, 32.0, 42.0)
 
 
 def _paint(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """A stroke of a spray can or a brush."""
+    """Draw a stroke of a spray can or a brush."""
     cover = np.zeros(hw, np.uint8)
     turns = np.cumsum(rng.normal(0, 0.5, 8)) + rng.uniform(0, 2 * np.pi)
     steps = np.stack([np.cos(turns), np.sin(turns)], axis=1) * rng.uniform(0.08, 0.25) * max(hw)
@@ -78,7 +78,7 @@ def _paint(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
 
 
 def _writing(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """Numbers and letters of a survey, in paint or marker."""
+    """Write numbers and letters of a survey, in paint or marker."""
     cover = np.zeros(hw, np.uint8)
     signs = list(string.ascii_uppercase + string.digits + "+-/.")
     text = "".join(rng.choice(signs) for _ in range(int(rng.integers(1, 7))))
@@ -90,7 +90,7 @@ def _writing(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
 
 
 def _rust(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """A stain that runs down, or anywhere once the picture is turned."""
+    """Draw a stain of rust that runs down."""
     long, wide = noise(rng, (hw[0] // 3 + 1, hw[1]), max(hw) / 12), noise(rng, hw, max(hw) / 4)
     streaks = cv2.resize(long, (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
     cover = np.clip(0.6 * streaks + 0.8 * wide - rng.uniform(0, 0.6), 0, 1)
@@ -98,7 +98,7 @@ def _rust(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
 
 
 def _holes(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
-    """A few of anchors and ties, or many pores."""
+    """Draw a few holes of anchors and ties, or many pores."""
     cover = np.zeros(hw, np.uint8)
     few = rng.random() < 0.4
     for _ in range(int(rng.integers(1, 5)) if few else int(rng.integers(10, 60))):
@@ -110,7 +110,7 @@ def _holes(rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
 
 
 def _soft(cover: UInt8Array, rng: np.random.Generator, blur_px: float) -> Float32Array:
-    """What is drawn in white, with an edge as a lens leaves it, not quite opaque."""
+    """Turn a drawing in white into a cover that is not quite opaque, with edges as blurred as a lens makes them."""
     edged = cv2.GaussianBlur(cover.astype(np.float32) / 255, (0, 0), blur_px)
     return (rng.uniform(0.4, 0.95) * edged).astype(np.float32)
 

@@ -1,8 +1,8 @@
-"""Drawn concrete without cracks: the wall that cracks are cut through, its light, and the camera.
+"""Drawn concrete without cracks: the wall that cracks are drawn through, its light, and the camera.
 
-A wall is a relief and its colour. Grain, aggregate, pores and board joints are written into the relief; damp, dirt and
-lime into the colour. Nothing here knows of cracks: whatever is dark or thin on a wall is there to be told apart from
-one. All randomness comes from the generator that is passed in.
+A wall consists of a relief and a colour. Grain, aggregate, pores and board joints change the relief; damp, dirt and
+lime change the colour. This module draws no cracks. The dark and thin things that it draws are there so that a model
+must tell them from cracks. All randomness comes from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PALETTE = np.array(
 
 @dataclass(frozen=True)
 class Wall:
-    """A wall before it is lit; the arrays are meant to be drawn into.
+    """A wall before it is lit; its arrays are changed as things are drawn on it.
 
     Attributes:
-        planes: Colour, three float32 arrays of shape (H, W), RGB in [0, 255].
-        relief: Height in pixels, float32, shape (H, W).
-        light: Where the light comes from, an angle in radians.
+        planes: Colour: red, green and blue in [0, 255], three float32 arrays of shape (H, W).
+        relief: Height of the surface in pixels, float32, shape (H, W).
+        light: Direction of the light, an angle in radians.
     """
 
     planes: list[Float32Array]
@@ -51,7 +51,7 @@ class Wall:
 
 
 def lay_wall(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Wall:
-    """Lay a wall of concrete without cracks, (height, width) pixels large; every wall is another."""
+    """Draw a random wall of concrete without cracks, with a size of (height, width) in pixels."""
     megapixels = photo_hw[0] * photo_hw[1] / 1e6
     colour = PALETTE[rng.integers(len(PALETTE))] * rng.uniform(0.9, 1.1) * rng.uniform(0.985, 1.015, 3)
     roughness = float(rng.choice((0.35, 0.7, 1.3)) * rng.uniform(0.7, 1.3))
@@ -59,7 +59,7 @@ def lay_wall(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Wall:
     relief: Float32Array = np.zeros(photo_hw, dtype=np.float32)
     relief += 0.35 * roughness * noise(rng, photo_hw, 1.5)
     relief += rng.uniform(0.2, 0.6) * roughness * noise(rng, photo_hw, 4)
-    # The coarser the bumps, the more a wall differs in where it has them: trowelled flat here, rough there.
+    # Coarse bumps are uneven over a wall: some parts are trowelled flat, others are rough.
     flatness = np.clip(0.6 + 0.4 * noise(rng, photo_hw, 90), 0.1, 1.5)
     relief += roughness * rng.uniform(0.2, 0.9) * flatness * noise(rng, photo_hw, 11)
     relief += rng.uniform(0.3, 2) * noise(rng, photo_hw, 60)
@@ -87,7 +87,7 @@ def lay_wall(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Wall:
 
 
 def shade(wall: Wall) -> None:
-    """Let the light fall over the relief, in place: slopes that face it are bright, the others dark."""
+    """Light the relief, in place: slopes that face the light become bright, slopes that face away become dark."""
     slope = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32) / 8
     kernel = math.cos(wall.light) * slope + math.sin(wall.light) * slope.T
     brightness = np.clip(1 + 0.22 * cv2.filter2D(wall.relief, cv2.CV_32F, kernel), 0.5, 1.45)
@@ -99,11 +99,11 @@ def photograph(rng: np.random.Generator, planes: list[Float32Array]) -> UInt8Arr
     """Take a photo: uneven light, perhaps a shadow, vignetting, blur and noise.
 
     Args:
-        rng: The camera's own stream.
-        planes: Three colour planes, RGB in [0, 255], shape (H, W); they are used up.
+        rng: Random generator of the camera.
+        planes: Three colour planes, RGB in [0, 255], shape (H, W); their values are overwritten.
 
     Returns:
-        RGB pixels, uint8, shape (H, W, 3).
+        The photo, RGB, uint8, shape (H, W, 3).
     """
     hw = planes[0].shape
     diagonal = math.hypot(*hw)
@@ -136,8 +136,8 @@ def photograph(rng: np.random.Generator, planes: list[Float32Array]) -> UInt8Arr
 def noise(
     rng: np.random.Generator, photo_hw: tuple[int, int], grain_px: float, *, stretch: float = 1.0
 ) -> Float32Array:
-    """Gaussian noise of variance near 1, smooth over `grain_px` (times `stretch` from left to right)."""
-    # A lattice of half a grain, blurred until the lattice does not show, then enlarged.
+    """Draw Gaussian noise with a variance near 1, smooth over `grain_px` (times `stretch` from left to right)."""
+    # Noise on a lattice of half a grain is blurred until the lattice does not show, then enlarged.
     step_y = max(grain_px / 2, 1.0)
     step_x = max(grain_px * stretch / 2, 1.0)
     rows, columns = math.ceil(photo_hw[0] / step_y) + 6, math.ceil(photo_hw[1] / step_x) + 6
@@ -151,7 +151,7 @@ def noise(
 
 
 def blend(planes: list[Float32Array], alpha: Float32Array, colour: tuple[float, float, float]) -> None:
-    """Cover the planes with a colour, in place: not at all where `alpha` is 0, wholly where it is 1."""
+    """Cover the planes with a colour, in place; `alpha` runs from 0, not covered, to 1, wholly covered."""
     for plane, value in zip(planes, colour, strict=True):
         plane += alpha * (np.float32(value) - plane)
 
@@ -159,7 +159,7 @@ def blend(planes: list[Float32Array], alpha: Float32Array, colour: tuple[float, 
 def _cloud(
     rng: np.random.Generator, photo_hw: tuple[int, int], grain_px: float, *, stretch: float = 1.0
 ) -> Float32Array:
-    """Noise with detail at four scales, from `grain_px` down to an eighth of it."""
+    """Draw noise with detail at four scales, from `grain_px` down to an eighth of it."""
     cloud = 0.8 * noise(rng, photo_hw, grain_px, stretch=stretch)
     for octave in (1, 2, 3):
         cloud += 0.8 * 0.55**octave * noise(rng, photo_hw, grain_px / 2**octave, stretch=stretch)
@@ -167,7 +167,7 @@ def _cloud(
 
 
 def _brush(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Float32Array:
-    """The furrows of a broom or a board's grain, nearly level or upright."""
+    """Draw the furrows of a broom, or the grain of a board, nearly level or upright."""
     side = math.ceil(math.hypot(*photo_hw)) + 2
     furrows = noise(rng, (side, side), rng.uniform(2, 5), stretch=rng.uniform(15, 50))
     angle = float(rng.choice((0, 90)) + rng.normal(0, 8))
@@ -177,14 +177,14 @@ def _brush(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Float32Array:
 
 
 def _across(photo_hw: tuple[int, int], angle: float, offset: float) -> Float32Array:
-    """Signed distance of every pixel from a straight line: its normal's angle, its offset along it."""
+    """Signed distance of each pixel from a straight line, given by the angle of its normal and its offset along it."""
     ys, xs = (np.arange(n, dtype=np.float32) for n in photo_hw)
     distance = xs[None] * np.float32(math.cos(angle)) + ys[:, None] * np.float32(math.sin(angle)) - np.float32(offset)
     return np.asarray(distance, np.float32)
 
 
 def _join_boards(rng: np.random.Generator, tone: Float32Array, relief: Float32Array) -> None:
-    """Lines where two boards of the formwork met: a fin or a groove, a step, a change of tone."""
+    """Draw lines where two boards of the formwork met: a fin or a groove, a step, a change of tone."""
     hw = relief.shape
     tilt = rng.normal(0, 0.03)
     for direction, chance in ((0.0, 0.6), (np.pi / 2, 0.6)):
@@ -192,7 +192,7 @@ def _join_boards(rng: np.random.Generator, tone: Float32Array, relief: Float32Ar
             continue
         spacing = rng.uniform(140, 900)
         offset = rng.uniform(0, spacing)
-        # From a fine seam to an open joint that is as dark as a crack.
+        # The joint ranges from a fine seam to an open joint as dark as a crack.
         width_px, darkness = rng.uniform(0.7, 2.8), rng.uniform(0, 0.85)
         while offset < max(hw):
             across = _across(hw, direction + tilt, offset)
@@ -206,7 +206,7 @@ def _join_boards(rng: np.random.Generator, tone: Float32Array, relief: Float32Ar
 
 
 def _stain(rng: np.random.Generator, planes: list[Float32Array]) -> None:
-    """Damp patches with a rim, runs of dirt or rust, and white bloom of lime."""
+    """Draw damp patches with a rim, runs of dirt or rust, and white bloom of lime."""
     hw = planes[0].shape
     if rng.random() < 0.4:  # damp, darker inside, darkest at the rim
         cloud = _cloud(rng, hw, rng.uniform(100, 400))
@@ -225,7 +225,7 @@ def _stain(rng: np.random.Generator, planes: list[Float32Array]) -> None:
 
 
 def _pierce(rng: np.random.Generator, planes: list[Float32Array], relief: Float32Array, *, n_pores: int) -> None:
-    """Pores and bugholes, many small ones and few large: hollow, dark, and never quite round."""
+    """Draw pores and bugholes, many small and few large: hollow, dark, and never quite round."""
     height, width = relief.shape
     depth, largest = rng.uniform(0.6, 2.5), rng.uniform(3, 9)
     radii = np.minimum(0.8 * (1 - rng.random(n_pores)) ** (-1 / rng.uniform(1.6, 3)), largest)

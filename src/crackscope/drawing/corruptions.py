@@ -1,9 +1,10 @@
-"""Corruptions: what goes wrong with photographs, at five strengths, from blur and noise to distance and turning.
+"""Corruptions: common faults of photographs at five strengths, such as blur, noise, distance and rotation.
 
-They follow ImageNet-C (Hendrycks & Dietterich 2019), for patches of concrete: lengths are shares of the shorter side,
-so that a patch of any size suffers alike. A corruption is random by the pixels and its name alone, so it can be
-repeated. Two can take a crack at the edge away from a patch: `larger`, which crops, and `rotation`, which turns corners
-out of it (at 45 degrees some 17 % of a square). What comes in from outside is mirrored.
+They follow ImageNet-C (Hendrycks & Dietterich 2019), adapted to patches of concrete. Lengths are shares of the shorter
+side, so the effect is the same for patches of any size. The random choices depend only on the pixels and the name of
+the corruption, so they can be repeated. Two corruptions can remove a crack at the edge of a patch: `larger` crops the
+patch, and `rotation` turns its corners out of the picture (some 17 % of a square at 45 degrees). Pixels from outside
+the patch are filled in by mirroring.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _MIRRORED = cv2.BORDER_REFLECT_101
 
 
 def corrupt(pixels: UInt8Array, corruption: str, strength: int) -> UInt8Array:
-    """One patch with one corruption.
+    """Apply one corruption to a patch.
 
     Args:
-        pixels: Array of shape (H, W, 3), uint8, RGB.
-        corruption: One of `CORRUPTIONS`.
-        strength: 1 to 5.
+        pixels: Patch, an array of shape (H, W, 3), uint8, RGB.
+        corruption: Name of one of the `CORRUPTIONS`.
+        strength: Strength, 1 to 5.
 
     Returns:
-        Array of the same shape.
+        The corrupted patch, an array of the same shape.
 
     Raises:
         KeyError: If there is no such corruption.
@@ -54,12 +55,12 @@ def corrupt(pixels: UInt8Array, corruption: str, strength: int) -> UInt8Array:
 
 
 def motion_blur(pixels: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
-    """The camera moves in a straight line while it sees: a kernel of that length, in any direction.
+    """Blur a patch as if the camera had moved in a straight line during the exposure.
 
     Args:
-        pixels: RGB, uint8, shape (H, W, 3).
-        share: Length, as a share of the shorter side; at least 2 pixels.
-        rng: Decides the direction.
+        pixels: Patch, RGB, uint8, shape (H, W, 3).
+        share: Length of the movement as a share of the shorter side; it is at least 2 pixels.
+        rng: Random generator that decides the direction.
     """
     length = max(2.0, share * _side(pixels))
     size = 2 * int(np.ceil(length / 2)) + 1
@@ -80,7 +81,7 @@ def _side(pixels: UInt8Array) -> int:
 
 
 def _defocus(pixels: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
-    """Out of focus: a disc."""
+    """Blur a patch with a disc, as a lens that is out of focus does."""
     radius = max(0.5, share * _side(pixels))
     size = 2 * int(np.ceil(radius)) + 1
     y, x = np.mgrid[:size, :size] - size // 2
@@ -98,7 +99,7 @@ def _jpeg(pixels: UInt8Array, quality: float, rng: np.random.Generator) -> UInt8
 
 
 def _brightness(pixels: UInt8Array, change: float, rng: np.random.Generator) -> UInt8Array:
-    """Lighter or darker by so many levels."""
+    """Make a patch lighter or darker by `change` grey levels."""
     return _levels(pixels.astype(np.float32) + change * rng.choice((-1, 1)))
 
 
@@ -108,7 +109,7 @@ def _contrast(pixels: UInt8Array, factor: float, rng: np.random.Generator) -> UI
 
 
 def _shadow_edge(pixels: UInt8Array, factor: float, rng: np.random.Generator) -> UInt8Array:
-    """A shadow with a straight, hardly soft edge through the middle part."""
+    """Draw a shadow whose edge runs through the middle part, straight and nearly sharp."""
     height, width = pixels.shape[:2]
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.25, 0.25) * _side(pixels)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -118,7 +119,7 @@ def _shadow_edge(pixels: UInt8Array, factor: float, rng: np.random.Generator) ->
 
 
 def _stain(pixels: UInt8Array, factor: float, rng: np.random.Generator) -> UInt8Array:
-    """A damp or rusty stain with an uneven edge."""
+    """Draw a damp or rusty stain with an uneven edge."""
     height, width = pixels.shape[:2]
     side = _side(pixels)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -131,10 +132,10 @@ def _stain(pixels: UInt8Array, factor: float, rng: np.random.Generator) -> UInt8
 
 
 def _zoomed(pixels: UInt8Array, factor: float, rng: np.random.Generator) -> UInt8Array:
-    """Seen from farther away (below 1) or from nearer, about the middle."""
+    """Scale a patch about its middle: below 1 it is seen from farther away, above 1 from nearer."""
     height, width = pixels.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 0, factor)
-    if factor < 1:  # averaged first, as a lens does; a sampled one would skip pixels
+    if factor < 1:  # blurred first, as a lens does; sampling alone would skip pixels
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.45 / factor, borderType=_MIRRORED), np.uint8)
     return np.asarray(cv2.warpAffine(pixels, matrix, (width, height), borderMode=_MIRRORED), np.uint8)
 
@@ -161,4 +162,4 @@ CORRUPTIONS: dict[str, tuple[tuple[float, ...], Apply]] = {
     "larger": ((1.2, 1.4, 1.6, 1.8, 2.0), _zoomed),  # factor
     "rotation": ((9, 18, 27, 36, 45), _rotated),  # degrees, either way
 }
-"""Value for each strength, and the function, by the name of the corruption."""
+"""Values for the five strengths, and the function, by the name of the corruption."""

@@ -1,4 +1,4 @@
-"""Drawn lines over any picture of concrete: cracks of known path and width, and thin dark things that are no crack."""
+"""Drawn lines on pictures of concrete: cracks of known path and width, and thin dark lines that are no crack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 Path2D = Float64Array  # shape (n, 2)
 
-STEP_PX = 2.0  # between the points of a crack's path: shorter is slower to draw and looks the same
+STEP_PX = 2.0  # distance between points of a crack's path; a shorter one takes longer and looks the same
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class DrawnCrack:
     """One drawn crack, or one branch of it.
 
     Attributes:
-        path_xy: Points of the middle line, shape (n, 2), in photo pixels: x to the right, y down, pixel centres at
-            integers. The line may leave the photo by a few pixels, so that a crack does not end at the frame.
-        widths_px: Full width of the dark opening at each point in pixels, shape (n,); linear in between.
-        darkness: Share of the light that the opening swallows, in (0, 1].
+        path_xy: Points of the middle line, shape (n, 2), in photo pixels: x to the right, y down, with
+            pixel centres at integers. The line may leave the photo by a few pixels, so that a crack does not end at the
+            frame.
+        widths_px: Full width of the dark opening at each point in pixels, shape (n,); linear between points.
+        darkness: Share of the light that the opening absorbs, in (0, 1].
     """
 
     path_xy: Path2D
@@ -47,13 +48,13 @@ class DrawnCrack:
 
 
 def crack_coverage(crack: DrawnCrack, *, photo_hw: tuple[int, int]) -> Float32Array:
-    """The share of each pixel that a crack's opening covers.
+    """Compute the share of each pixel that a crack's opening covers.
 
-    Across a straight crack the shares add up to its width, which is what makes a drawn width measurable.
+    Across a straight crack the shares add up to its width, so the drawn width can be measured.
 
     Args:
         crack: The crack; parts outside the photo are cut off.
-        photo_hw: Size in pixels, (height, width).
+        photo_hw: Height and width of the photo, in pixels.
 
     Returns:
         Shares in [0, 1], float32, shape (height, width).
@@ -74,8 +75,8 @@ def crack_over(
 ) -> tuple[UInt8Array, Float32Array]:
     """Draw a crack, and perhaps its branches, over a picture of uncracked concrete.
 
-    The opening swallows light; a hairline may be pale, here filled with dust and there open. Edges are as sharp as a
-    lens that is a little out of focus leaves them.
+    The opening absorbs light. A hairline may be pale; it may be filled with dust in some places and open in others. Its
+    edges are blurred a little, as by a lens that is slightly out of focus.
 
     Args:
         pixels: Picture, RGB, uint8, shape (H, W, 3).
@@ -83,7 +84,8 @@ def crack_over(
         widths_px: Smallest and largest typical width in pixels, above 0.
 
     Returns:
-        An array of the same shape, and the share of each pixel that the crack covers, shape (H, W), in [0, 1].
+        The picture with the crack, an array of the same shape; and the share of each pixel that the crack covers, shape
+        (H, W), in [0, 1].
     """
     photo_hw = (pixels.shape[0], pixels.shape[1])
     coverage = np.zeros(photo_hw, dtype=np.float32)
@@ -91,7 +93,7 @@ def crack_over(
     for crack in cracks:
         np.maximum(coverage, crack_coverage(crack, photo_hw=photo_hw), out=coverage)
     typical_px = float(np.median(cracks[0].widths_px)) if len(cracks[0].widths_px) else 0.0
-    # What is narrow may be hardly darker than its ground; what is wide is deep.
+    # A narrow crack may be hardly darker than the concrete; a wide crack is deep and dark.
     darkness = rng.uniform(0.15, 0.9) if typical_px < 4 else rng.uniform(0.4, 0.95)
     open_share = np.clip(0.8 + 0.3 * noise(rng, photo_hw, max(photo_hw) / 6), 0.2, 1)
     shade = darkness * open_share * cv2.GaussianBlur(coverage, (0, 0), rng.uniform(0.3, 0.9))
@@ -100,14 +102,14 @@ def crack_over(
 
 
 def mark_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """Draw what is no crack over a picture: a stroke of pen, chalk or pencil, or the shadow of a wire.
+    """Draw a line that is no crack over a picture: a stroke of pen, chalk or pencil, or the shadow of a wire.
 
     Args:
         pixels: Picture, RGB, uint8, shape (H, W, 3).
-        rng: Random generator that decides which mark is drawn, and where.
+        rng: Random generator that decides which line is drawn, and where.
 
     Returns:
-        An array of the same shape.
+        The picture with the line, an array of the same shape.
     """
     planes = [pixels[..., channel].astype(np.float32) for channel in range(3)]
     stroke(rng, planes)
@@ -118,16 +120,16 @@ def mark_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 def new_crack(
     rng: np.random.Generator, photo_hw: tuple[int, int], widths_px: tuple[float, float]
 ) -> Iterator[DrawnCrack]:
-    """One crack and its branches.
+    """Draw the paths and widths of one crack and its branches at random.
 
     Args:
-        rng: Random generator that decides all else.
+        rng: Random generator that decides path, width, darkness and branches.
         photo_hw: Height and width of the picture, in pixels.
         widths_px: Smallest and largest typical width in pixels, above 0.
     """
     height, width = photo_hw
     typical_px = float(np.exp(rng.uniform(*np.log(widths_px))))
-    # A hairline that is also pale would be a crack in name only.
+    # A hairline that is also pale could not be seen.
     darkness = float(rng.uniform(0.75 if typical_px < 2.5 else 0.6, 0.97))
     wander = rng.uniform(0.5, 1.1)
     start_xy = rng.uniform(0.2, 0.8, 2) * (width - 1, height - 1)
@@ -157,12 +159,12 @@ def new_crack(
         taper = np.clip(np.linspace(1, 0, len(path_xy)), 0.02, 1) ** 0.6
         widths = rng.uniform(0.35, 0.7) * crack.widths_px[fork] * _swelling(rng, len(path_xy)) * taper
         branch = _inside(DrawnCrack(path_xy, widths, darkness), photo_hw)
-        if len(branch.path_xy) >= 4:  # fewer points are a fork that has left the photo at once
+        if len(branch.path_xy) >= 4:  # a branch with fewer points has left the photo at once
             yield branch
 
 
 def _path(rng: np.random.Generator, start_xy: Path2D, heading: float, length_px: float, wander: float) -> Path2D:
-    """A walk that keeps its heading, but for turns at several scales, as a crack goes around aggregate."""
+    """Walk in one direction with random turns at several scales, as a crack goes around aggregate."""
     n_steps = max(int(length_px / STEP_PX), 4)
     headings = np.full(n_steps, heading)
     for scale_px, turn in ((4, 0.5), (12, 0.45), (40, 0.35), (160, 0.3)):
@@ -173,7 +175,7 @@ def _path(rng: np.random.Generator, start_xy: Path2D, heading: float, length_px:
 
 
 def _swelling(rng: np.random.Generator, n_points: int) -> Float64Array:
-    """Factors around 1, slow with a little roughness, at most 1.5."""
+    """Draw factors around 1 for the width along a crack: mostly slow changes, a little roughness, at most 1.5."""
     logs = np.zeros(n_points)
     for scale_px, amount in ((90, 0.2), (25, 0.15), (5, 0.16)):
         n_knots = int(n_points * STEP_PX / scale_px) + 2
@@ -184,7 +186,7 @@ def _swelling(rng: np.random.Generator, n_points: int) -> Float64Array:
 
 
 def _inside(crack: DrawnCrack, photo_hw: tuple[int, int]) -> DrawnCrack:
-    """The crack's longest run within the photo and a margin around it; without points if there is none."""
+    """Cut a crack to its longest run inside the photo and a margin around it; it may have no points left."""
     margin = float(crack.widths_px.max()) / 2 + 2 * STEP_PX
     height, width = photo_hw
     near = np.all((crack.path_xy > -margin) & (crack.path_xy < np.array((width, height)) + margin), axis=1)
@@ -197,13 +199,13 @@ def _inside(crack: DrawnCrack, photo_hw: tuple[int, int]) -> DrawnCrack:
 def nearest_on_path(
     crack: DrawnCrack, photo_hw: tuple[int, int], *, reach_px: float = 1.0
 ) -> tuple[tuple[slice, slice], Float32Array, Float32Array, Float32Array]:
-    """Distance to the path, half the width at its nearest point and its lean there, for pixels within reach.
+    """Compute distance to the path, and half the width and lean at its nearest point, for pixels within reach.
 
     Returns:
-        The box (rows, columns) around the crack, and three arrays over it; out of reach the distance is infinite. The
-        lean is the sine of the angle between the path and the nearer axis: 0 along rows or columns, at most 0.71.
+        The box (rows, columns) around the crack, and three arrays over it. Beyond the reach, the distance is infinite.
+        The lean is the sine of the angle between the path and the nearer axis: 0 along rows or columns, at most 0.71.
     """
-    # One reach for all: a pixel beside a narrow place must not be taken for one of a wide place nearby.
+    # All points have the same reach, so that a pixel beside a narrow point is not given to a wide point nearby.
     reach = float(crack.widths_px.max()) / 2 + reach_px
     x0, y0 = np.maximum(np.floor(crack.path_xy.min(axis=0) - reach), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(crack.path_xy.max(axis=0) + reach) + 1, photo_hw[::-1]).astype(int)
@@ -230,7 +232,7 @@ def nearest_on_path(
 
 
 def covered_share(distance: Float32Array, half_width: Float32Array, lean: Float32Array) -> Float32Array:
-    """The part of a pixel's square that lies in a straight opening, exact at every angle; see `nearest_on_path`."""
+    """Compute the part of each pixel that lies in a straight opening, exact at each angle; see `nearest_on_path`."""
     near = np.isfinite(distance)
     away, half, leans = (values.astype(np.float64) for values in (np.where(near, distance, 0), half_width, lean))
     part = _part_below(away + half, leans) - _part_below(away - half, leans)
@@ -238,13 +240,13 @@ def covered_share(distance: Float32Array, half_width: Float32Array, lean: Float3
 
 
 def _part_below(height: Float64Array, lean: Float64Array) -> Float64Array:
-    """The part of a unit square that lies below a line so far above its middle; the line leans by so much.
+    """Compute the part of a unit square below a line with a given lean, at a given height above the square's middle.
 
-    Across the line, the square is as wide as two boxes convolved, one of the angle's cosine, one of its sine.
+    Across the line, the profile of the square is the convolution of two boxes, as long as the angle's cosine and sine.
     """
     long, short = np.sqrt(1 - lean**2), np.maximum(lean, 1e-4)
 
-    def area(at: Float64Array) -> Float64Array:  # under a ramp from 0 to 1, as long as the longer box
+    def area(at: Float64Array) -> Float64Array:  # area under a ramp from 0 to 1 that is as long as the longer box
         inside = np.clip(at + long / 2, 0, long)
         return np.asarray(inside**2 / (2 * long) + np.maximum(at - long / 2, 0))
 
@@ -252,11 +254,11 @@ def _part_below(height: Float64Array, lean: Float64Array) -> Float64Array:
 
 
 def stroke(rng: np.random.Generator, planes: list[Float32Array]) -> None:
-    """A mark of pen, chalk or pencil, or the shadow of a wire: thin like a crack, but smooth and even.
+    """Draw a stroke of pen, chalk or pencil, or the shadow of a wire: thin like a crack, but smooth and even.
 
     Args:
-        rng: Decides which, and where.
-        planes: Red, green and blue of a picture, float32, shape (H, W) each, changed in place.
+        rng: Random generator that decides which line is drawn, and where.
+        planes: Red, green and blue of a picture, float32, each of shape (H, W), changed in place.
     """
     hw = planes[0].shape
     inks = ((42, 58, 140), (160, 48, 44), (48, 48, 52), (92, 92, 94), (226, 226, 222), (70, 74, 84))

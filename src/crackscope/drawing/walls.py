@@ -1,11 +1,11 @@
 """Drawn walls: concrete with cracks of known path and width, for demo, examples and tests, without a download.
 
-The wall comes from `concrete`. Here strokes of pens and shadows of wires are added, cracks are cut through it, and
-photos are cut into labelled patches. What is dark and thin but no crack (joints, rims of stains, strokes) is as
-frequent on cracked as on uncracked concrete, so that "any dark line" does not pay.
+`concrete` draws the wall. This module adds strokes of pens, shadows of wires and cracks, and cuts photos into labelled
+patches. Dark thin lines that are no crack (joints, rims of stains, strokes) are as frequent on cracked as on uncracked
+concrete. So a model that calls every dark line a crack does badly.
 
-The wall, the cracks and the camera draw their random numbers independently: one seed, with and without a crack, gives
-the same wall under the same light.
+The wall, the cracks and the camera have random numbers of their own. So one seed gives the same wall under the same
+light, with or without a crack.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Drawing:
 
     Attributes:
         pixels: Picture, RGB, uint8, shape (H, W, 3).
-        mask: Whether each pixel is cracked, shape (H, W): its centre is nearer to a crack's path than half the crack's
-            width there.
+        mask: Whether each pixel is cracked, shape (H, W). A pixel is cracked if its centre is nearer to a crack's path
+            than half the width of the crack at that point.
         cracks: Cracks, each followed by its branches; empty for uncracked concrete.
     """
 
@@ -53,9 +53,9 @@ def draw_patch(seed: int, *, side_px: int = 227, crack: bool = True, width_px: f
     Args:
         seed: Seed of the drawing, any integer from 0. The same seed gives the same bytes.
         side_px: Side of the patch in pixels, at least 16.
-        crack: Whether there is a crack (it may have a branch).
-        width_px: Typical width of the crack in pixels, above 0; it varies along the path, and tapers where the crack
-            ends inside. If left out, it is drawn between 1 and 12 pixels, at most a twelfth of the side.
+        crack: Whether a crack is drawn; it may have a branch.
+        width_px: Typical width of the crack in pixels, above 0; it varies along the path, and the crack
+            tapers to its ends. If left out, it is chosen at random from 1 to 12 pixels, at most a twelfth of the side.
 
     Raises:
         DataError: If a number is outside what is allowed.
@@ -109,9 +109,9 @@ def draw_dataset(
 ) -> Path:
     """Draw photos, cut each into a grid of patches, and write the patches as a labelled folder.
 
-    A patch is ``crack`` if a visible crack runs through it over at least a quarter of its side, and ``uncracked`` if
-    nothing of a crack is in it. Patches with only a sliver of a crack are left out, so labels are clean. Over several
-    photos about half of the patches are cracked, and most photos give patches of both labels.
+    A patch is labelled ``crack`` if a visible crack runs through it over at least a quarter of its side, and
+    ``uncracked`` if it holds no part of a crack. Patches with less of a crack are left out, so labels are clean. Over
+    several photos about half of the patches are cracked, and most photos give patches of both labels.
 
     Args:
         folder: Folder for ``crack/``, ``uncracked/`` and ``labels.csv``; it is made if it does not exist.
@@ -151,7 +151,7 @@ def draw_dataset(
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
     rows: list[tuple[str, str, str]] = []
     for number in range(n_photos):
-        # Steer towards as many cracked as uncracked patches; the first photo has cracks and clean places.
+        # Keep the numbers of cracked and uncracked patches about equal.
         n_cracked = sum(label == "crack" for _, label, _ in rows)
         few = 2 * n_cracked <= len(rows)
         n_cracks = int(rng.integers(n_columns // 2, n_columns // 2 + 2) if few else rng.integers(0, 2))
@@ -197,11 +197,11 @@ def _draw(
         mask[box] |= distance < half_width
         darkened = coverage[box]
         np.maximum(darkened, crack.darkness * covered_share(distance, half_width, lean), out=darkened)
-        # The lip has crumbled a little: lit on one side of a crack, in shade on the other.
+        # The edges of a crack have crumbled a little: one side is lit, the other lies in shade.
         wall.relief[box] -= 0.45 * np.minimum(half_width, 4) * np.exp(-np.maximum(distance - half_width, 0) / 1.4)
         _spall(crack_rng, crack, wall)
     shade(wall)
-    # Light falls a little way into an opening, and dust lies in it: its far wall is less dark.
+    # Light falls a little way into an opening, and dust lies in it, so its far side is less dark.
     into = np.array([[1, 0, 3 * math.cos(wall.light)], [0, 1, 3 * math.sin(wall.light)]])
     lit_wall = np.maximum(coverage - cv2.GaussianBlur(cv2.warpAffine(coverage, into, photo_hw[::-1]), (0, 0), 1), 0)
     coverage *= 1 - 0.35 * lit_wall - np.clip(0.08 * noise(crack_rng, photo_hw, 4), 0, 0.2)
@@ -241,7 +241,7 @@ def _spall(rng: np.random.Generator, crack: DrawnCrack, wall: Wall) -> None:
 
 
 def _tile_label(drawing: Drawing, *, x0: int, y0: int, side_px: int) -> str | None:
-    """The label of one tile, or None where a crack only touches it."""
+    """Label one tile; None if it holds too little of a crack for a clear label."""
     run_px, touched = 0.0, bool(drawing.mask[y0 : y0 + side_px, x0 : x0 + side_px].any())
     inset = side_px / 20  # a crack along the very edge is not in view
     for crack in drawing.cracks:

@@ -93,7 +93,7 @@ def new_folder(out: Path, *, ours: Collection[str], overwrite: bool = False) -> 
         overwrite: Replace an existing folder that holds nothing else.
 
     Raises:
-        OutputError: As `require_free_folder`, or if the disk is full or read-only.
+        OutputError: If `require_free_folder` raises it, or the disk is full or read-only.
     """
     require_free_folder(out, ours=ours, overwrite=overwrite)
     with _explained(out):
@@ -115,7 +115,7 @@ def resumable_folder(out: Path, *, ours: Collection[str], overwrite: bool = Fals
     The folder always has the same name, so the next run finds it; what must not be taken over, the caller removes.
 
     Raises:
-        OutputError: As `new_folder`.
+        OutputError: If `new_folder` raises it.
     """
     require_free_folder(out, ours=ours, overwrite=overwrite)
     part = out.absolute().parent / f".{out.name}.part"
@@ -169,7 +169,7 @@ def write_folder(
         ``out`` as a path.
 
     Raises:
-        OutputError: As `new_folder`.
+        OutputError: If `new_folder` raises it.
     """
     out = Path(out)
     with new_folder(out, ours=ours, overwrite=overwrite) as part:

@@ -113,8 +113,8 @@ def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None
         One row after the other.
 
     Raises:
-        CrackscopeError: As `form.error`, if the file cannot be read, is not UTF-8 or not a CSV, a column is missing or
-            named twice, or a row has more values than there are columns, or fewer where all are needed.
+        CrackscopeError: If the file cannot be read, is not UTF-8 or not a CSV, a column is missing or named twice, or a
+            row has more values than there are columns, or fewer where all are needed. Its class is `form.error`.
     """
     place = str(source) if name is None else name
     try:

@@ -1,1 +1,1 @@
-"""Geometry: the scale of a photo, how long a pixel is."""
+"""Geometry: the scale of a photo in millimetres per pixel."""

@@ -1,4 +1,4 @@
-"""Scale: how many millimetres a pixel of a photo shows."""
+"""Scale: the number of millimetres that a pixel of a photo shows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Scale"]
 
 @dataclass(frozen=True)
 class Scale:
-    """Millimetres that a pixel of a photo shows, how sure that is, and where it is known from.
+    """Millimetres that a pixel of a photo shows, with their uncertainty and their source.
 
     Attributes:
         mm_per_px: Millimetres per pixel of the upright photo, above 0.
-        uncertainty_mm_per_px: Standard uncertainty of `mm_per_px` in millimetres per pixel, at least 0; None where it
+        uncertainty_mm_per_px: Standard uncertainty of `mm_per_px` in millimetres per pixel, at least 0; None if it
             is not known.
-        source: Where the scale is known from, in a word or two, such as ``given``.
+        source: Source of the scale, in a word or two, such as ``given``.
 
     Raises:
-        DataError: If `mm_per_px` is no number above 0, or the uncertainty is no number from 0.
+        DataError: If `mm_per_px` is no number above 0, or the uncertainty is no number of at least 0.
 
     Example:
         >>> Scale(0.25)
@@ -33,7 +33,7 @@ class Scale:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        for name in ("mm_per_px", "uncertainty_mm_per_px"):  # numbers of NumPy are taken too, and kept as Python's own
+        for name in ("mm_per_px", "uncertainty_mm_per_px"):  # NumPy numbers are accepted, and stored as Python numbers
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(value))
         if not 0 < self.mm_per_px < math.inf:

@@ -178,7 +178,7 @@ def always_crack(
     Source: strategies ``constant`` and ``prior`` of scikit-learn's ``DummyClassifier``; figures as `measure`.
 
     Raises:
-        DataError: As `measure`.
+        DataError: If `measure` raises it.
 
     Example:
         >>> always_crack(np.array([1, 0, 0, 0]))["accuracy"].value
@@ -208,7 +208,7 @@ def choose_threshold(labels: Int64Array, probabilities: Float64Array) -> float:
     Source: MCC: Matthews (1975), BBA 405; as a criterion for thresholds: Boughorbel et al. (2017), PLOS ONE.
 
     Raises:
-        DataError: As `measure`.
+        DataError: If `measure` raises it.
 
     Example:
         >>> choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))

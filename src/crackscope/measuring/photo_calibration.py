@@ -51,7 +51,7 @@ def fit_photo_calibration(scanned: Sequence[ScannedPhoto], *, fitted_on: str) ->
 
 
 def fit_verdict(scanned: Sequence[ScannedPhoto], calibration: Calibration, *, fitted_on: str) -> Verdict:
-    """From which greatest probability a photo is called ``crack``, and from which ``unsure``.
+    """Fit the greatest probabilities from which a photo is called ``crack``, and from which ``unsure``.
 
     At the threshold, at most `FALSE_ALARMS` of the stretches without a cracked tile are called crack; below the unsure
     band, at most `MISSED` of the others are missed.

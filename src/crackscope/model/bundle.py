@@ -141,8 +141,8 @@ def require_precision(card: Card, precision: str | None, name: str) -> None:
     """
     if precision not in (None, card.precision):
         raise BundleError(
-            f"{name}: its precision is {card.precision}, but {precision} was asked for. Leave the precision out, or make "
-            "an int8 bundle with `crackscope export --precision int8`."
+            f"{name}: it is {card.precision}, and {precision} was asked for. Leave the precision out, or make an int8 "
+            "bundle with `crackscope export --precision int8`."
         )
 
 

@@ -29,7 +29,7 @@ __all__ = [
 CARD_VERSION: Final = 1
 
 Pool = Literal["mean", "logsumexp"]
-"""How the logits of cells are pooled to one: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
+"""Pooling of the logits of cells: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
 
 
 NOT_CONCRETE, BLURRED = "not concrete", "blurred"

@@ -1,1 +1,1 @@
-"""Scanning: images become answers, a patch its label, a photo its map, its regions and its verdict."""
+"""Scanning: a patch gets its label; a photo gets its map, its regions and its verdict."""

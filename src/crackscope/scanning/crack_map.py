@@ -1,11 +1,11 @@
-"""The crack map: logits on a regular grid over a photo, and what may be read from them.
+"""The crack map: logits on a regular grid over a photo, and the probabilities that follow from them.
 
-A single cell is never called a probability. What is calibrated is a *footprint*: as many cells as a training patch had,
-pooled as the card says. Every cell of `CrackMap.probabilities` is the probability of the footprint around it; at the
-photo's edge, of the nearest footprint that lies inside.
+Only the probability of a *footprint* is calibrated: a square of as many cells as a training patch has, pooled as the
+card says. A single cell has no probability. Each cell of `CrackMap.probabilities` holds the probability of the
+footprint around it; at the photo's edge, that of the nearest footprint inside the photo.
 
 Pixels are those of the upright photo, after its EXIF orientation was applied. As a point, (0, 0) is the middle of the
-first pixel; a box names the first pixel inside and the first one outside.
+first pixel. A box is given by the first pixel inside and the first pixel outside.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["CrackMap", "pool_footprints"]
 
 
 MAP_VERSION = 1
-"""Version of the form in which `CrackMap.save` keeps a map."""
+"""Version of the format in which `CrackMap.save` writes a map."""
 
 _KEPT = ("photo_hw", "cell_px", "footprint_cells", "network_scale", "unit", "path", "pool", "reason")
 _EIGHT_NEIGHBOURS = 8
@@ -42,7 +42,7 @@ _EIGHT_NEIGHBOURS = 8
 
 @dataclass(frozen=True, eq=False)
 class CrackMap:
-    """What a model sees in a photo: logits on a regular grid, and the probabilities that follow from them.
+    """Answer of a model for a photo: logits on a regular grid, and the probabilities that follow from them.
 
     A *footprint* is a square of cells, as large as a training patch. Only the probability of a footprint is calibrated;
     a single cell has none. Pixels are those of the upright photo; (0, 0) is the middle of the first pixel.
@@ -56,9 +56,9 @@ class CrackMap:
         network_scale: Pixels of the network per pixel of the photo.
         unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
         path: Path of the photo.
-        pool: How the logits of a footprint's cells become one: ``mean``, or ``logsumexp``, log(mean(exp(logit))).
-        reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not. The map is there all
-            the same.
+        pool: How the logits of a footprint's cells are pooled: ``mean``, or ``logsumexp``, log(mean(exp(logit))).
+        reason: Reason why the photo is rejected, ``not concrete`` or ``blurred``; None if it is not. A rejected photo
+            has a map, too.
     """
 
     logits: Float32Array
@@ -89,10 +89,11 @@ class CrackMap:
 
     @cached_property
     def strengths(self) -> Float32Array:
-        """How strongly each cell alone speaks for a crack, shape (h, w), float32, in [0, 1].
+        """Strength of each cell alone, shape (h, w), float32, in [0, 1].
 
-        The strength of a cell is the probability of a footprint all of whose cells are like it. It tells where inside a
-        region the crack lies. It is no probability that the cell itself holds a crack: a single cell is not calibrated.
+        The strength of a cell is the probability of a footprint that consists of such cells alone. It shows where
+        inside a region the crack lies. It is not the probability that the cell holds a crack: a single cell is not
+        calibrated.
         """
         return self._calibrated(self.logits)
 
@@ -107,7 +108,7 @@ class CrackMap:
         return self._peak_of(np.ones(self.logits.shape, np.bool_))
 
     def probability_at(self, x_px: float, y_px: float) -> float:
-        """Tell the crack probability of the footprint around a point of the photo.
+        """Look up the crack probability of the footprint around a point of the photo.
 
         Args:
             x_px: Photo pixels to the right of the middle of the first pixel, from -0.5 to below the width less 0.5.
@@ -122,16 +123,16 @@ class CrackMap:
         height, width = self.photo_hw
         if not (-0.5 <= x_px < width - 0.5 and -0.5 <= y_px < height - 0.5):
             raise DataError(f"({x_px:g}, {y_px:g}) lies outside of a photo of {width}×{height} px.")
-        row, column = (  # rounding may put what lies just before the edge into the cell after the last
+        row, column = (  # rounding may put a point just before the edge into a cell after the last one
             min(int((place + 0.5) / cell), n - 1)
             for place, cell, n in zip((y_px, x_px), self.cell_px, self.logits.shape, strict=True)
         )
         return float(self.probabilities[row, column])
 
     def probability_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
-        """Tell the crack probability of a box about as large as a footprint, for example a tile of a data set's grid.
+        """Compute the crack probability of a box about as large as a footprint, such as a tile of a data set's grid.
 
-        The cells whose middle lies inside are pooled; the nearest cell counts where there is none.
+        The cells whose middle lies in the box are pooled. If there is none, the nearest cell counts.
 
         Args:
             box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
@@ -145,7 +146,7 @@ class CrackMap:
         return float(self._calibrated(self.logit_in(box_xyxy)))
 
     def logit_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
-        """Tell the pooled logit behind `probability_in`.
+        """Compute the pooled logit that `probability_in` is computed from.
 
         Args:
             box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
@@ -157,13 +158,13 @@ class CrackMap:
         return float(pool_footprints(cells, max(cells.shape), pool=self.pool)[0, 0])
 
     def cells_in(self, box_xyxy: tuple[float, float, float, float]) -> tuple[slice, slice]:
-        """Tell the rows and columns of the cells whose middle lies in a box; those of the nearest cell where none does.
+        """Find the rows and columns of the cells whose middle lies in a box; if there is none, of the nearest cell.
 
         Args:
             box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
 
         Returns:
-            Two slices, of the rows and of the columns of `logits`.
+            Two slices: rows and columns of `logits`.
 
         Raises:
             DataError: If the box is empty, or lies outside the photo.
@@ -183,7 +184,7 @@ class CrackMap:
             threshold: Probability from which a cell counts, in [0, 1]; the model's own if left out.
 
         Returns:
-            The regions; empty where no cell reaches the threshold.
+            The regions; an empty list if no cell reaches the threshold.
         """
         above = self._above(threshold)
         n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=_EIGHT_NEIGHBOURS)
@@ -196,13 +197,13 @@ class CrackMap:
     ) -> UInt8Array:
         """Draw the photo with its regions outlined and numbered as `regions` lists them, and their strong cells tinted.
 
-        A cell is strong where its value in `strengths` reaches the threshold.
+        A cell is strong if its value in `strengths` reaches the threshold.
 
         Args:
-            pixels: The photo, shape (H, W, 3), uint8, RGB; of any size, but with the photo's aspect.
-            threshold: Probability from which a region counts, in [0, 1]; the model's own if left out.
-            longest_px: Longer side of the picture in pixels; that of `pixels` if left out. The picture is never
-                enlarged.
+            pixels: The photo, shape (H, W, 3), uint8, RGB; of any size, but with the photo's aspect ratio.
+            threshold: Probability from which a cell belongs to a region, in [0, 1]; the model's own if left out.
+            longest_px: Longer side of the picture in pixels; the longer side of `pixels` if left out. The picture is
+                never enlarged.
 
         Returns:
             The picture, shape (h, w, 3), uint8, RGB.
@@ -235,10 +236,10 @@ class CrackMap:
         """
         place = Path(path)
         if place.suffix.lower() != ".npz":
-            raise OutputError(f"{place}: a map is kept in a file that ends in .npz; found '{place.suffix}'. Rename it.")
+            raise OutputError(f"{place}: the name of a map's file must end in .npz; found '{place.suffix}'. Rename it.")
         about = {"map_version": MAP_VERSION, "calibration": self.calibration.model_dump()}
         about |= {name: getattr(self, name) for name in _KEPT}
-        # Given a file, not a name, numpy adds no ending of its own.
+        # numpy adds an ending to a file name, but not to an open file.
         with new_file(place, overwrite=overwrite) as part, part.open("wb") as file:
             np.savez_compressed(file, logits=self.logits, about=np.array(json.dumps(about)))
 
@@ -250,7 +251,7 @@ class CrackMap:
             path: Path of the file.
 
         Raises:
-            DataError: If the file cannot be read, is no map, or is one of a newer version.
+            DataError: If the file cannot be read, holds no map, or a map of another version.
         """
         try:
             with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as kept:
@@ -267,7 +268,7 @@ class CrackMap:
             raise DataError(f"{path}: not a map that CrackMap.save wrote, or damaged. Scan the photo again.") from error
 
     def _repr_png_(self) -> bytes:
-        """The map as a picture, for notebooks."""
+        """Draw the map for notebooks."""
         return picture_bytes(draw_map(self.probabilities, self.strengths, threshold=self.calibration.threshold), ".png")
 
     def _above(self, threshold: float | None) -> BoolArray:
@@ -315,12 +316,12 @@ def pool_footprints(logits: Float32Array, footprint_cells: int, *, pool: Pool = 
     """Pooled logit of every footprint inside the map; a map smaller than a footprint counts as one.
 
     Args:
-        logits: Shape (h, w).
-        footprint_cells: Cells along a side, f.
-        pool: How the logits of its cells become one.
+        logits: Logit of each cell, shape (h, w).
+        footprint_cells: Number of cells along a side of a footprint, f.
+        pool: How the logits of the cells are pooled.
 
     Returns:
-        Shape (max(1, h - f + 1), max(1, w - f + 1)).
+        Pooled logits, shape (max(1, h - f + 1), max(1, w - f + 1)).
 
     Example:
         >>> pool_footprints(np.arange(6, dtype=np.float32).reshape(2, 3), 2).tolist()
@@ -331,16 +332,16 @@ def pool_footprints(logits: Float32Array, footprint_cells: int, *, pool: Pool = 
     values = np.asarray(logits, np.float64)
     if pool == "mean":
         return _box_means(values, footprint_cells)
-    for axis in (0, 1):  # of rows, then of columns: a mean of means is that of the square
+    for axis in (0, 1):  # along columns, then along rows: the mean of these means is the mean of the square
         n = min(footprint_cells, values.shape[axis])
         stretches = np.lib.stride_tricks.sliding_window_view(values, n, axis)
-        highest = stretches.max(-1)  # of each stretch, so that no exponential overflows and none is lost
+        highest = stretches.max(-1)  # subtracted, so that no exponential overflows and not all vanish
         values = highest + np.log(np.exp(stretches - highest[..., None]).mean(-1))
     return values
 
 
 def _box_means(found: Float64Array, footprint_cells: int) -> Float64Array:
-    """Mean of every square of so many cells a side."""
+    """Mean of each square with `footprint_cells` cells along a side."""
     for axis in (0, 1):
         n = min(footprint_cells, found.shape[axis])
         sums = np.cumsum(found, axis)
@@ -351,9 +352,9 @@ def _box_means(found: Float64Array, footprint_cells: int) -> Float64Array:
 
 
 def _cells_between(start: float, stop: float, n: int) -> slice:
-    """Cells along an axis whose middle lies in [start, stop), both in cells; the nearest one where none does."""
+    """Cells along an axis whose middle lies in [start, stop), both in cells; if there is none, the nearest cell."""
     first, last = (int(np.clip(np.ceil(edge - 0.5), 0, n)) for edge in (start, stop))
     if first < last:
         return slice(first, last)
-    nearest = int(np.clip((start + stop) / 2, 0, n - 1))  # the one that holds the middle of the stretch
+    nearest = int(np.clip((start + stop) / 2, 0, n - 1))  # the cell that holds the middle of the stretch
     return slice(nearest, nearest + 1)

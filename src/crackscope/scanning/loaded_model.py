@@ -1,4 +1,4 @@
-"""The loaded model: it classifies patches, scans photos, and turns any source of images into rows."""
+"""The loaded model: it classifies patches, scans photos, and answers any source of images with rows."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, pre
 
 __all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared"]
 
-_FILES_A_TURN = 8  # images of a stream that a thread takes at a time; one by one is a tenth slower
+_FILES_A_TURN = 8  # number of images that a thread takes at a time; one by one is a tenth slower
 
 
 class Model:
     """A bundle, loaded and ready for prediction. It is safe to use from several threads.
 
-    A model can be pickled, as the bundle's path and digest, and so be handed to another process, which opens the bundle
-    for itself. Each process opens one ONNX Runtime session.
+    A model can be pickled and so be sent to another process. The pickle holds the path and the digest of the bundle,
+    and the other process opens the bundle itself. Each process opens one ONNX Runtime session.
 
     Args:
         bundle: A bundle from `crackscope.read_bundle`.
@@ -45,8 +45,8 @@ class Model:
 
     Attributes:
         bundle: The bundle.
-        card: What the bundle says of itself.
-        name: Name in the card and the beginning of the bundle's SHA-256.
+        card: Card of the bundle: labels, sizes, calibration, training data, figures.
+        name: Name from the card and first digits of the bundle's SHA-256.
         sha256: SHA-256 of the bundle file, in hexadecimal.
         threads: Number of images, and of windows of a photo, that are computed at the same time.
 
@@ -73,7 +73,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
         path, precision = self.bundle.path, self.card.precision
-        is_default = path is not None and path == default_bundle(precision)  # it lies elsewhere on another machine
+        is_default = path is not None and path == default_bundle(precision)  # its path differs on another machine
         kept = precision if is_default else path.resolve() if path else self.bundle
         return _reopened, (kept, self.sha256, self.threads, self._max_pixels)
 
@@ -97,7 +97,7 @@ class Model:
             DataError: If something in the source is no image, or there is no image behind any path of it.
             BundleError: If the network gives something that is not a number.
         """
-        if is_stream(source):  # what comes one by one is answered one by one
+        if is_stream(source):  # the images of a stream are answered one by one
             return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1)
         return rows_of(all_images_of(source), self, max_megapixels=max_megapixels)
 
@@ -137,13 +137,13 @@ class Model:
 
         Args:
             photo: An image in any of the forms that `predict` takes.
-            network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses by `scale`,
-                or else by the photo's size (see docs/scanning.md).
-            scale: Millimetres per pixel of the photo, where they are known.
+            network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses it by
+                `scale`, or else by the photo's size (see docs/scanning.md).
+            scale: Millimetres per pixel of the photo, if they are known.
             max_megapixels: Limit in megapixels; a larger photo is refused.
 
         Returns:
-            What is known of the photo, with its map.
+            The result for the photo, with its map.
 
         Raises:
             BundleError: If `scale` is to choose the network's scale, and the card does not know its own millimetres per
@@ -161,7 +161,7 @@ class Model:
             >>> result.map.probability_at(x_px, y_px) > result.threshold
             True
         """
-        # What is read here is not held on to while the network runs.
+        # The photo's own pixels are not kept while the network runs.
         return scan_prepared(
             prepare_photo(
                 as_image(photo, max_megapixels=max_megapixels), self.card, network_scale=network_scale, scale=scale
@@ -211,7 +211,7 @@ def load(model: AnyModel = None, *, precision: str | None = None, threads: int |
     """Load a bundle for prediction; without an argument, the default one.
 
     Args:
-        model: A bundle or its path. A model that is loaded already is returned as it is.
+        model: A bundle or its path. A model that is loaded already is returned unchanged.
         precision: Precision, ``fp32`` or ``int8``, as for `crackscope.read_bundle`.
         threads: Number of images, and of windows of a photo, that are computed at the same time; all cores if left out.
 
@@ -275,9 +275,9 @@ def scan(
     Args:
         source: Photos in any of the forms that `Model.predict` takes.
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
-        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses by `scale`, or
-            else by the size of each photo (see docs/scanning.md).
-        scale: Millimetres per pixel of all photos, where they are known.
+        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses it by `scale`,
+            or else by the size of each photo (see docs/scanning.md).
+        scale: Millimetres per pixel of all photos, if they are known.
         max_megapixels: Limit in megapixels; a larger photo is refused.
 
     Returns:
@@ -319,7 +319,7 @@ def scan_prepared(prepared: PreparedPhoto, model: Model) -> PhotoResult:
     """Scan a photo that was brought to the network's scale; the pixels of the photo itself are no longer needed.
 
     Args:
-        prepared: Photo, from `crackscope.scanning.scanner.prepare_photo`.
+        prepared: Photo at the network's scale, from `crackscope.scanning.scanner.prepare_photo`.
         model: The model.
 
     Raises:
@@ -336,7 +336,7 @@ def rows_of(
     at_a_time: int = _FILES_A_TURN,
     photos: bool = True,
 ) -> Iterator[PredictionRow]:
-    """Rows of images, in order; see `Model.predict`.
+    """Predict images, one row for each, in their order; see `Model.predict`.
 
     Args:
         images: Images, from `crackscope.files.sources.images_of`, or values of another class with ``path`` and
@@ -398,13 +398,13 @@ def _reopened(bundle: Bundle | Path | str, sha256: str, threads: int, max_pixels
     """Open a model that another process handed over; a model handed over again is opened only once.
 
     Args:
-        bundle: The bundle, its path, or the precision of the default one.
-        sha256: SHA-256 that it must have.
-        threads: As in `Model`.
-        max_pixels: As in `Model`.
+        bundle: The bundle, its path, or the precision of the default bundle.
+        sha256: SHA-256 that the bundle must have.
+        threads: Number of threads, see `Model`.
+        max_pixels: Greatest number of pixels of a window, see `Model`.
 
     Raises:
-        BundleError: If the file is gone, or another one lies there now.
+        BundleError: If the file is gone, or holds another bundle now.
     """
     with _reopening:
         found = _LIVE.get((sha256, threads, max_pixels))
@@ -415,7 +415,7 @@ def _reopened(bundle: Bundle | Path | str, sha256: str, threads: int, max_pixels
                     f"{bundle}: not the bundle that was loaded (SHA-256 {sha256[:12]}…). Put it back, or load it again."
                 )
             found = Model(own, threads=threads, max_pixels=max_pixels)
-        _LAST.append(found)  # a worker drops it after each task, and is handed it again for the next
+        _LAST.append(found)  # a worker drops a model after each task and gets it again for the next one
         return found
 
 

@@ -1,4 +1,4 @@
-"""Overlays: a photo with what a scan found drawn over it, regions tinted and outlined, numbered by rank."""
+"""Overlays: a photo with its regions drawn over it, outlined, tinted and numbered by rank."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def draw_overlay(
     """Draw a map over its photo; `crackscope.scanning.crack_map.CrackMap.overlay` calls it with its own values.
 
     Args:
-        pixels: The photo, RGB, uint8, shape (H, W, 3), of any size with its aspect.
+        pixels: Photo, RGB, uint8, shape (H, W, 3), of any size with the photo's aspect ratio.
         probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
         strengths: Strength of each cell alone, shape (h, w), in [0, 1].
         regions: Regions to number, the strongest first.
         threshold: Value from which a region is outlined, and a cell inside it is tinted.
         photo_hw: Height and width of the photo, in pixels.
         cell_px: Height and width of a cell, in photo pixels.
-        reason: Why the photo is rejected, written on the picture; None where it is not.
-        longest_px: Longer side of the picture; that of `pixels` if left out. It is never enlarged.
+        reason: Reason why the photo is rejected, written on the picture; None if it is not rejected.
+        longest_px: Longer side of the picture; the longer side of `pixels` if left out. The picture is never enlarged.
 
     Returns:
-        The picture, RGB, uint8.
+        The picture, RGB, uint8, shape (h, w, 3).
 
     Raises:
         DataError: If `pixels` are no RGB image, or `longest_px` is below 1.
@@ -64,7 +64,7 @@ def draw_overlay(
         )
         _mark(picture, above, strong, line_px)
         scale_y, scale_x = size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1]
-        for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest last, on top
+        for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest region is drawn last, on top
             x, y = _first_corner(probabilities >= threshold, region, cell_px)
             _write(picture, str(number), (round(x * scale_x), round(y * scale_y)), line_px)
     if reason is not None:
@@ -73,7 +73,7 @@ def draw_overlay(
 
 
 def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold: float) -> UInt8Array:
-    """Draw a map without its photo: the darker a cell, the more probable a crack around it.
+    """Draw a map without its photo: a darker cell has a more probable crack around it.
 
     Args:
         probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
@@ -81,7 +81,7 @@ def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold:
         threshold: Value from which a region is outlined, and a cell inside it is tinted.
 
     Returns:
-        The picture, RGB, uint8, with its longer side near 480 px.
+        The picture, RGB, uint8, shape (h, w, 3), with its longer side near 480 px.
     """
     grey = np.round(255 * (1 - 0.6 * probabilities)).astype(np.uint8)
     picture = np.repeat(grey[:, :, None], 3, axis=2)
@@ -96,7 +96,7 @@ def draw_map(probabilities: Float32Array, strengths: Float32Array, *, threshold:
 
 
 def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
-    """The picture with its longer side at most so long; itself where it is no longer."""
+    """Shrink a picture until its longer side is at most `longest_px`; a smaller picture is returned unchanged."""
     height, width = pixels.shape[:2]
     factor = longest_px / max(height, width)
     if factor >= 1:
@@ -106,7 +106,7 @@ def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
 
 
 def _mark(picture: UInt8Array, above: BoolArray, strong: BoolArray, line_px: int) -> None:
-    """Tint the strong cells inside regions, and outline the regions; both arrays say so of every pixel."""
+    """Tint the strong cells inside regions, and outline the regions; both arrays hold a value for each pixel."""
     tinted = above & strong
     picture[tinted] = np.round((1 - _OPACITY) * picture[tinted] + _OPACITY * _STRONG).astype(np.uint8)
     outlines, _ = cv2.findContours(above.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -116,7 +116,7 @@ def _mark(picture: UInt8Array, above: BoolArray, strong: BoolArray, line_px: int
 def _stretched(
     cells: BoolArray, size_hw: tuple[int, int], photo_hw: tuple[int, int], cell_px: tuple[float, float]
 ) -> BoolArray:
-    """Values at every pixel of a picture of the whole photo: the value of the cell it lies in."""
+    """Give each pixel of a picture of the whole photo the value of its cell."""
     rows, columns = (
         np.minimum((np.arange(n) + 0.5) * whole / n / cell, n_cells - 1).astype(np.int64)
         for n, whole, cell, n_cells in zip(size_hw, photo_hw, cell_px, cells.shape, strict=True)
@@ -125,7 +125,7 @@ def _stretched(
 
 
 def _first_corner(above: BoolArray, region: Region, cell_px: tuple[float, float]) -> tuple[float, float]:
-    """The upper left corner of a region's first cell, in photo pixels; that of its box may lie outside of it."""
+    """Upper left corner of a region's first cell, in photo pixels; the corner of its box may lie outside the region."""
     cell_height, cell_width = cell_px
     left, top, right, _ = region.box_xyxy
     row, first = round(top / cell_height), round(left / cell_width)
@@ -134,7 +134,7 @@ def _first_corner(above: BoolArray, region: Region, cell_px: tuple[float, float]
 
 
 def _write(picture: UInt8Array, text: str, point_xy: tuple[int, int], line_px: int) -> None:
-    """A number on a dark plate, its upper left corner at a point, kept inside the picture."""
+    """Write text on a dark plate with its upper left corner at a point, moved inside the picture if needed."""
     size = max(0.4, max(picture.shape[:2]) / 2200)
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line_px)
     x = max(0, min(point_xy[0], picture.shape[1] - width - 5))  # a rectangle's last pixel is drawn too

@@ -22,13 +22,13 @@ _MAX_PATCH = 2.0  # times source_px
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one patch.
+    """Answer of a model for one patch.
 
     Attributes:
         label: ``crack``, ``uncracked``, ``unsure`` or ``rejected``.
         crack_probability: Calibrated probability of crack, in [0, 1].
         threshold: Probability from which the label is ``crack``.
-        reason: Why the patch is rejected, ``not concrete`` or ``blurred``; None where it is not.
+        reason: Reason why the patch is rejected, ``not concrete`` or ``blurred``; None if it is not.
     """
 
     label: str
@@ -39,19 +39,19 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """What a model says of one image among many, or why it cannot be read.
+    """Answer of a model for one image among many, or the reason why the image cannot be read.
 
     Attributes:
         path: Path of the image; for an image without a path, ``#`` and its number in the source, from 0.
-        unit: ``patch`` or ``photo``; None where the image could not be read.
-        label: ``crack``, ``uncracked``, ``unsure`` or ``rejected``; for a photo, its verdict. None where `error` says
-            why.
-        crack_probability: Calibrated probability of crack, in [0, 1]; for a photo, the greatest of any patch's
-            footprint inside it. None where `error` says why.
-        threshold: Probability from which the label is ``crack``; None where `error` says why.
-        reason: Why an image is rejected, ``not concrete`` or ``blurred``; None where it is not.
+        unit: ``patch`` or ``photo``; None if the image could not be read.
+        label: ``crack``, ``uncracked``, ``unsure`` or ``rejected``; for a photo, its verdict. None if there is an
+            `error`.
+        crack_probability: Calibrated probability of crack, in [0, 1]; for a photo, the greatest probability of any
+            footprint inside it. None if there is an `error`.
+        threshold: Probability from which the label is ``crack``; None if there is an `error`.
+        reason: Reason why the image is rejected, ``not concrete`` or ``blurred``; None if it is not.
         model: Name of the model.
-        error: Why the image could not be read or judged; None where it was.
+        error: Reason why the image could not be read or judged; None if it was judged.
     """
 
     path: str
@@ -65,7 +65,7 @@ class PredictionRow:
 
 
 def unit_of(source_hw: tuple[int, int], card: Card) -> str:
-    """``patch`` or ``photo``, by the rule at the top of this module; source_hw is (height, width) in pixels."""
+    """Tell ``patch`` from ``photo`` by the rule at the top of this module; source_hw is (height, width) in pixels."""
     short, long = sorted(source_hw)
     return "patch" if long <= _MAX_PATCH * card.source_px and long <= MAX_ASPECT * short else "photo"
 
@@ -83,10 +83,10 @@ def require_large_enough(source_hw: tuple[int, int]) -> None:
 
 
 def require_patch_size(source_hw: tuple[int, int], card: Card) -> None:
-    """Refuse what is no patch; source_hw is (height, width) in pixels.
+    """Refuse an image that is no patch; source_hw is (height, width) in pixels.
 
     Raises:
-        ImageError: If it is too small to show anything, or a photo.
+        ImageError: If the image is too small to show anything, or a photo.
     """
     require_large_enough(source_hw)
     if unit_of(source_hw, card) == "photo":

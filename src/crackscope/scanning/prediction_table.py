@@ -28,7 +28,7 @@ __all__ = ["COLUMNS", "FORMATS", "write_predictions"]
 
 COLUMNS = tuple(field.name for field in fields(PredictionRow))
 FORMATS = (".csv", ".jsonl", ".parquet")
-"""Endings of a table's name."""
+"""Endings that the name of a table may have."""
 
 
 def write_predictions(
@@ -40,7 +40,7 @@ def write_predictions(
     max_megapixels: float = MAX_MEGAPIXELS,
     progress: Progress | None = None,
 ) -> BatchSummary:
-    """Predict images and write a table, one row for each. Called again, a run that was stopped goes on.
+    """Predict images and write a table, one row for each. A run that was stopped goes on when it is called again.
 
     Args:
         source: Images in any of the forms that `Model.predict` takes; all are listed before the first is read.
@@ -51,7 +51,7 @@ def write_predictions(
         progress: Called with (done, total) as images are read.
 
     Returns:
-        How many rows were written, and with which labels.
+        Numbers of images, refused images, and images of each label.
 
     Raises:
         DataError: If something in the source is no image, or there is no image behind any path of it.

@@ -9,11 +9,11 @@ __all__ = ["Region"]
 
 @dataclass(frozen=True)
 class Region:
-    """Cells of a map that touch each other, each with a probability from the threshold on.
+    """Connected cells of a map, each with a probability of at least the threshold.
 
     Attributes:
-        id: Number of the region in its photo, from 1, the one with the greatest peak first.
-        box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first ones outside.
+        id: Number of the region in its photo, from 1; the region with the greatest peak comes first.
+        box_xyxy: Left, top, right and bottom in photo pixels; right and bottom are the first pixels outside.
         area_px: Number of photo pixels that its cells cover.
         peak_probability: Greatest probability of any of its cells, in [0, 1].
         mean_probability: Mean probability of its cells, in [0, 1].

@@ -1,4 +1,4 @@
-"""Results: what is known of one photo, the value that tables, pages, JSON and Python share."""
+"""Results: the answer for one photo, which tables, pages, JSON and Python share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from crackscope.scanning.scanner import PreparedPhoto
 __all__ = ["SCHEMA_VERSION", "PhotoResult", "refused", "result_of", "verdict_of"]
 
 SCHEMA_VERSION = 1
-"""Version of the form of `PhotoResult.to_dict`."""
+"""Version of the format of `PhotoResult.to_dict`."""
 
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What is known of one photo after a scan.
+    """Result of a scan for one photo.
 
     Pixels are those of the upright photo, after its EXIF orientation was applied; (0, 0) is the middle of the first
     pixel.
@@ -32,25 +32,25 @@ class PhotoResult:
     Attributes:
         path: Path of the photo; for a photo without a path, ``#`` and its number in the source, or nothing.
         model: Name of the model.
-        verdict: ``crack``, ``unsure``, ``uncracked`` or ``rejected``; None where `error` says why.
-        reason: Why the photo is rejected, ``not concrete`` or ``blurred``; None where it is not.
+        verdict: ``crack``, ``unsure``, ``uncracked`` or ``rejected``; None if there is an `error`.
+        reason: Reason why the photo is rejected, ``not concrete`` or ``blurred``; None if it is not.
         crack_probability: Greatest crack probability of any footprint (a square as large as a training patch), in [0,
             1].
         threshold: Crack probability from which the verdict is ``crack``.
         peak_xy: Pixel (x, y) to look at first.
-        regions: Regions in which the map lies above its threshold, the greatest peak first.
+        regions: Connected regions of the map above its threshold, the greatest peak first.
         unit: ``photo``, or ``patch`` for an image of patch size.
         width_px: Width of the photo, in pixels.
         height_px: Height of the photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
-        scale: Millimetres per pixel of the photo; None where they are not known.
-        taken_at: Time on the camera's clock, with an offset from UTC where it was noted; None where no time was.
-        latitude_deg: Degrees north, -90 to 90; None where not noted.
-        longitude_deg: Degrees east, -180 to 180; None where not noted.
-        error: Why the photo could not be scanned; None where it was. All other attributes but `path` and `model` are
-            then None or empty.
-        map: Map of the photo; None where there is none, and after `from_dict`. Maps are left out where results are
-            compared.
+        scale: Millimetres per pixel of the photo; None if they are not known.
+        taken_at: Time on the camera's clock, with its offset from UTC if the file states it; None without a time.
+        latitude_deg: Degrees north, -90 to 90; None if the file does not state them.
+        longitude_deg: Degrees east, -180 to 180; None if the file does not state them.
+        error: Reason why the photo could not be scanned; None if it was scanned. With an error, all other attributes
+            but `path` and `model` are None or empty.
+        map: Map of the photo; None if there is none, and after `from_dict`. Comparing two results does not compare
+            their maps.
     """
 
     path: str
@@ -73,7 +73,7 @@ class PhotoResult:
     map: CrackMap | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of the result but its map, ready for JSON; ``schema_version`` is the version of this form.
+        """Give the result without its map, ready for JSON; ``schema_version`` is the version of this format.
 
         Example:
             >>> import crackscope
@@ -92,19 +92,19 @@ class PhotoResult:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> PhotoResult:
-        """Make a result from what `to_dict` gave; it has no map.
+        """Make a result from a dictionary of `to_dict`; it has no map.
 
         Args:
-            found: The dictionary; keys that are not known are ignored.
+            found: The dictionary; unknown keys are ignored.
 
         Returns:
-            A result that equals the one that was kept.
+            A result that equals the original one.
 
         Raises:
             DataError: If the dictionary is of a newer version.
         """
         if (version := found.get("schema_version", SCHEMA_VERSION)) > SCHEMA_VERSION:
-            raise DataError(f"a photo's result of version {version}, not {SCHEMA_VERSION}. Upgrade crackscope.")
+            raise DataError(f"this photo's result has version {version}, not {SCHEMA_VERSION}. Upgrade crackscope.")
         own = {one.name: found[one.name] for one in fields(cls) if one.name in found}
         own |= {
             "peak_xy": tuple(own["peak_xy"]) if own.get("peak_xy") else None,
@@ -115,7 +115,7 @@ class PhotoResult:
         return cls(**own)
 
     def _repr_html_(self) -> str:
-        """Verdict, regions and map, for notebooks."""
+        """Show verdict, regions and map in a notebook."""
         told = {
             "photo": self.path,
             "verdict": self.error or " ".join(filter(None, (self.verdict, self.reason))),
@@ -127,11 +127,11 @@ class PhotoResult:
 
 
 def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) -> PhotoResult:
-    """What a map says of its photo.
+    """Make the result of a photo from its map.
 
     Args:
         prepared: The photo.
-        found: Its map.
+        found: Map of the photo.
         card: Card of the model.
         model: Name of the model.
     """
@@ -157,14 +157,14 @@ def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) 
 
 
 def refused(path: str, model: str, why: str) -> PhotoResult:
-    """The result of a photo that could not be scanned."""
+    """Make the result of a photo that could not be scanned."""
     return PhotoResult(path=path, model=model, error=why)
 
 
 def verdict_of(found: CrackMap, card: Card) -> str:
     """Verdict of a photo: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest probability.
 
-    The card says how often that was wrong (`crackscope.model.card.Verdict`).
+    The card states how often verdicts were wrong (`crackscope.model.card.Verdict`).
     """
     if found.reason is not None:
         return "rejected"

@@ -1,14 +1,14 @@
-"""The scanner: a photo becomes a `CrackMap`, brought to the model's scale, cut into windows with a halo, stitched.
+"""The scanner: it turns a photo into a `CrackMap`, window by window, at the scale of the model.
 
-The map is that of the whole photo at once, whatever the size of the windows: their halo covers the receptive field, and
-they start at multiples of the stride. So memory is bounded by the window, not by the photo.
+The map is the same as if the whole photo were given at once, whatever the size of the windows. Their halo covers the
+receptive field, and they start at multiples of the stride. So memory depends on the window, not on the photo.
 
-**Network scale.** How large the network sees the photo: its pixels per pixel of the photo. A model was trained at some
-millimetres per pixel, as far as that is known, and on patches of some size in pixels. Where the photo's own millimetres
-per pixel are given, it is brought to the model's. Otherwise ``auto`` takes a camera's photo for one of the kind that
-training patches were cut from, and shrinks it as they were. A photo that would then have a shorter side below
-`SMALL_PX` was shrunk by somebody before: it is brought to that size, at most `MAX_ENLARGEMENT` times its own. An image
-of patch size becomes a patch, with the calibration and the label of one.
+**Network scale.** The pixels of the network per pixel of the photo. A model was trained on patches of a certain size in
+pixels, and at certain millimetres per pixel if these are known. If the photo's millimetres per pixel are given, the
+photo is resized to those of the model. Otherwise ``auto`` assumes a photo like those that training patches were cut
+from, and shrinks it in the same way. If its shorter side would then be below `SMALL_PX`, the photo was shrunk before.
+It is resized to `SMALL_PX`, but enlarged at most `MAX_ENLARGEMENT` times. An image of patch size is treated as a patch,
+with the calibration and the label of a patch.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ __all__ = [
 ]
 
 NetworkScale: TypeAlias = float | Literal["auto"]
-"""How large the network sees a photo: its pixels per pixel of the photo, or ``auto``, by the rule of this module."""
+"""Pixels of the network per pixel of the photo, or ``auto``: chosen by the rule at the top of this module."""
 
 SMALL_PX = 768
-"""Shorter side, for the network, below which a photo is taken for one that was shrunk."""
+"""Shorter side at the network's scale, in pixels; a photo below it counts as one that was shrunk before."""
 
 MAX_ENLARGEMENT = 2.0
-"""Network scale at most, where it is chosen by the size of the photo."""
+"""Greatest network scale that is chosen by the size of the photo."""
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedPhoto:
-    """A photo as the network will see it, and what else is known of it.
+    """A photo at the network's scale, with its facts.
 
     Attributes:
         pixels: Array of shape (H, W, 3), uint8, RGB, at the network's scale.
         photo_hw: Height and width of the upright photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
-        scale: Millimetres per pixel of the photo; None where they are not known.
+        scale: Millimetres per pixel of the photo; None if they are not known.
         unit: ``photo``, or ``patch`` for an image of patch size whose scale was not given.
         path: Path of the photo.
         taken_at: Time on the camera's clock; None where not noted.
@@ -86,18 +86,19 @@ class PreparedPhoto:
 def prepare_photo(
     photo: Image, card: Card, *, network_scale: NetworkScale = "auto", scale: Scale | None = None
 ) -> PreparedPhoto:
-    """Bring a photo to the network's scale; its own pixels are not needed after that.
+    """Resize a photo to the network's scale; its own pixels are not needed after that.
 
     Args:
         photo: The photo, or an image of patch size.
         card: Card of the model.
-        network_scale: Pixels of the network per pixel of the photo; ``auto`` chooses.
-        scale: Millimetres per pixel of the photo, where they are known.
+        network_scale: Pixels of the network per pixel of the photo; ``auto`` chooses them.
+        scale: Millimetres per pixel of the photo, if they are known.
 
     Raises:
-        BundleError: If `scale` is to choose the network's, and the card does not know its own millimetres per pixel.
+        BundleError: If `scale` is to choose the network's scale, and the card does not state its own millimetres per
+            pixel.
         DataError: If `network_scale` is neither ``auto`` nor a number above 0.
-        ImageError: If the photo is too small to show anything, or becomes so.
+        ImageError: If the photo is too small to show anything, before or after the resize.
     """
     height, width = photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
     require_large_enough(photo_hw)
@@ -114,7 +115,7 @@ def prepare_photo(
     if unit == "patch":
         clear = patch_clarity(photo.pixels, card, resized=resized) if card.gate else 1.0
     elif chosen > (1 if given else min(1, card.patch_px / card.source_px)):
-        clear = 1.0  # somebody shrunk it before, and nobody knows how sharp it was
+        clear = 1.0  # it was shrunk before, so its original sharpness is unknown
     facts = photo.taken_at, photo.latitude_deg, photo.longitude_deg
     return PreparedPhoto(resized, photo_hw, chosen, scale, unit, photo.path, *facts, clear)
 
@@ -127,7 +128,7 @@ def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
     """
     stride, (height, width) = network.field.stride_px, prepared.photo_hw
     logits, reason = network.logit_map(prepared.pixels), _reason_of(prepared, network, card)
-    patch = prepared.unit == "patch"  # all of it is one footprint, as for `predict`
+    patch = prepared.unit == "patch"  # the whole image is one footprint, as for `predict`
     return CrackMap(
         logits=logits,
         photo_hw=prepared.photo_hw,
@@ -143,7 +144,7 @@ def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
 
 
 def _reason_of(prepared: PreparedPhoto, network: Network, card: Card) -> str | None:
-    """Why a photo is rejected: a patch as a whole, a larger one by its crops; None where it is not."""
+    """Decide why an image is rejected, a patch as a whole and a photo by its crops; None if it is not rejected."""
     gate = card.gate
     if gate is None:
         return None
@@ -159,16 +160,16 @@ def _reason_of(prepared: PreparedPhoto, network: Network, card: Card) -> str | N
 def network_scale_of(
     card: Card, photo_hw: tuple[int, int], *, network_scale: NetworkScale = "auto", scale: Scale | None = None
 ) -> float:
-    """Pixels of the network per pixel of a photo.
+    """Choose the pixels of the network per pixel of a photo.
 
     Args:
         card: Card of the model.
         photo_hw: Height and width of the photo, in pixels.
-        network_scale: Taken as it is where it is a number.
-        scale: Millimetres per pixel of the photo: with ``auto``, it is brought to those of the model.
+        network_scale: The scale itself, or ``auto``.
+        scale: Millimetres per pixel of the photo, if they are known; with ``auto``, the scale follows from them.
 
     Raises:
-        BundleError: If the millimetres decide, and the card does not know its own.
+        BundleError: If the millimetres decide, and the card does not state its own.
         DataError: If `network_scale` is neither ``auto`` nor a number above 0.
 
     Example:
@@ -188,7 +189,7 @@ def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale 
     """Refuse a wrong network scale before any work.
 
     Raises:
-        BundleError: If the millimetres are to decide, and the card does not know its own.
+        BundleError: If the millimetres are to decide, and the card does not state its own.
         DataError: If `network_scale` is neither ``auto`` nor a number above 0.
     """
     if network_scale == "auto":

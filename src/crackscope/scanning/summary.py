@@ -1,4 +1,4 @@
-"""What a run over many images did, counted."""
+"""Summaries: counts of what a run over many images did."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["BatchSummary", "summarise"]
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What `crackscope.write_predictions` or `crackscope.write_scan` wrote.
+    """Counts of what `crackscope.write_predictions` or `crackscope.write_scan` wrote.
 
     Attributes:
-        n_images: Number of images asked for.
+        n_images: Number of images in the source.
         n_refused: Number of images that could not be read.
         n_resumed: Number of images taken over from an interrupted run.
-        answers: Number of images of each label; of a scan, of each verdict.
-        first_error: Path and reason of the first refused image; None where there is none.
+        answers: Number of images by label; in a scan, by verdict.
+        first_error: Path and reason of the first refused image; None if no image was refused.
     """
 
     n_images: int
@@ -29,7 +29,7 @@ class BatchSummary:
 
 
 def summarise(rows: Iterable[tuple[str, str | None, str | None]], n_resumed: int) -> BatchSummary:
-    """Count rows.
+    """Count images, refused images and answers.
 
     Args:
         rows: Path, label or verdict, and error of each image.

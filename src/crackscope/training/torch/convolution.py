@@ -71,7 +71,7 @@ def runs_fused(planes: torch.Tensor) -> bool:
 
 
 def convolve(planes: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """As ``conv2d`` and, if it is clipped, ReLU6, with the same gradients; `runs_fused` must hold of the map.
+    """Compute ``conv2d`` and, if it is clipped, ReLU6, with the same gradients; `runs_fused` must hold of the map.
 
     Args:
         planes: Input, shape (n, c, H, W), channels last.

@@ -143,7 +143,7 @@ class _Folded:
 
 
 def _in_one_type(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """As autocast would bring them to one for a convolution."""
+    """Bring tensors to one type, as autocast does for a convolution."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors
