@@ -1,23 +1,23 @@
-"""Simulate sites whose true rates are known: do the intervals hold them, is `go` right, does the advice come true?
+"""Simulate sites with known true rates, and check intervals, decisions and advice of the acceptance test.
 
     python benchmarks/acceptance.py [--sites 500] [--seed 0]
 
-A site has 8 to 60 photos of 5 to 60 patches, in unequal numbers; 10 to 60 % of its patches are cracked, unevenly from
-photo to photo; a recall of .7 to .97 and a false alarm rate of .01 to .2 (as likely anywhere on a logarithmic scale).
-The rate of each photo is drawn from a beta distribution about that of the site, with an intraclass correlation (ICC) of
-0 to .3, for either rate its own. The truth is the share over all photos that the site could give, as patches come.
+A site has 8 to 60 photos with 5 to 60 patches each. Of its patches, 10 to 60 % are cracked; the share differs from
+photo to photo. Its recall is 0.7 to 0.97, and its false alarm rate is 0.01 to 0.2, drawn evenly on a logarithmic scale.
+The rates of each photo are drawn from beta distributions about the rates of the site. Each has its own intraclass
+correlation (ICC) of 0 to 0.3. The true rate is the share over all patches of all photos that the site could give.
 
-Printed, each with the 95 % interval that so many simulated sites leave (Wilson):
+The program prints, each with the 95 % interval (Wilson) that follows from the number of simulated sites:
 
-- coverage of the 95 % intervals of recall and of the false alarm rate, over that mix, and in designs where one thing is
-  fixed, or photos are not as the method supposes; beside it that of a bootstrap over photos, and of Clopper and Pearson
-  with patches taken to be independent;
-- how often go and no-go are said, and wrongly, at requirements of .9 and .1; where the true rate lies on the wrong side
-  of the requirement by .001; and where one then does as is advised, labels more and tests a second time;
-- how often as many more photos as advised led to what was foretold.
+- the coverage of the 95 % intervals of recall and false alarm rate: over the whole mix, with one property fixed, and
+  with photos that break the assumptions of the method. For comparison, it prints the coverage of a bootstrap over
+  photos, and of Clopper and Pearson's interval, which takes patches to be independent;
+- how often the decision is go or no-go, and how often it is wrong, at requirements of 0.9 and 0.1. This is also printed
+  for true rates on the wrong side of the requirement by 0.001, and for a second test after labelling as advised;
+- how often the advised number of further photos led to the predicted decision.
 
-Coverage is out of all sites, wrong decisions are out of the sites where the decision would be wrong. The same seed
-gives the same numbers.
+Coverage is a share of all sites. Wrong decisions are a share of the sites where the decision would be wrong. The same
+seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MIN_RECALL, MAX_FALSE_ALARMS = 0.9, 0.1
 BESIDE = 0.001
 MOST_MORE = 500
 N_RESAMPLES = 1000
-Counts = tuple[np.ndarray, np.ndarray]  # of each photo: patches called crack, and patches
-Sample = tuple[Counts, Counts]  # of the cracked, and of the uncracked patches
+Counts = tuple[np.ndarray, np.ndarray]  # for each photo: number of patches called crack, and number of patches
+Sample = tuple[Counts, Counts]  # counts of the cracked patches, and of the uncracked patches
 Intervals = tuple[np.ndarray, np.ndarray]
 DESIGNS: dict[str, dict[str, object]] = {
     "8 photos": {"n_photos": 8},
@@ -63,10 +63,10 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 
 @dataclass(frozen=True)
 class Site:
-    """What is true of a site."""
+    """True properties of a site."""
 
     n_photos: int
-    patches: tuple[int, int]  # in a photo, at least and at most
+    patches: tuple[int, int]  # least and greatest number of patches in a photo
     cracked: float
     recall: float
     false_alarms: float
@@ -75,7 +75,7 @@ class Site:
     shape: str = "beta"
 
     def photos(self, rng: np.random.Generator, n: int) -> Sample:
-        """Cracked and uncracked patches of so many photos."""
+        """Draw the numbers of cracked and uncracked patches of some photos."""
         total, n_crack = self._patches(rng, n)
         rates = self._rates(rng, total, self.recall, self.icc_recall)
         wrong = self._rates(rng, total, self.false_alarms, self.icc_false_alarms)
@@ -115,7 +115,7 @@ def beta_rates(rng: np.random.Generator, mean: float | np.ndarray, icc: float, n
 
 
 def logit_normal_rates(rng: np.random.Generator, mean: float, icc: float, n: int) -> np.ndarray:
-    """Rates of n photos with a given mean and ICC, whose logits have a normal distribution."""
+    """Draw the rates of n photos with a given mean and ICC; their logits have a normal distribution."""
     weights = WEIGHTS / WEIGHTS.sum()
 
     def centre(deviation: float) -> float:
@@ -130,13 +130,13 @@ def logit_normal_rates(rng: np.random.Generator, mean: float, icc: float, n: int
 
 
 def two_kinds_of_rates(rng: np.random.Generator, mean: float, icc: float, n: int) -> np.ndarray:
-    """One photo of five is hard, with a rate of its own, as far off as that ICC asks for and the scale allows."""
+    """Draw the rates of n photos, one in five of them hard, as far off as the ICC asks for and the scale allows."""
     hard, sign = 0.2, -1 if mean > 0.5 else 1
     room = mean if sign < 0 else 1 - mean
     other = (1 - mean) if sign < 0 else mean
     gap = min(np.sqrt(icc * mean * (1 - mean) / (hard * (1 - hard))), room / (1 - hard), other / hard)
     rates = np.where(rng.random(n) < hard, mean + sign * (1 - hard) * gap, mean - sign * hard * gap)
-    return np.asarray(np.clip(rates, 0, 1))  # of rounding
+    return np.asarray(np.clip(rates, 0, 1))  # rounding may leave [0, 1]
 
 
 def draw_sites(rng: np.random.Generator, n: int, **fixed: object) -> list[Site]:
@@ -157,7 +157,7 @@ def draw_sites(rng: np.random.Generator, n: int, **fixed: object) -> list[Site]:
 
 
 def samples_of(sites: Sequence[Site], rng: np.random.Generator) -> list[Sample]:
-    """A sample of each; one without a cracked or an uncracked patch is refused by the test, and drawn again."""
+    """Draw a sample of each site. The test refuses a sample with only one label, so such a sample is drawn again."""
     found = []
     for site in sites:
         sample = site.photos(rng, site.n_photos)
@@ -226,7 +226,7 @@ def labelled_more(site: Site, sample: Sample, n: int, rng: np.random.Generator) 
 
 
 def as_measured(sample: Sample, site: Site) -> Site:
-    """The site if its rates and correlations were those of the sample."""
+    """Make a site whose rates and correlations are those of the sample."""
     (found, n_crack), (alarms, n_uncracked) = sample
     return replace(
         site,
@@ -241,7 +241,7 @@ def as_measured(sample: Sample, site: Site) -> Site:
 
 
 def share_text(yes: Sequence[bool] | np.ndarray) -> str:
-    """A share of simulated sites with the interval of Wilson (1927)."""
+    """Write a share of simulated sites with the interval of Wilson (1927)."""
     n, k, z = len(yes), int(np.sum(yes)), 1.959964
     if not n:
         return "none"

@@ -1,15 +1,15 @@
-"""What `crackscope audit` takes, and what it finds: on whole data sets, and of faults planted in drawn walls.
+"""Measure time, memory and findings of `crackscope audit`, on whole data sets and on faults planted in drawn walls.
 
     python benchmarks/audit.py METU SDNET2018 [--threads N] [--work FOLDER] [--samples TAR ...] [--backbone FILE]
 
-Each set is audited twice in a process of its own: with an empty cache (in FOLDER), then with all that was cached.
-Printed are seconds, processor seconds, images a second, the peak of RssAnon (memory that is the process's own, of
-/proc/self/status, looked at every tenth of a second), and findings by kind. In SDNET2018 the byte-identical pairs with
-opposite labels, 7039-112 and 7074-105 with their `_2` twins, must be among the findings.
+Each set is audited twice, each time in a new process: first with an empty cache (in FOLDER), then with a full one. The
+program prints seconds, processor seconds, images per second, the peak of RssAnon, and findings by kind. RssAnon is the
+process's own memory in /proc/self/status, read every tenth of a second. In SDNET2018 the findings must include the
+byte-identical pairs with opposite labels, 7039-112 and 7074-105 with their `_2` twins.
 
-Then faults of every kind are planted in a drawn set, seeded, and told are precision and recall of each kind; wrong
-labels (5 %) also in the `--samples`, whose own labels are taken for right, so that a label which is wrong in the
-published set counts as a false finding.
+Then faults of each kind are planted in a drawn, seeded set, and precision and recall of each kind are printed. Wrong
+labels (5 %) are also planted in the `--samples`. Their own labels are taken to be right, so a label that is wrong in
+the published set counts as a false finding.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import numpy as np
 from crackscope.auditing.kinds import AuditFinding
 
 PAIRS = (("7039-112.jpg", "7039-112_2.jpg"), ("7074-105.jpg", "7074-105_2.jpg"))
-N_PLANTED = 8  # of each kind but wrong labels
+N_PLANTED = 8  # number of planted faults of each kind but wrong labels
 
 
 def own_memory_mb() -> float:
@@ -51,7 +51,7 @@ def watch(peak: list[float]) -> None:
 
 
 def measure(data: Path, threads: int | None) -> dict[str, object]:
-    """One audit with its report; in a fresh process."""
+    """Run one audit and write its report, in a new process."""
     import crackscope
     from crackscope.reports.audit_report import write_audit
 
@@ -93,7 +93,7 @@ def run_apart(data: Path, threads: int | None, cache: Path) -> dict[str, Any]:
 def plant(
     folder: Path, *, n_photos: int = 60, patches_per_photo: int = 16, side_px: int = 160, seed: int = 0
 ) -> tuple[Path, Path, dict[str, set[frozenset[str]]]]:
-    """A drawn set with faults of every kind, and which files have them.
+    """Draw a set with faults of each kind.
 
     Returns:
         The table of the set, its split, and for each kind of finding the sets of file names that belong to it.

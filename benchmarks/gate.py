@@ -4,13 +4,14 @@
         [--model BUNDLE] [--grid GRID.csv] [--photos FOLDER] [--foreign FOLDER ...]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
-SDNET2018 by photo, seed 0, 70:15:15, as the default bundle was trained: its gate was fitted on train and val, figures
-are of test, with 95 % intervals over photos (METU: groups alike).
+SDNET2018 by photo, with seed 0 and 70:15:15, as for the training of the default bundle. Its gate was fitted on train
+and val. The figures here are measured on test, with 95 % intervals over photos (in METU over groups that look alike).
 
-Always measured: patches; cracked ones blurred, with the recall of all and of those that are left; drawn text, drawn
-screens, noise and flat colours. Each FOLDER of --foreign holds pictures of one kind, which is named after it: crops of
-256 px are cut from them at random, and each is judged as a photo too. GRID.csv lays the tiles of SDNET2018's test part
-into photos; --photos names a folder with images/ and masks/, photos of concrete from elsewhere. Both are judged alike.
+The program always judges patches, drawn text, drawn screens, noise and flat colours. It also blurs cracked patches, and
+prints the recall of all of them and of those that are not rejected. Each FOLDER of --foreign holds pictures of one
+kind, which has the folder's name. Crops of 256 px are cut from each picture at random, and the picture is also judged
+as a photo. GRID.csv puts the tiles of SDNET2018's test part together to photos. --photos names a folder with images/
+and masks/ of concrete photos from other sites. Both kinds of photo are judged in the same way.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def share(said: list[Prediction], reason: str | None = None) -> float:
 
 
 def interval(hits: np.ndarray, photos: list[str]) -> str:
-    """A share with its 95 % interval, photos resampled."""
+    """Compute a share with its 95 % interval, resampling photos."""
     numbers = np.unique(photos, return_inverse=True)[1]
     counts, sums = np.bincount(numbers), np.bincount(numbers, weights=hits)
     drawn = np.random.default_rng(0).integers(0, len(counts), (N_RESAMPLES, len(counts)))

@@ -3,15 +3,17 @@
     python benchmarks/photo_calibration.py --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv
         [--masks FOLDER] [--model BUNDLE]
 
-SDNET2018's tiles are laid back into photos by GRID.csv; photos in RESERVED.csv (surface,photo) are never read. Split
-by photo, seed 0, 70:15:15, as the default bundle was trained: both were fitted on val, figures are of test. Printed:
+GRID.csv puts SDNET2018's tiles together to photos; photos in RESERVED.csv (surface,photo) are never read. The set is
+split by photo, with seed 0 and 70:15:15, as for the training of the default bundle. Calibration and verdict were fitted
+on val. The program prints:
 
-- of val's tiles, those that get another label alone than read from the photo's map, each at its calibrated threshold:
-  at the patch calibration, at the photo calibration, and at one fitted on other photos of val (five folds);
-- how often the verdict errs on stretches of val, which it was fitted on, and of test;
-- ECE on the footprint, on val (five folds) and on test;
-- on test, and on the photos of FOLDER (images/ and masks/): AUROC, average precision, recall at one false region a
-  photo and pointing accuracy, at the automatic scale, at others, and for the mean of several.
+- the share of val's tiles whose label differs between the tile alone and the photo's map, each at its own calibrated
+  threshold. The map is read with the patch calibration, with the photo calibration, and with a calibration that was
+  fitted on other photos of val (five folds);
+- how often the verdict is wrong on stretches of val, which it was fitted on, and of test;
+- the ECE of footprints on val (five folds) and on test;
+- AUROC, average precision, recall at one false region per photo, and pointing accuracy, on test and on the photos of
+  FOLDER (images/ and masks/): at the automatic scale, at other scales, and for the mean of several scales.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def ece(photos: list[ScannedPhoto], probabilities: np.ndarray) -> float:
 
 
 def across_folds(photos: list[ScannedPhoto]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels of each tile, by a calibration fitted on the other folds' photos."""
+    """Compute each tile's probability by a calibration fitted on the photos of other folds; give the labels, too."""
     order = np.random.default_rng(0).permutation(len(photos))
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for fold in np.array_split(order, FOLDS):
@@ -70,7 +72,7 @@ def across_folds(photos: list[ScannedPhoto]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def combined(several: list[list[ScannedPhoto]]) -> list[ScannedPhoto]:
-    """Maps of several scales, laid over the finest and averaged."""
+    """Average the maps of several scales on the grid of the finest one."""
     found = []
     for ones in zip(*several, strict=True):
         finest = max(ones, key=lambda one: one.map.logits.size)

@@ -3,12 +3,17 @@
     pip install tensorflow-cpu          # for the Keras side only
     python benchmarks/prediction.py [--patches 2000] [--rounds 5] [--keras-python PYTHON] [--sides SIDE ...]
 
-Drawn 227 px JPEG patches in class folders. Each side runs in a process of its own, in turn, after a warm-up; loading
-the model is not counted. crackscope: from the folder to the written CSV, decoding included, default bundle
-(MobileNetV2 to block 13, 160 px), in fp32 and in int8. Keras: `model.predict` over `image_dataset_from_directory`, the
-same layers. Bare ONNX Runtime: the same bundles on arrays that are already decoded and resized in memory, all cores,
-the fastest of the batches 1, 8 and 32. Prints the medians of images a second and the ratios. --sides leaves others
-out: Keras takes long.
+The patches are drawn JPEG files of 227 px in class folders. The programs take turns, each in a process of its own,
+after a warm-up. Loading the model is not counted.
+
+- crackscope: from the folder to the written CSV, with decoding; the default bundle (MobileNetV2 to block 13, 160 px),
+  in fp32 and in int8.
+- Keras: `model.predict` over `image_dataset_from_directory`, with the same layers.
+- Bare ONNX Runtime: the same bundles on arrays that were decoded and resized before, on all cores, with the fastest of
+  the batch sizes 1, 8 and 32.
+
+The program prints the median images per second and their ratios. --sides runs only the named programs, since Keras
+takes long.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
     python benchmarks/recipes.py --metu METU --mobilenetv2 MODEL_FOLDER --resnet MODEL_FOLDER --work WORK
 
-METU is the folder with Positive/ and Negative/ (40,000 patches). Splits: at random 80:20 as published (72:8:20, since
-a recipe chooses its weights on a validation part of its own), at random 70:24:6 as published, and by similarity
-72:8:20. Random splits leak and are marked so. Every recipe runs with the seeds 0, 1 and 2, for split and training
-alike, the ResNet with 0. Two runs at a time, a thread each. Killed, the same command goes on where it stopped.
-Intervals: 95 %, bootstrap of each run's test part (over groups that look alike where the split knows them), their ends
-averaged over the seeds. Seconds: median, what an earlier run cached is not computed again.
+METU is the folder with Positive/ and Negative/ (40,000 patches). There are three splits: random 80:20 as published,
+random 70:24:6 as published, and 72:8:20 by similarity. The first is made as 72:8:20, since a recipe chooses its weights
+on a validation part. Random splits leak and are marked as leaky.
+
+Each recipe runs with the seeds 0, 1 and 2, for the split and the training; the ResNet runs with seed 0 alone. Two runs
+go on at a time, with one thread each. If the program is killed, the same command goes on where it stopped. The 95 %
+intervals bootstrap each run's test part, over groups that look alike if the split knows them; their ends are averaged
+over the seeds. The seconds are medians; results that an earlier run cached are not computed again.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ RECIPES = ("mobilenetv2-frozen", "cnn-scratch", "mobilenetv2-top10", "mobilenetv
 
 def crackscope(*arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", "crackscope", *arguments], stdout=subprocess.DEVNULL)
-    if done.returncode not in (0, 3):  # 3: done, and leaks are told of, as random splits have them
+    if done.returncode not in (0, 3):  # 3: done, but look; random splits have leaks
         done.check_returncode()
 
 

@@ -1,11 +1,12 @@
-"""Give ResNet-101 first weights where only ResNet-50's can be had, and run the recipe `resnet101` on it, end to end.
+"""Make first weights for ResNet-101 from those of ResNet-50, and run the recipe `resnet101` with them.
 
     python benchmarks/resnet101.py DATA --resnet50 MODEL_FOLDER --work WORK [--split SPLIT]
 
-The two networks differ in their third stage alone, 23 blocks against 6. The 17 further blocks get a last batch
-normalisation of zero, so each passes on what it is given (Chen et al. 2016, Net2Net: a deeper network with the same
-function): features are ResNet-50's, computed by the whole ResNet-101. So this shows that the recipe runs on the real
-architecture, and how fast; its accuracy is that of ResNet-50's features. Prints the figures on part test.
+The two networks differ only in their third stage: ResNet-101 has 23 blocks there, ResNet-50 has 6. In the 17 further
+blocks, the last batch normalisation is set to zero, so each block returns its input (Chen et al. 2016, Net2Net: a
+deeper network with the same function). The whole ResNet-101 then computes the features of ResNet-50. So this program
+shows that the recipe runs on the real architecture, and how fast. The accuracy is that of ResNet-50's features. The
+program prints the figures on part test.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""Compare `crackscope scan` with overlapping tiles through Keras and with bare ONNX Runtime, and weigh its memory.
+"""Compare `crackscope scan` with overlapping tiles in Keras and with bare ONNX Runtime, and measure its memory.
 
     pip install tensorflow-cpu          # for the Keras side only
     python benchmarks/scanning.py [PHOTO] [--rounds 3] [--keras-python PYTHON]
 
-PHOTO is of any size; left out, one of 4608×3584 px is drawn. Each side runs in a process of its own, in turn, after a
-warm-up on a small piece, on all cores it is given, with the weights of the default bundle:
+PHOTO may have any size; if it is left out, one of 4608×3584 px is drawn. The programs take turns, each in a process of
+its own, on all cores that it is given, after a warm-up on a small piece. All use the weights of the default bundle:
 
-- crackscope: from the JPEG on disk to the probabilities of the map, decoding and resizing included;
-- Keras: `model.predict`, batch 32, over tiles of 160 px of the photo as crackscope resizes it, decoded and resized
-  before the clock starts; once every 16 px, which is the stride of crackscope's map, on a strip of the photo alone (it
-  would take an hour), and once every 80 px, half overlapping, a map of a twenty-fifth as many places. Its MobileNetV2
-  ends where the bundle's does, and is checked to give its logit;
-- bare ONNX Runtime: the same windows, halo included, cut out before the clock starts.
+- crackscope: from the JPEG on disk to the probabilities of the map, with decoding and resizing;
+- Keras: `model.predict` with batch 32 over tiles of 160 px. The photo is decoded, and resized as crackscope does it,
+  before the clock starts. One run takes a tile every 16 px, the stride of crackscope's map, on a strip of the photo,
+  since the whole photo would take an hour. Another run takes a tile every 80 px, so that tiles overlap by half; its map
+  has a twenty-fifth as many cells. Keras' MobileNetV2 ends where that of the bundle does, and must give the same logit;
+- bare ONNX Runtime: the same windows with their halo, cut out before the clock starts.
 
-Prints medians, their ratios, and the peak resident memory of a process that scans a folder with one JPEG of 100
-megapixels (a drawn photo laid side by side, to be turned upright), report, ONNX Runtime and imports included.
+The program prints medians and their ratios. It also prints the peak resident memory of a process that scans a folder
+with one JPEG of 100 megapixels, a repeated drawn photo that must be turned upright. This includes the report, ONNX
+Runtime and imports.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 import numpy as np
 
 TILE, STRIDE, HALF = 160, 16, 80
-STRIP = 640  # px of the photo's height that Keras covers at the map's stride
+STRIP = 640  # height in pixels of the strip that Keras covers at the map's stride
 LAST = "block_13_expand_relu"  # where the default bundle's MobileNetV2 ends
 SHAPE_100_MEGAPIXELS = (10_000, 10_000)
 
@@ -100,7 +101,7 @@ def tiles_seconds(tf: Any, model: Any, pixels: np.ndarray, stride: int) -> float
 
 
 def keras_model(tf: Any, weights: Mapping[str, np.ndarray]) -> Any:
-    """MobileNetV2 with the bundle's weights: its convolutions have batch normalisation folded in, so a bias each."""
+    """Build MobileNetV2 with the bundle's weights, whose convolutions have a bias in place of batch normalisation."""
     keras = tf.keras
     base = keras.applications.MobileNetV2((TILE, TILE, 3), include_top=False, weights=None)
     base = keras.Model(base.input, base.get_layer(LAST).output)
@@ -129,7 +130,7 @@ def memory_mb(work: Path) -> list[float]:
 
 
 def prepare(work: Path, photo: Path | None) -> None:
-    """What the sides are given: photo, resized pixels, weights, a known logit, and 100 megapixels."""
+    """Write the inputs of all programs: photo, resized pixels, weights, a known logit, a photo of 100 megapixels."""
     import cv2
     import onnx
     from PIL import ExifTags, Image

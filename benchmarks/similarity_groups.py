@@ -1,19 +1,22 @@
-"""Do similarity groups keep together what belongs together? Measured where the photos are known, and on METU.
+"""Measure whether similarity groups keep patches of one photo together, on SDNET2018 and on METU.
 
     python benchmarks/similarity_groups.py --metu METU --sdnet2018 SDNET2018 [--backbone BACKBONE.onnx]
 
-SDNET2018 tells its photos. They are hidden, the patches are split 70:15:15 by similarity, by blocks of 44 numbers, and
-at random, and by photo as a yardstick; then test patches are counted that have a *near twin* in training. Distances
-are by look (colour, light and texture of the fingerprint, each in standard deviations), which is what groups are made
-of, and with --backbone (a backbone file or a bundle) by its features at 160 px on their 128 main axes, which know
-nothing of the groups. Two readings of near:
+The photos of SDNET2018 are known. They are hidden, and the patches are split 70:15:15 by similarity, by blocks of 44
+numbers, and at random. A split by photo is made for comparison. Then the test patches are counted that have a *near
+twin* in training. Distances are measured by look: colour, light and texture of the fingerprint, each in standard
+deviations. Groups are made by the same distance. With --backbone (a backbone file or a bundle), distances are also
+measured by its features at 160 px on their 128 main axes, which are independent of the groups. A near twin has two
+meanings:
 
-- any: nearer than the 1st percentile of what lies nearest in another photo. A split by photo has up to 1 % by chance.
-- same photo: a patch of the same photo, nearer than the 1st percentile of all pairs from different photos. Much
-  stricter: tiles that do not overlap, but share light and ground.
+- any: nearer than the 1st percentile of the distances to the nearest patch in another photo. A split by photo has up to
+  1 % of these by chance.
+- same photo: a patch of the same photo, nearer than the 1st percentile of all pairs from different photos. This is much
+  stricter: it counts tiles that do not overlap, but share light and surface.
 
-On METU, whose photos nobody tells: whether byte-identical copies stay together, and how often neighbouring numbers of
-Positive, which mostly share a photo, stand in two parts. Seeds 0, 1 and 2; the figures are the same again.
+The photos of METU are not known. There the program checks whether byte-identical copies stay together. It also counts
+how often neighbouring numbers of Positive, which mostly share a photo, stand in two parts. The seeds are 0, 1 and 2,
+and the same call gives the same figures.
 """
 
 from __future__ import annotations
@@ -34,14 +37,14 @@ from crackscope.model.bundle import read_backbone
 from crackscope.model.features import extract_features
 
 SEEDS = (0, 1, 2)
-BLOCK = 44  # numbers in a row, as one published study groups METU
-N_SAMPLE = 4000  # patches whose nearest is sought
+BLOCK = 44  # number of consecutive patches in a block, as in a published study on METU
+N_SAMPLE = 4000  # number of patches whose nearest patch is searched
 N_AXES = 128
 CHUNK = 500
 
 
 def parts_at_random(units: np.ndarray, seed: int) -> np.ndarray:
-    """A part for each patch: whole units by chance, 70:15:15."""
+    """Deal whole units to parts at random, 70:15:15; give the part of each patch."""
     drawn = np.random.default_rng(seed).random(units.max() + 1)[units]
     return np.where(drawn < 0.7, "train", np.where(drawn < 0.85, "val", "test"))
 
@@ -53,13 +56,13 @@ def parts_by_similarity(index: PatchIndex, rows: Rows, seed: int) -> np.ndarray:
 
 
 def distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Euclidean, (n, m)."""
+    """Euclidean distances, shape (n, m)."""
     squares = (ones**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * ones @ others.T
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
 def main_axes(features: np.ndarray) -> np.ndarray:
-    """Standardised features on their main axes."""
+    """Standardise features, and project them on their main axes."""
     standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :N_AXES]
     return np.asarray(standard @ axes)
@@ -69,8 +72,8 @@ class Measure:
     """Near twins by one distance.
 
     Args:
-        values: Shape (n, d).
-        photos: Number of each patch's photo.
+        values: Values that distances are measured by, shape (n, d).
+        photos: Number of each patch's photo, shape (n,).
     """
 
     def __init__(self, values: np.ndarray, photos: np.ndarray) -> None:

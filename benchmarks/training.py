@@ -1,34 +1,37 @@
-"""Train one recipe in Keras, as its original does, and by `crackscope train`, on the same patches, in one run.
+"""Compare `crackscope train` with the original training in Keras, for one recipe on the same patches.
 
     pip install tensorflow-cpu          # for the Keras side only
     python benchmarks/training.py [DATA] --backbone MODEL_FOLDER [--case frozen|top10|full] [--patches 4000]
         [--rounds 1] [--rates 1] [--keras-python PYTHON]
 
-DATA is METU's folder with Positive/ and Negative/, or any labelled patches; left out, they are drawn. A seeded subset,
-as many of each label, is copied into class folders below train/, val/ and test/, random 72:8:20 as published, which
-both sides read. Both start from the ImageNet weights in MODEL_FOLDER (google/mobilenet_v2_1.0_224 as the hub lays it
-out); Keras' feature map of one image is checked against PyTorch's. The cases, all without augmentation and early stop,
-BatchNorm by its stored statistics:
+DATA is METU's folder with Positive/ and Negative/, or other labelled patches; if it is left out, patches are drawn. A
+seeded subset with as many patches of each label is copied into class folders below train/, val/ and test/. The parts
+are random, 72:8:20 as published, and both programs read them. Both start from the ImageNet weights in MODEL_FOLDER
+(google/mobilenet_v2_1.0_224 as on the hub). Keras' feature map of one image is checked against PyTorch's. All cases run
+without augmentation and early stopping, and BatchNorm uses its stored statistics:
 
     frozen   160 px, batch 16: frozen backbone, softmax, Adam 1e-4, 10 epochs
     top10    256 px, batch 128: frozen backbone, dropout 0.2, sigmoid, Adam 1e-5, 15 epochs, then base.layers[144:],
              the last ten, are trained too, RMSprop 1e-5, 10 epochs
     full     160 px, batch 32: every layer, softmax, Adam 1e-4, 2 epochs
 
-A subset takes fewer steps, so few that a head at 1e-5 learns nothing. --rates 20 makes every learning rate 20 times as
-great, on both sides: with a twentieth of the patches, rate times steps is then what it is on all of METU.
+A subset takes so few steps that a head at a rate of 1e-5 learns nothing. --rates 20 multiplies all learning rates by
+20, for both programs. With a twentieth of the patches, rate times steps is then the same as on all of METU.
 
-Each side runs in a fresh process, in turn, on all cores it is given (`taskset -c 0,1 python ...` holds for both), from
-image files to the model on disk. crackscope: all from process start to exit, so imports, the backbone's conversion,
-leak checks and its figures on test count; nothing is cached from before; it fine-tunes in bfloat16 where recipe and
-processor do, and keeps the best epoch. Keras, in float32: image_dataset_from_directory and fit, validation each epoch,
-from the first look into the folder to the saved model; interpreter start, imports, building the backbone, loading its
-weights and the predictions on test do not count. tf.data's autotune thread is off, in Keras' favour: with TensorFlow
-2.21 it often lets the end of a fit wait for seconds, and reads no faster.
+The programs take turns, each in a new process, on all cores that it is given (`taskset -c 0,1 python ...` holds for
+both), from image files to the model on disk.
 
-Prints the median seconds of both, their ratio, and each side's median accuracy on test with its 95 % interval
-(`crackscope.measuring.metrics.measure`, patches resampled; Keras at probability 0.5, crackscope at its threshold from
-val). Rounds differ in the seed of training alone.
+- crackscope is timed from process start to exit, with imports, conversion of the backbone, leak checks and figures on
+  test. Nothing was cached before. It fine-tunes in bfloat16 if the recipe asks for it and the processor can, and keeps
+  the best epoch.
+- Keras trains in float32 with image_dataset_from_directory and fit, and validates after each epoch. It is timed from
+  reading the folder to the saved model. Interpreter start, imports, building the backbone, loading its weights and
+  predictions on test are not counted. The autotune thread of tf.data is off, which favours Keras: with TensorFlow 2.21
+  it often delays the end of a fit by seconds, and reads no faster.
+
+The program prints the median seconds of both, their ratio, and the median accuracy of each on test with its 95 %
+interval (`crackscope.measuring.metrics.measure`, patches resampled). Keras uses a threshold of 0.5, crackscope its
+threshold from val. The rounds differ only in the seed of the training.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ FOLDERS = {"uncracked": "Negative", "crack": "Positive"}  # in the order of thei
 
 
 class Phase(NamedTuple):
-    """One call of ``fit``; layers of the backbone from ``first_trained`` on are trained, none if it is None."""
+    """One call of ``fit``. It trains the layers of the backbone from ``first_trained`` on, or none if it is None."""
 
     name: str
     epochs: int
@@ -61,7 +64,7 @@ class Phase(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What both sides train; the head is a dropout and a sigmoid, or a softmax."""
+    """Settings of the training in both programs; the head is a dropout and a sigmoid, or a softmax."""
 
     recipe: str
     patch_px: int
@@ -99,7 +102,7 @@ def keras_training(
         options = {"label_mode": "binary" if case.sigmoid else "int", "image_size": side, "batch_size": case.batch}
         patches = keras.utils.image_dataset_from_directory(Path(folder) / part, shuffle=shuffle, **options)
         quick = tf.data.Options()
-        quick.autotune.enabled = False  # its thread misses wake-ups, and the end of a fit then waits for seconds
+        quick.autotune.enabled = False  # its thread misses wake-ups, which delays the end of a fit by seconds
         return patches.prefetch(tf.data.AUTOTUNE).with_options(quick)
 
     norms = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -191,7 +194,7 @@ def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple
         run = Path(place) / "run"
         command = [sys.executable, "-m", "crackscope", "train", str(folder), "--recipe", case.recipe]
         command += ["--backbone", given.backbone, "--out", str(run), "--allow-leakage", "--seed", str(seed)]
-        if given.case == "full":  # the recipe trains the head alone before, which Keras' original does not
+        if given.case == "full":  # the recipe trains the head alone first; the original in Keras does not
             command += ["--set", "frozen=none"]
         for phase in case.phases:
             own = {"epochs": given.epochs or phase.epochs, "optimiser": phase.optimiser.lower(), "early_stop": 0}
@@ -199,7 +202,7 @@ def crackscope_side(given: argparse.Namespace, folder: Path, seed: int) -> tuple
                 "learning_rate": given.rates * phase.rate,
                 "schedule": "constant",
                 "average": 0,
-            }  # as the original, not as ours
+            }  # names as in the original
             command += [part for key, value in own.items() for part in ("--set", f"{phase.name}.{key}={value}")]
         environment = {**os.environ, "CRACKSCOPE_CACHE": str(Path(place) / "cache")}
         start = time.perf_counter()
@@ -234,7 +237,7 @@ def copy_subset(data: Path, folder: Path, n_patches: int) -> dict[str, int]:
 
 
 def write_feature_map(backbone: str, patch_px: int, file: Path) -> None:
-    """What PyTorch makes of one image of noise, for Keras to agree with."""
+    """Compute the feature map of one image of noise with PyTorch, to check Keras against it."""
     import torch
 
     from crackscope.training.torch.backbones import load_backbone

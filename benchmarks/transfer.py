@@ -3,13 +3,16 @@
     python benchmarks/transfer.py --metu METU --sdnet2018 SDNET2018 --without RESERVED.csv --backbone MODEL_FOLDER \
         --work WORK [--recipe head] [--set KEY=VALUE]
 
-Both folders hold the full sets; photos in RESERVED.csv (surface,photo) take no part. Four sets: METU, and decks,
-pavements and walls of SDNET2018; 2,000 patches of either label from each, 70:15:15; trained on each, and on all but one
-with as many patches; tested on each; seeds 0, 1 and 2. The published figures (Italo-1: means over four networks and
-three seeds, threshold 0.5, patches split at random but where it says by photo) are written below. Here SDNET2018 is
-always split by photo and METU by groups that look alike, and the threshold is chosen on validation patches of what was
-trained on. Intervals: 95 %, over photos, means of the ends over seeds and sets. Killed, the same command goes on;
-where WORK holds the outcome, it is printed. --per-label, --seeds and --threads are for a smaller run.
+Both folders hold the full sets; photos in RESERVED.csv (surface,photo) take no part. There are four sets: METU, and
+decks, pavements and walls of SDNET2018. From each set, 2,000 patches of either label are drawn and split 70:15:15. A
+model is trained on each set, and on all sets but one with as many patches in all. Each model is tested on each set. The
+seeds are 0, 1 and 2.
+
+The published figures are written below (Italo-1). They are means over four networks and three seeds, at a threshold of
+0.5, with patches split at random unless a row says by photo. Here SDNET2018 is always split by photo, and METU by
+groups that look alike. The threshold is chosen on validation patches of the training sets. The 95 % intervals are over
+photos; their ends are averaged over seeds and sets. If the program is killed, the same command goes on; if WORK holds
+the outcome, it is printed. --per-label, --seeds and --threads are for a smaller run.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ Pairs = list[tuple[str, str]]
 
 
 def compared() -> list[tuple[str, Pairs, dict[str, float], dict[str, float]]]:
-    """A row of the table: its title, the pairs it is the mean of, what is published, and what we want to reach."""
+    """A row of the table: its title, the pairs that it averages, the published figures, and our aim."""
     away: dict[str, float] = {"auroc": 0.699, "balanced_accuracy": 0.629, "mcc": 0.332, "f1_crack": 0.437}
     wanted: dict[str, float] = {"auroc": 0.78, "balanced_accuracy": 0.68, "mcc": 0.38}
     rows: list[tuple[str, Pairs, dict[str, float], dict[str, float]]] = [
@@ -77,7 +80,7 @@ def print_comparison(document: dict[str, Any]) -> None:
 
 
 def mean_of(values: list[float | None]) -> float:
-    """Mean of the figures; not a number where a test part held a single label, so that one of them is undefined."""
+    """Mean of the figures; not a number if one is undefined, because its test part holds a single label."""
     return statistics.mean(math.nan if value is None else value for value in values)
 
 

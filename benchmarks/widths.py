@@ -1,12 +1,12 @@
-"""Measure how wide a crack must be for a bundle to see it: on cracks drawn on real concrete, and on real ones.
+"""Measure how wide a crack must be for a bundle to find it, on cracks drawn on real concrete and on real cracks.
 
     python benchmarks/widths.py --sdnet2018 SDNET2018 --reserved RESERVED.csv --masks FOLDER [--model BUNDLE]
 
-Drawn: a crack of one typical width on each of 600 uncracked tiles of SDNET2018's test part by photo, seed 0, 70:15:15
-(photos in RESERVED.csv are never read), pale and dark ones alike. Real: photos of FOLDER (images/ and masks/) whose
-masks trace the cracks; the width of a tile's crack is twice the median distance of its middle line from its edge.
-Printed by width, in pixels of what the network sees: the share called crack, at the bundle's threshold, with its 95 %
-interval over photos.
+Drawn cracks: a pale or dark crack of one typical width is drawn on each of 600 uncracked tiles. The tiles are from
+SDNET2018's test part, split by photo with seed 0 and 70:15:15; photos in RESERVED.csv are never read. Real cracks: the
+photos of FOLDER (images/ and masks/) have masks that trace the cracks. The width of a tile's crack is twice the median
+distance of its middle line from its edge. The program prints, by width in pixels of the network, the share of tiles
+called crack at the bundle's threshold, with its 95 % interval over photos.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def print_drawn(index: PatchIndex, model: Model) -> None:
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
-    """The middle lines of a mask."""
+    """Find the middle lines of a mask."""
     thin: Any = skeletonize
     return np.asarray(thin(mask))
 

@@ -1,4 +1,4 @@
-"""Figures of a bundle on METU and SDNET2018: patches as they are, and tiles as the maps of their photos show them."""
+"""Figures of a bundle on METU and SDNET2018, for patches alone and for tiles read from the maps of their photos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from default_sets import METU, part_of
 
 KEPT = (*METRICS, "n_patches", "n_photos", "n_crack")
 OF_PHOTOS = ("recall_at_one_false_region", "pointing_accuracy")
-SHOWN = {  # by the heads of their columns
+SHOWN = {  # figures by the titles of their columns
     "accuracy": "accuracy",
     "recall": "recall_crack",
     "precision": "precision_crack",
@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 def patch_figures(bundle: Bundle, sets: Mapping[str, PatchIndex], part: str | None) -> Figures:
-    """Figures of patches, of every set alone and of the surfaces together."""
+    """Measure figures of patches, for each set alone and for the surfaces together."""
     model, found = crackscope.load(bundle), {}
     surfaces = {name: index for name, index in sets.items() if name != METU}
     if len(surfaces) > 1:
@@ -46,7 +46,7 @@ def patch_figures(bundle: Bundle, sets: Mapping[str, PatchIndex], part: str | No
 def photo_figures(
     bundle: Bundle, sets: Mapping[str, list[LabelledPhoto]], part: str
 ) -> tuple[Figures, list[ScannedPhoto]]:
-    """Figures of tiles in the maps of photos, of every set alone and of all together; and those maps."""
+    """Measure figures of tiles in the maps of photos, for each set and for all together; give the maps, too."""
     model = Model(bundle)
     every: list[ScannedPhoto] = []
     found: Figures = {}
@@ -64,13 +64,13 @@ def _of_maps(scanned: list[ScannedPhoto], model: Model, name: str) -> Figures:
 
 
 def photos_of(sets: Mapping[str, PatchIndex], grid: str, part: str | None) -> dict[str, list[LabelledPhoto]]:
-    """The surfaces' photos, laid together from their tiles."""
+    """Put the photos of the surfaces together from their tiles."""
     parts = {name: index if part is None else part_of(index, part) for name, index in sets.items() if name != METU}
     return {name: photos_by_grid(index, grid) for name, index in parts.items()}
 
 
 def print_figures(figures: Figures, title: str) -> None:
-    """A table of what was judged alone, and one of what was read from maps."""
+    """Write a table of patches judged alone, and a table of tiles read from maps."""
     of_photos = {name: found for name, found in figures.items() if OF_PHOTOS[0] in found}
     alone = {name: found for name, found in figures.items() if name not in of_photos}
     for rows, columns in ((alone, SHOWN), (of_photos, SHOWN | SHOWN_OF_PHOTOS)):
@@ -82,6 +82,6 @@ def print_figures(figures: Figures, title: str) -> None:
 
 
 def shown(figure: dict[str, float | None]) -> str:
-    """A figure with its interval; not all are defined where there is one label only."""
+    """Write a figure with its interval; some figures are undefined if there is only one label."""
     value, low, high = ("n/a" if figure[end] is None else f"{figure[end]:.4f}" for end in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

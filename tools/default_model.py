@@ -1,21 +1,23 @@
-"""From METU and SDNET2018 to the default bundles: train, calibrate, gate, round to int8, measure.
+"""Make the default bundles from METU and SDNET2018: train, calibrate, fit the gate, round to int8, measure.
 
     python tools/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
         --backbone MODEL_FOLDER --work WORK [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] \
         [--out FOLDER] [--round BUNDLE]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
-SDNET2018 by photo, seed 0, 70:15:15. Killed, the same command goes on from WORK. It writes WORK/default.onnx and
-WORK/default-int8.onnx, prints figures on the validation parts, by which everything was chosen, and with --test those on
-the test parts, which go into the cards. --leave-out trains without METU or a surface (decks, pavements, walls), to see
-how the recipe does on what it has never seen: then the whole of what was left out is judged. --masks names a folder
-with images/ and masks/, photos from elsewhere that are judged and never learnt from. --out gets both bundles.
---round BUNDLE trains nothing: the int8 bundle is made of that one, and both are judged.
+SDNET2018 by photo, with seed 0 and 70:15:15. If the program is killed, the same command goes on from WORK. It writes
+WORK/default.onnx and WORK/default-int8.onnx, and prints figures on the validation parts, on which everything was
+chosen. With --test it also prints figures on the test parts, which go into the cards.
 
-This is a program of its own, beside `crackscope train`: a recipe learns from one index, epoch by epoch, and ends with a
-run folder. Here a step mixes patches of several sets in fixed shares (`default_training.py`), the weights of several
-runs are averaged, the bundle is calibrated for patches and for photos, and gate, verdict and int8 follow. Settings are
-read and checked as those of recipes, and network, export, card and gate are the package's own.
+--leave-out trains without METU or a surface (decks, pavements, walls), and judges all of the set that was left out.
+This shows how the recipe does on a set that it has never seen. --masks names a folder with images/ and masks/ of photos
+from other sites, which are judged and never trained on. --out gets both bundles. --round BUNDLE trains nothing: the
+int8 bundle is made from this bundle, and both are judged.
+
+This program differs from `crackscope train`. A recipe trains on one index, epoch by epoch, and ends with a run folder.
+Here a step mixes patches of several sets in fixed shares (`default_training.py`), and the weights of several runs are
+averaged. The bundle is calibrated for patches and for photos, and then gets its gate, its verdict and its int8 form.
+Settings are read and checked like those of recipes. Network, export, card and gate are those of the package.
 """
 
 from __future__ import annotations
@@ -53,13 +55,13 @@ from default_figures import Figures, patch_figures, photo_figures, photos_of, pr
 from default_sets import METU, SURFACES, part_of, read_sets
 from default_training import Network, Settings, Source, Training, new_network
 
-TILE_PX = 256  # of SDNET2018, and of what is cut from photos with masks
-TILE_MM = 60  # what a tile of SDNET2018 shows, seen at patch_px
-N_ROUNDED = 600  # patches that int8 takes its ranges and its temperature from
+TILE_PX = 256  # side of the tiles of SDNET2018, and of tiles cut from photos with masks
+TILE_MM = 60  # side in millimetres of the surface that a tile of SDNET2018 shows, seen at patch_px
+N_ROUNDED = 600  # number of patches that ranges and temperature of the int8 bundle are taken from
 
 
 def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, learns: tuple[str, ...]) -> Path:
-    """The bundle of the mean of several runs' weights; they begin alike, so that their mean is a good network too."""
+    """Average the weights of several runs. They start from the same weights, so the mean is a good network, too."""
     states = []
     for run in range(settings.runs):
         network = new_network(settings, given.backbone).eval()
@@ -71,14 +73,14 @@ def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, l
 
 
 def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
-    """The fp32 bundle: calibrated on val patches and photos, with a gate."""
+    """Make the fp32 bundle: calibrated on patches and photos of val, with a gate."""
     own = load_backbone(given.backbone, until=settings.until)[1]
     model = export_backbone(network.blocks, own)
     backbone = Backbone(model.graph, own.model_copy(update={"sha256": graph_digest(model.graph)}))
     val = part_of(learnt, "val")
     logits = torch_logits(val, network.blocks, network.head, own, patch_px=settings.patch_px)
     labels = np.array([patch.label == "crack" for patch in val.patches], np.int64)
-    shift = fit_shift(logits, labels)  # a step holds more cracks than a photo does
+    shift = fit_shift(logits, labels)  # a training step holds a greater share of cracks than a photo
     used = learnt.select([patch for patch in learnt.patches if patch.part in ("train", "val")])
     card, _ = calibrated_card(
         used,
@@ -109,12 +111,12 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
 
 
 def without_metu(index: PatchIndex) -> PatchIndex:
-    """The surfaces of SDNET2018 alone, whose photos are known."""
+    """Select the surfaces of SDNET2018, whose photos are known."""
     return index.select([patch for patch in index.patches if patch.dataset != METU])
 
 
 def rounded(exact: Bundle, learnt: PatchIndex) -> Bundle:
-    """The int8 bundle: ranges from train, temperature and gate from val."""
+    """Make the int8 bundle: its ranges are taken from train, its temperature and gate are fitted on val."""
     train, val = (
         [learnt.read_pixels(patch.path) for patch in spread_patches(part_of(learnt, part).patches, N_ROUNDED)]
         for part in ("train", "val")
@@ -123,7 +125,7 @@ def rounded(exact: Bundle, learnt: PatchIndex) -> Bundle:
 
 
 def judged(bundle: Bundle, sets: Mapping[str, PatchIndex], given: argparse.Namespace) -> tuple[Figures, Card]:
-    """Figures of val, and with --test of test; the card, whose verdict then says how often it errs on test."""
+    """Measure figures on val, and with --test on test; the card's verdict then states its error rates on test."""
     figures, card = patch_figures(bundle, sets, "val"), bundle.card
     figures |= photo_figures(bundle, photos_of(sets, given.grid, "val"), "val")[0]
     if given.test:
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--test", action="store_true", help="judge the test parts")
     parser.add_argument("--out", type=Path, help="folder for both bundles")
-    parser.add_argument("--round", type=Path, help="a bundle in fp32 to make the int8 one of, in place of training")
+    parser.add_argument("--round", type=Path, help="fp32 bundle that the int8 bundle is made from; nothing is trained")
     given = parser.parse_args()
     settings = changed(Settings(), given.set)
     given.work.mkdir(parents=True, exist_ok=True)

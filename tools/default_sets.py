@@ -1,4 +1,4 @@
-"""The sets that the default model learns from: METU, and the surfaces of SDNET2018 without its reserved photos."""
+"""Sets that the default model is trained on: METU, and the surfaces of SDNET2018 without its reserved photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "w
 
 
 def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[str, PatchIndex]:
-    """METU and the surfaces, with their parts, without reserved photos."""
+    """Read METU and the surfaces, split into parts, without the reserved photos."""
     metu = read_patches(metu_place)
     sdnet = without_photos(read_patches(sdnet_place), read_photo_list(reserved_place))
     metu, sdnet = (
@@ -21,13 +21,13 @@ def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[st
 
 
 def read_reserved(sdnet_place: str, reserved_place: str) -> dict[str, PatchIndex]:
-    """The reserved photos of the surfaces, and nothing else."""
+    """Select the reserved photos of the surfaces alone."""
     reserved, full = read_photo_list(reserved_place), read_patches(sdnet_place)
     return surfaces_of(full.select([patch for patch in full.patches if patch.photo in reserved]))
 
 
 def surfaces_of(sdnet: PatchIndex) -> dict[str, PatchIndex]:
-    """SDNET2018 divided into its three surfaces."""
+    """Divide SDNET2018 into its three surfaces."""
     return {
         name: sdnet.select([patch for patch in sdnet.patches if patch.dataset == dataset])
         for name, dataset in SURFACES.items()
@@ -35,5 +35,5 @@ def surfaces_of(sdnet: PatchIndex) -> dict[str, PatchIndex]:
 
 
 def part_of(index: PatchIndex, part: str) -> PatchIndex:
-    """The patches of one part."""
+    """Select the patches of one part."""
     return index.select([patch for patch in index.patches if patch.part == part])

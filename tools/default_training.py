@@ -1,6 +1,7 @@
-"""The training of `default_model.py`: what a step learns from, and the loop; resumable, seeded step by step.
+"""The training of `default_model.py`: the patches of each step, and the loop. It can be resumed at any step.
 
-A step sees single patches of METU and SDNET2018, turned and in other light, those of METU from farther away too.
+A step holds single patches of METU and SDNET2018, turned and with changed light. Patches of METU are also shown as if
+from farther away. Each step has its own seed.
 """
 
 from __future__ import annotations
@@ -29,35 +30,35 @@ from crackscope.training.torch.process import own_threads
 from default_sets import METU
 
 SAVED_EVERY_S = 120.0
-TOLD_EVERY = 100  # steps
+TOLD_EVERY = 100  # steps between two lines of progress
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ByLabel = tuple[PatchIndex, list[list[Patch]]]  # an index, and its uncracked and its cracked patches
 
 
 class Settings(NamedSettings):
-    """The recipe; `--set` changes one."""
+    """Settings of the training; `--set` changes one."""
 
     name: str = "default_model"
     until: str | None = "block_13.expand_1x1"  # the layer where the network ends: a cell of its map is 16 px
     patch_px: int = 160
-    n_metu: int = 20  # patches a step
+    n_metu: int = 20  # patches of METU in a step
     n_tiles: int = 28
-    cracked: float = 0.4  # share of them
-    runs: int = 3  # trainings of their own, each on other views; their weights are averaged
-    steps: int = 1500  # of a run: more fit SDNET2018's noise
-    peak_rate: float = 1.2e-4  # at 4e-4 the loss climbs again, as normalisation is in inference mode
+    cracked: float = 0.4  # share of cracked patches
+    runs: int = 3  # number of trainings, each with other views; their weights are averaged
+    steps: int = 1500  # steps of a run; more steps fit the noise in SDNET2018's labels
+    peak_rate: float = 1.2e-4  # at 4e-4 the loss rises again, since normalisation is in inference mode
     warm_up: int = 100
-    decay: int = 9000  # steps of the half cosine by which the rate falls; a run ends long before
+    decay: int = 9000  # length in steps of the half cosine by which the rate falls; a run ends long before
     weight_decay: float = 0.02
-    smoothing: float = 0.05  # SDNET2018's labels are noisy: cracks at tile edges, cracks hardly to be seen
+    smoothing: float = 0.05  # SDNET2018's labels are noisy: some cracks lie at tile edges, some can hardly be seen
     average: float = 0.998
-    zoom_out: float = 1.0  # of tiles: a hairline seen from farther away is there no longer, and its label is wrong
+    zoom_out: float = 1.0  # 1: tiles are not shrunk, since a hairline would vanish and its label would be wrong
     zoom_out_metu: float = 1.25
     seed: int = 0
     precision: str = "bf16"
 
     def augmentation(self, zoom_out: float) -> Augmentation:
-        """How far views may lie from their patches."""
+        """Settings that limit how much a view may differ from its patch."""
         return Augmentation(
             quarter_turns=True,
             flip_horizontal=True,
@@ -72,18 +73,18 @@ class Settings(NamedSettings):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one step learns from."""
+    """Patches and targets of one step."""
 
     patches: np.ndarray  # (n, patch_px, patch_px, 3)
     targets: np.ndarray  # (n,)
 
     def share(self, number: int, of: int) -> Step:
-        """One of so many parts, each with patches of every set."""
+        """Cut out one of several shares, each with patches of every set."""
         return Step(self.patches[number::of], self.targets[number::of])
 
 
 class Source:
-    """Draws the patches of each step, by its number alone."""
+    """Source of the patches of each step, which depend on the number of the step alone."""
 
     def __init__(self, settings: Settings, index: PatchIndex, *, run: int = 0) -> None:
         self.settings, self.seed = settings, settings.seed + run
@@ -97,7 +98,7 @@ class Source:
         self.surfaces = [part for name, part in parts.items() if name != METU]
 
     def step(self, number: int) -> Step:
-        """What a step learns from, whatever steps were before."""
+        """Draw the patches of a step, whatever steps came before."""
         settings, rng = self.settings, np.random.default_rng([self.seed, number])
         drawn = [(*self._patch(own, rng), self.of_metu) for own in self.metu for _ in range(settings.n_metu)]
         for _ in range(settings.n_tiles):
@@ -121,7 +122,7 @@ def _by_label(index: PatchIndex) -> ByLabel:
 
 
 class Network(nn.Module):
-    """Blocks and head, from raw pixels to logits."""
+    """Network of blocks and a head, from raw pixels to logits."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -133,16 +134,16 @@ class Network(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
 
     def planes(self, pixels: np.ndarray) -> torch.Tensor:
-        """Raw pixels (n, H, W, 3) to what the blocks eat."""
+        """Normalise raw pixels (n, H, W, 3) for the blocks."""
         return to_planes(torch.from_numpy(pixels).to(self.scale.device), self.scale, self.shift)
 
     def patch_logits(self, pixels: np.ndarray) -> torch.Tensor:
-        """Logits (n,) of raw pixels (n, H, W, 3)."""
+        """Compute logits (n,) from raw pixels (n, H, W, 3)."""
         return plane_logits(self.blocks, self.head, self.planes(pixels))
 
 
 def new_network(settings: Settings, backbone: str) -> Network:
-    """The backbone with a head of random weights, the same for every run."""
+    """Make the backbone with a head of random weights, the same in every run."""
     torch.manual_seed(settings.seed)
     blocks, card = load_backbone(backbone, until=settings.until)
     head = HeadLayers(card.feature_dim, HeadSettings(output="sigmoid", pool="logsumexp"))
@@ -153,13 +154,13 @@ def new_network(settings: Settings, backbone: str) -> Network:
 
 
 class Training:
-    """The network, its average, optimiser and schedule: what a checkpoint holds.
+    """State of a training, as a checkpoint holds it: network, average of weights, optimiser and schedule.
 
     Args:
-        settings: The recipe.
-        network: In inference mode: batch normalisation keeps its statistics, and its factors learn.
-        checkpoint: To go on from, and to write; one of another training ends the program.
-        learns: Names of the sets that are learnt.
+        settings: Settings of the training.
+        network: Network in inference mode: batch normalisation keeps its statistics, and its factors are trained.
+        checkpoint: Path of the checkpoint to go on from and to write; one of another training ends the program.
+        learns: Names of the sets that are trained on.
     """
 
     def __init__(self, settings: Settings, network: Network, checkpoint: Path, *, learns: Sequence[str]) -> None:
@@ -182,7 +183,7 @@ class Training:
                 part.load_state_dict(saved[name])
 
     def run(self, source: Source) -> None:
-        """All steps that are left."""
+        """Do all remaining steps."""
         sums, begun, saved_at, first = np.zeros(3), time.monotonic(), time.monotonic(), self.n_steps
         n_threads = torch.get_num_threads() if DEVICE == "cpu" else 1
         prepared = ordered_map(source.step, range(first, self.settings.steps), threads=default_threads())
@@ -202,8 +203,8 @@ class Training:
         self.network.to("cpu")
 
     def _learn(self, step: Step, pool: ThreadPoolExecutor, n_shares: int) -> np.ndarray:
-        """Loss, share of cracks and of right answers of one step; each thread takes a share of it, a core each."""
-        n_shares = min(n_shares, len(step.patches))  # a share without patches would be no batch
+        """Do one step, divided among threads with a core each; give loss and shares of cracks and of right answers."""
+        n_shares = min(n_shares, len(step.patches))  # no share may be empty
         shares = [step.share(i, n_shares) for i in range(n_shares)]
         found = list(pool.map(lambda share: self._gradients(share, len(step.targets)), shares))
         for one, *gradients in zip(self.learning, *(gradients for gradients, _ in found), strict=True):
@@ -215,7 +216,7 @@ class Training:
         return np.asarray(np.sum([told for _, told in found], axis=0))
 
     def _gradients(self, step: Step, n_targets: int) -> tuple[Sequence[torch.Tensor], np.ndarray]:
-        """What a share of a step adds to the gradients of its mean loss, and to what is told of it."""
+        """Add the part of a share to the gradients of the step's mean loss, and to its figures."""
         smoothing = self.settings.smoothing
         with torch.autocast(DEVICE, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             logits = self.network.patch_logits(step.patches)

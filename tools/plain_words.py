@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 WORDS = 30
 SHARE = 0.05
-"""A sentence may have so many words; at most this share of the sentences may have more."""
+"""Greatest share of the sentences that may have more than `WORDS` words."""
 
 _FENCE = re.compile(r"^ *(```|~~~)")
 _BULLET = re.compile(r"^ *(?:[-*+]|\d+\.) +")
@@ -29,7 +29,7 @@ _INLINE = (
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
     (re.compile(r"[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}"), ""),
 )
-"""What stands within a line of Markdown, and what a reader sees of it."""
+"""Marks within a line of Markdown, and the text that a reader sees in their place."""
 
 _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "vs.", "cf.", "ca.", "al.", "approx.", "fig.", "no.", "p.", "pp.", "dr."}
 _INITIAL = re.compile(r"[^\W\d_]\.")
@@ -93,7 +93,7 @@ def pages() -> list[Path]:
 def main() -> int:
     """Count and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, help="pages to read; left out, README.md and docs/**/*.md")
+    parser.add_argument("files", nargs="*", type=Path, help="pages to read (default: README.md and docs/**/*.md)")
     parser.add_argument("--words", type=int, default=WORDS, help="a sentence with more words is long (default: 30)")
     given = parser.parse_args()
     every = sentences_of(given.files or pages())

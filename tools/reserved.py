@@ -1,9 +1,10 @@
-"""Judge a bundle on SDNET2018's reserved photos, which nothing was chosen by: to be run when all else is decided.
+"""Judge a bundle on SDNET2018's reserved photos, by which nothing was chosen. Run it when all else is decided.
 
     python tools/reserved.py --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv [--model BUNDLE]
 
-Photos of RESERVED.csv (surface,photo) alone, all their tiles: as patches, and read from the maps of the photos that
-GRID.csv lays them into. Printed as by default_model.py, with 95 % intervals over photos.
+The program judges all tiles of the photos in RESERVED.csv (surface,photo), as patches and as read from the maps of the
+photos. GRID.csv puts the tiles together to photos. The tables are those of default_model.py, with 95 % intervals over
+photos.
 """
 
 from __future__ import annotations

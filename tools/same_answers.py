@@ -1,13 +1,13 @@
-"""Before and after a change: run the same commands with two versions, and compare all that they write.
+"""Run the same commands with two versions of crackscope, and compare all files that they write.
 
     python tools/same_answers.py record before --data ../shared/data --source ../old/src
     python tools/same_answers.py record after --data ../shared/data
     python tools/same_answers.py compare before after
 
 `record` runs each command of `COMMANDS` in one folder, with the package of ``--source`` (the repository's own if left
-out). A command that is there already is not run again. `compare` reads both folders: a file is the same byte for byte,
-or, where its format changed, has the same numbers in the columns and keys that both versions write. Exit 1: they
-differ.
+out). A command whose output exists is not run again. `compare` reads both folders. Two files are the same if they have
+the same bytes; if their format changed, they must have the same numbers in the columns and keys that both versions
+write. The program exits with 1 if files differ.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMMANDS = {
     "accept": ["accept", SDNET],
     "robustness": ["robustness", SDNET, "--split", "split-sdnet.csv", "--max-patches", "60"],
 }
-"""What each output is made with; ``--out`` is its name."""
+"""Commands by the name of their output, which is given as ``--out``."""
 
 _TIMES = {"seconds", "begun", "images_per_s", "git", "train_seconds"}
 _SKIPPED = {"inputs", "cache", "tensorboard", "checkpoint.pt"}
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def record(folder: Path, data: Path, source: Path) -> None:
-    """Run every command whose output is not there yet."""
+    """Run each command whose output does not exist yet."""
     inputs = folder / "inputs"
     if not inputs.exists():
         inputs.mkdir(parents=True)
@@ -96,7 +96,7 @@ def record(folder: Path, data: Path, source: Path) -> None:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Print what differs of every file, and return 1 if any number does."""
+    """Print the differences of all files, and return 1 if any number differs."""
     n_same, n_wrong = 0, 0
     for path in sorted(before.rglob("*")):
         name = path.relative_to(before)
@@ -121,7 +121,7 @@ def compare(before: Path, after: Path) -> int:
 
 
 def differences(path: Path, other: Path) -> Iterator[str]:
-    """What two files of one kind say differently, in the columns and keys that both have."""
+    """List the differences of two files of one kind, in the columns and keys that both have."""
     if path.suffix not in (".csv", ".json", ".jsonl"):
         yield "other bytes"
         return
@@ -134,7 +134,7 @@ def differences(path: Path, other: Path) -> Iterator[str]:
 
 
 def values_of(path: Path) -> Iterator[tuple[str, object]]:
-    """Every value of a table or document with its place; times and the commit are left out."""
+    """List each value of a table or document with its position; times and the commit are left out."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":
         rows: object = list(csv.DictReader(io.StringIO(text, newline="")))

@@ -14,7 +14,7 @@ from crackscope.cli import main
 
 
 class Result(NamedTuple):
-    """What a command left behind: its exit status, and what it wrote to stdout and stderr."""
+    """Outcome of a command: its exit status, and its output on stdout and stderr."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ Run = Callable[..., Result]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """Call a command and return its exit status; what it wrote is left to `capsys`."""
+    """Call a command and return its exit status; `capsys` keeps its output."""
     monkeypatch.setattr(sys, "argv", ["crackscope", *map(str, words)])
     with pytest.raises(SystemExit) as left:
         main()
@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 
 def shape_of(result: Result) -> str:
-    """Exit status, `status`, and the keys and types of a document: all that no machine, moment or version changes.
+    """Give exit status, `status`, and the keys and types of a document: all that is the same on every machine.
 
     A list is told by the shapes that its items have, each once.
     """

@@ -6,7 +6,7 @@ import html.parser
 
 
 class ReadPage(html.parser.HTMLParser):
-    """What a page is made of; a page that is not well formed fails.
+    """Contents of a page: text, words, tags, addresses. A page that is not well formed fails.
 
     Attributes:
         tags: Every tag, as it is opened.

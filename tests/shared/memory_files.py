@@ -1,4 +1,4 @@
-"""Files that lie in memory, for tests: what a folder or an archive is to an index."""
+"""Files in memory, which take the place of a folder or an archive in tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["MemoryFiles"]
 
 
 class MemoryFiles:
-    """As `crackscope.files.archives.Files`; notes which names were read."""
+    """Files like `crackscope.files.archives.Files`, which note the names that were read."""
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
         self.contents = dict(contents)

@@ -1,4 +1,4 @@
-"""Tiny models with random weights: made in a moment, and their answers mean nothing."""
+"""Tiny models with random weights. They are made quickly, and their answers mean nothing."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from shared.tools import CHROMIUM, find_tool
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """The browser that is installed; without one the test fails: no page may go unseen."""
+    """Open the installed browser; without one the test fails, since each page must be looked at."""
     place = find_tool(*CHROMIUM)
     if place is None:
         pytest.fail(f"None of {', '.join(CHROMIUM)} is in the PATH, and the page is tested in one. Install chromium.")
@@ -27,6 +27,6 @@ def open_browser() -> Iterator[Browser]:
 
 
 def violations(page: Page) -> list[tuple[str, str]]:
-    """Rules of accessibility that a page breaks, as axe sees it: the rule, and the element that breaks it first."""
+    """Rules of accessibility that a page breaks, found by axe: each rule, and the first element that breaks it."""
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response
     return [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]]

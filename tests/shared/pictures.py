@@ -1,4 +1,4 @@
-"""Pictures of nothing, and pictures as files."""
+"""Pictures of random noise, and pictures as files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crackscope.arrays import UInt8Array
 
 
 def read_pixels(path: Path) -> UInt8Array:
-    """RGB pixels of a file, as OpenCV reads it."""
+    """Read the RGB pixels of a file with OpenCV."""
     levels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     assert levels is not None, path
     return levels.astype(np.uint8, copy=False)
@@ -57,7 +57,7 @@ def jpeg(pixels: UInt8Array, quality: int = 95) -> bytes:
 
 
 def save(path: Path, pixels: UInt8Array) -> Path:
-    """Write a picture, and the folders it lies in; the kind of file is told by the ending of its name."""
+    """Write a picture and make its folders; the ending of the name chooses the kind of file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(pixels, path.suffix))
     return path

@@ -10,11 +10,11 @@ from crackscope.files.streaming import Progress
 
 
 class Stopped(Exception):
-    """Stands for whatever ends a command: a signal, a full disk, a lost machine."""
+    """Error that stands for anything that ends a command: a signal, a full disk, a lost machine."""
 
 
 def stopping_after(n: int) -> Progress:
-    """A `progress` that lets so many calls pass, and raises `Stopped` at the next."""
+    """Make a `progress` that lets `n` calls pass and raises `Stopped` at the next one."""
     n_left = n
 
     def progress(done: int, total: int) -> None:
@@ -27,7 +27,7 @@ def stopping_after(n: int) -> Progress:
 
 
 def stop_training(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Raise `Stopped` after so many steps of a training by epochs, as a kill would come."""
+    """Raise `Stopped` after `after` steps of a training by epochs, as if it were killed."""
     from crackscope.training.torch.finetuning import Trainer
 
     real, left = Trainer._step, [after]
