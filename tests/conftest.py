@@ -16,6 +16,7 @@ from crackscope.model.bundle import compose, make_backbone, read_backbone, write
 from shared.command import Result, Run
 from shared.command import run as run_command
 from shared.models import SMALL_CONFIGS, tiny_backbone_card, tiny_card, tiny_head, tiny_trunk, write_model_folder
+from shared.world import World
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -73,6 +74,14 @@ def bundle_file(tmp_path_factory: pytest.TempPathFactory, backbone_file: Path) -
     path = tmp_path_factory.mktemp("bundle") / "tiny.onnx"
     write_model(compose(read_backbone(backbone_file), tiny_head(), tiny_card()), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def world(
+    drawn: Path, split_file: Path, backbone_file: Path, bundle_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """What every command works on, and what each of them leaves."""
+    return World(tmp_path_factory.mktemp("world"), drawn, split_file, backbone_file, bundle_file)
 
 
 @pytest.fixture(scope="session")
