@@ -11,6 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from shared.command import Result, shape_of
+from shared.formats import PRINTED, FormatsPage, compare_file, differences
 
 
 @pytest.mark.slow
@@ -36,6 +37,25 @@ def test_the_demo_tells_the_story_and_leaves_everything_in_its_folder(
     first = (folder / "predictions.csv").read_text().splitlines()[1]
     assert first.startswith("patches/crack/")
     assert document["accuracy"]["value"] > 0.8
+    assert differing_formats(folder, document) == []
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "--overwrite" in again.stderr
+
+
+def differing_formats(folder: Path, document: dict[str, object]) -> list[str]:
+    """What docs/formats.md tells otherwise than the demo writes it."""
+    page = FormatsPage((Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8"))
+    form = page.form("demo", PRINTED)
+    assert form is not None
+    found = list(differences(document, form))
+    found += compare_file(page, "demo", folder, "patches/labels.csv")
+    for command, names in {
+        "split": ("split.csv",),
+        "predict": ("predictions.csv",),
+        "scan": ("scan/photos.csv", "scan/regions.json"),
+        "train": ("run/run.json", "run/metrics.json", "run/split.csv"),
+        "evaluate": ("evaluation/metrics.json", "evaluation/predictions.csv"),
+    }.items():
+        found += [one for name in names for one in compare_file(page, command, folder, name)]
+    return found + [one for one in page.unwritten() if one.startswith("`demo`")]
