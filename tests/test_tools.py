@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.tools import ASK_ALL
+
 ROOT = Path(__file__).parents[1]
 PROGRAMS = sorted(
     file
@@ -16,20 +18,6 @@ PROGRAMS = sorted(
     for file in (ROOT / folder).glob("*.py")
     if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")
 )
-ASK_ALL = """
-import contextlib, io, json, runpy, sys
-found = {}
-for place in sys.argv[1:]:
-    folder = place.rpartition("/")[0]
-    sys.path.insert(0, folder)
-    sys.argv = [place, "--help"]
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
-        runpy.run_path(place, run_name="__main__")
-    found[place] = said.getvalue()
-    sys.path.remove(folder)
-print(json.dumps(found))
-"""
-"""Asks many programs for help in one process, which imports numpy and torch once."""
 
 
 @pytest.mark.slow

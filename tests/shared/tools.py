@@ -10,6 +10,21 @@ import pytest
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """Names under which a Chromium may lie in the PATH."""
 
+ASK_ALL = """
+import contextlib, io, json, runpy, sys
+found = {}
+for place in sys.argv[1:]:
+    folder = place.rpartition("/")[0]
+    sys.path.insert(0, folder)
+    sys.argv = [place, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        runpy.run_path(place, run_name="__main__")
+    found[place] = said.getvalue()
+    sys.path.remove(folder)
+print(json.dumps(found))
+"""
+"""Asks many programs for help in one process, which imports numpy and torch once."""
+
 
 def find_tool(*names: str) -> str | None:
     """Path of the first of these programs that is installed; None without one."""
