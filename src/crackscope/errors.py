@@ -74,7 +74,7 @@ class DownloadError(CrackscopeError):
 
 
 _INSTALL = {
-    "train": "pip install torch --index-url https://download.pytorch.org/whl/cpu && pip install '.[train]'",
+    "train": "pip install torch==2.13.0 && pip install '.[train]' (on Linux, take torch for CPU from pytorch.org)",
 }
 """Commands that install an extra from a clone, where ``pip install '.[EXTRA]'`` alone is not enough. The torch that pip
 takes by default on Linux brings CUDA, several GB; the one for the CPU takes 200 MB."""

@@ -310,7 +310,7 @@ def test_parquet_without_pyarrow_names_the_extra(
     images: list[ImageFile], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'crackscope\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[parquet\]'"):
         write_predictions(stopping_after(images, 0), model, out=tmp_path / "t.parquet")
     assert list(tmp_path.iterdir()) == []
 
