@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crackscope.cli import main
+from crackscope.drawing.walls import draw_dataset
 from crackscope.training import memory
 
 
@@ -45,7 +46,8 @@ def test_the_commands_ask_for_it_before_they_train_by_epochs(
 
     monkeypatch.setattr(memory, "keep_memory", lambda: happened.append("kept"))
     monkeypatch.setattr(f"crackscope.{place}", stand_in)
-    monkeypatch.setattr(sys, "argv", ["crackscope", command, str(tmp_path), "--recipe", recipe])
+    draw_dataset(tmp_path / "set", n_photos=1, patches_per_photo=4, side_px=32)
+    monkeypatch.setattr(sys, "argv", ["crackscope", command, str(tmp_path / "set"), "--recipe", recipe])
     with pytest.raises(SystemExit):
         main()
     assert happened == (["kept", "trained"] if kept else ["trained"])
