@@ -285,7 +285,7 @@ def test_an_unreadable_patch_is_counted_and_in_no_figure(drawn: Path, fitted: Pa
     )
     assert found.evaluation.refused == (("crack-0.jpg", "the file is empty"),)
     assert (found.as_it_is.recall.n, found.as_it_is.false_alarms.n) == (5, 6)
-    assert found.document()["refused"] == [["crack-0.jpg", "the file is empty"]]
+    assert found.document()["refused"] == [{"path": "crack-0.jpg", "reason": "the file is empty"}]
     with pytest.raises(DataError, match="on what can be read, needs both labels"):
         crackscope.accept(spoilt(drawn, tmp_path / "all", lambda _, label: label == "crack"), fitted, threads=1)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from crackscope.cli import GROUPS, app
+from crackscope.cli import GROUPS, app, main
 from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES
 from crackscope.data.patches import LABELS, read_patches
 from crackscope.data.splits import read_split, split, write_split
@@ -506,6 +506,30 @@ def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bun
     assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["scan", "x", "--mm-per-px", "0,3"], "it must be a number, written with a point, such as 0.3"),
+        (["scan", "x", "--threads", "0"], "it must be at least 1"),
+        (["scan", "x", "--threads", "two"], "it must be a whole number"),
+        (["accept", "x", "--min-recall", "90"], "it must be at most 1"),
+        (["scan", "x", "--maps", "gif"], "'gif' is not one of 'png', 'npz'"),
+        (["train", "x", "--seed", "-1"], "it must be at least 0"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_explained_in_plain_words(
+    command: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["crackscope", *command])
+    with pytest.raises(SystemExit) as left:
+        main()
+    told = " ".join(capsys.readouterr().err.split())
+    assert left.value.code == 2
+    assert words in told
+    assert "Input should be" not in told
+    assert "Value error" not in told
+
+
 def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
     result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--json")
     assert result.code == 0
@@ -578,7 +602,7 @@ def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle
     assert [bool(row["error"]) for row in rows] == [False, False, False, True, True]
     document = run(*command, "--overwrite", "--json")
     assert (document.code, document.json["status"], document.json["n_refused"]) == (3, "refused", 2)
-    assert document.json["first_error"] == [str(photos / "paper.jpg"), rows[3]["error"]]
+    assert document.json["first_error"] == {"path": str(photos / "paper.jpg"), "reason": rows[3]["error"]}
     alone = run("scan", photos / "zero.jpg", "--model", bundle_file, "--out", tmp_path / "alone")
     assert (alone.code, alone.err) == (3, f"{photos / 'zero.jpg'}: the file is empty\n")
     assert alone.out.startswith("1 photo: nothing scanned, 1 refused\n")

@@ -17,6 +17,7 @@ from crackscope.measuring.evaluation import (
     evaluate_predictions,
     least_certain,
     metrics_document,
+    resampling_text,
     worst_mistakes,
 )
 from crackscope.measuring.metrics import METRICS
@@ -57,7 +58,10 @@ def test_counts_and_answers() -> None:
 
 def test_a_notebook_shows_figures_beside_the_baseline_and_marks_leaky_ones() -> None:
     text = evaluation(dataset="<walls>")._repr_html_()
-    assert "<caption>model.onnx on &lt;walls&gt; · split.csv · test · 6 patches from 3 photos</caption>" in text
+    assert (
+        "<caption>model.onnx on &lt;walls&gt; · split.csv · test · 6 patches from 3 photos, too few for the intervals to say much</caption>"
+        in text
+    )
     assert "<th>Always “crack”</th>" in text
     found = evaluation().metrics["recall_crack"]
     assert f"<tr><th>Recall of crack</th><td>{found.value:.3f}</td><td>" in text
@@ -100,6 +104,20 @@ def test_without_photos_patches_are_resampled() -> None:
     result = evaluation(photos=None)
     assert (result.photo_kind, result.n_photos) == ("patches", None)
     assert metrics_document(result)["n_photos"] is None
+
+
+def test_too_few_photos_for_the_intervals_are_told() -> None:
+    text = resampling_text(evaluation())
+    assert text.endswith(", too few for the intervals to say much")
+    n = 24
+    many = evaluation(
+        labels=np.arange(n) % 2,
+        probabilities=np.linspace(0, 1, n),
+        paths=[f"D/{i}.jpg" for i in range(n)],
+        photos=[f"photo {i % 10}" for i in range(n)],
+    )
+    assert resampling_text(many) == "24 patches from 10 photos"
+    assert "too few" not in resampling_text(evaluation(photos=None))
 
 
 def test_worst_mistakes_come_most_confident_first() -> None:

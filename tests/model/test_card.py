@@ -156,3 +156,17 @@ def test_what_was_fitted_for_photos_survives_the_json_and_may_be_missing() -> No
     }
     del older["patch"]["shift"]
     assert Card.model_validate(older) == tiny_card()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "low", "high", "expected"),
+    [(0.5, 0.3, 0.8, 0.8), (0.5, 0.5, 0.5, 0.5), (0.5, 0.7, 0.7, 0.5), (0.6, 0.2, 0.4, 0.6)],
+)
+def test_the_probability_from_which_the_answer_is_crack_agrees_with_the_label(
+    threshold: float, low: float, high: float, expected: float
+) -> None:
+    found = calibration(threshold=threshold, unsure_low=low, unsure_high=high)
+    assert found.crack_from == expected
+    assert found.label(expected) == "crack"
+    assert found.label(expected - 1e-9) != "crack"
+    assert verdict().crack_from == verdict().threshold

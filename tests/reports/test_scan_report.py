@@ -165,8 +165,8 @@ def test_photos_are_shown_in_their_order_with_their_maps(model: Model, tmp_path:
         assert (canvas["data-rows"], canvas["data-columns"]) == tuple(map(str, levels.shape))
     assert page.tags["canvas"][0]["style"] == "width:101.4634%;height:106.6667%"  # 13 of 32 px over 410, 10 over 300
     assert "1. high.png crack" in page.words
-    assert "2. middle.png not sure" in page.words
-    assert "3. low.png no crack seen" in page.words
+    assert "2. middle.png unsure" in page.words
+    assert "3. low.png uncracked" in page.words
 
 
 def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(model: Model, tmp_path: Path) -> None:
@@ -218,14 +218,14 @@ def test_names_are_text_and_never_markup(model: Model, tmp_path: Path) -> None:
     [
         ([], "0 of 0 photos show a crack", "show a crack The model looks for cracks;"),
         ([0.9], "1 of 1 photo shows a crack", "shows a crack The model looks for cracks;"),
-        ([0.1], "0 of 1 photo shows a crack", "It sees no crack in 1 photo. The model looks for cracks;"),
+        ([0.1], "0 of 1 photo shows a crack", "The model sees no crack in 1 photo. The model looks for cracks;"),
         (
             [0.9, 0.7, 0.65, 0.1],
-            "1 of 4 photos show a crack",
-            "The model is not sure about 2 photos. It sees no crack in 1 photo. The photos with the most probable",
+            "1 of 4 photos shows a crack",
+            "The model is unsure about 2 photos. The model sees no crack in 1 photo. The photos with the most probable",
         ),
         ([None], "0 of 0 photos show a crack", "1 file could not be read."),
-        ([None, None, 0.7], "0 of 1 photo shows a crack", "not sure about 1 photo. 2 files could not be read."),
+        ([None, None, 0.7], "0 of 1 photo shows a crack", "unsure about 1 photo. 2 files could not be read."),
     ],
 )
 def test_the_counts_stand_at_the_top(
@@ -235,9 +235,9 @@ def test_the_counts_stand_at_the_top(
     page = Parsed(write(tmp_path, model, rows))
     assert heading in page.words
     assert lead in page.words
-    assert ("Not scanned" in page.words) == (None in probabilities)
+    assert ("Refused files" in page.words) == (None in probabilities)
     assert ("All photos" in page.words) == any(probability is not None for probability in probabilities)
-    assert ("Show where" in page.words) == any(probability is not None for probability in probabilities)
+    assert ("Show marks" in page.words) == any(probability is not None for probability in probabilities)
 
 
 def test_the_page_says_what_counts_and_how_often_that_errs(
@@ -246,14 +246,17 @@ def test_the_page_says_what_counts_and_how_often_that_errs(
     words = Parsed(write(tmp_path, model, [row_of("a.png")])).words
     assert f"Model {model.name} trained on walls & <bridges>" in words
     assert "A region counts from 0.500" in words
-    assert "A photo is “crack” from 0.800 greatest probability anywhere in it; unsure from 0.600" in words
+    assert "A photo is crack from 0.800 greatest probability of any such square in it; unsure from 0.600" in words
     assert "5.0 % false alarms, 10.0 % missed" in words.replace("\N{NO-BREAK SPACE}", " ")
-    assert "on pieces of 1024 px: 120 without a crack, 30 with" in words
+    assert "on square stretches of 1024 px: 120 without a crack, 30 with" in words
     words = Parsed(write(tmp_path, make_model(), [row_of("a.png")])).words
-    assert "not measured this model was calibrated on patches only" in words
-    assert "A photo is “crack” from 0.500" in words
-    assert "unsure from" not in words
+    assert "not measured this model was trained and calibrated on patches only" in words
+    band = tiny_card().patch
+    assert band.unsure_low < band.threshold < band.unsure_high
+    assert f"A photo is crack from {band.unsure_high:.3f}" in words
+    assert f"; unsure from {band.unsure_low:.3f}" in words
     assert "unstated data" in words
+    assert "What is rejected nothing this model has no gate: blurred photos" in words
 
 
 def test_a_caption_says_what_was_found_when_and_where(model: Model, tmp_path: Path) -> None:
@@ -514,7 +517,9 @@ def test_a_blurred_photo_that_shows_a_crack_is_shown_under_take_again(
     expect(section.locator("h3")).to_have_text(["1. soft.png"])
     expect(section.locator("img")).to_be_visible()
     expect(section).to_contain_text("1 blurred photo shows what would be called a crack in a sharp photo.")
-    expect(page.locator("section").first.locator("h3")).to_have_text(["2. sharp.png", "3. dim.png"])
+    others = page.locator("section", has=page.get_by_role("heading", name="Other photos"))
+    expect(others.locator("h3")).to_have_text(["2. sharp.png", "3. dim.png"])
+    expect(page.get_by_role("heading", name="Look at these first")).to_have_count(0)
     expect(page.locator(".list tbody tr")).to_have_count(3)
 
 
@@ -529,9 +534,9 @@ def test_the_switch_hides_the_maps_and_shows_them_again(opened: Opened, report: 
             expect(maps.nth(number)).to_be_visible(visible=shown)
         expect(page.locator("img").first).to_be_visible()
         if with_what == "mouse":
-            page.get_by_text("Show where").click()
+            page.get_by_text("Show marks").click()
         else:
-            page.get_by_label("Show where").press("Space")
+            page.get_by_label("Show marks").press("Space")
 
 
 @pytest.mark.slow

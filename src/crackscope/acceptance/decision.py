@@ -25,7 +25,7 @@ from crackscope.errors import DataError
 from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress
 from crackscope.measuring.clustered_shares import Share, chance_to_show
-from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.evaluation import Evaluation, refused_documents
 from crackscope.measuring.judging import judge
 from crackscope.measuring.wording import LEAKY, figure_text
 from crackscope.scanning.loaded_model import AnyModel, load
@@ -123,7 +123,7 @@ class Acceptance:
                 "reasons": dict(Counter(reason for reason in sample.reasons or () if reason is not None)),
             },
             "always_crack": {name: sample.baseline[name].document() for name in shown},
-            "refused": [list(row) for row in sample.refused],
+            "refused": refused_documents(sample.refused),
         }
 
 

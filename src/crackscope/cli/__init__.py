@@ -10,7 +10,7 @@ from crackscope.cli.accept import accept
 from crackscope.cli.audit import audit
 from crackscope.cli.bundle import bundle
 from crackscope.cli.compare import compare
-from crackscope.cli.console import emit, fail
+from crackscope.cli.console import emit, fail, in_plain_words
 from crackscope.cli.demo import demo
 from crackscope.cli.download import download
 from crackscope.cli.evaluate import evaluate
@@ -83,6 +83,8 @@ def main() -> None:
         code = fail(explain(error, error.filename or "output"))
     except Exception as error:
         if hasattr(error, "format_message"):  # click's and typer's own: wrong usage
+            if hasattr(error, "message"):
+                error.message = in_plain_words(error.message)
             show = getattr(error, "show", None)
             if show:
                 show()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crackscope.cli.console import AsJson, Precision, emit, read_model
+from crackscope.cli.console import AsJson, ModelFile, Precision, emit, read_model
 
 if TYPE_CHECKING:
     from crackscope.model.bundle import Bundle
-    from crackscope.model.card import Card
+    from crackscope.model.card import Calibration, Card
 
 __all__ = ["bundle"]
 
@@ -28,6 +28,7 @@ def bundle(
         Path | None, typer.Option(help="Copy the model file here; the default one if FILE is left out.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that --copy names.")] = False,
+    model: ModelFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a model is for, what it was trained on, how it decides, and its main figures.
@@ -38,7 +39,7 @@ def bundle(
     """
     from crackscope.files.output import new_file
 
-    found = read_model(file, precision)
+    found = read_model(file or model, precision)
     document = {
         "status": "done",
         "file": found.name,
@@ -71,15 +72,17 @@ def _summary(found: Bundle) -> Iterator[str]:
     split = f"by {card.split.get('by', 'unknown')}" if card.split else "not stated"
     yield f"split: {split}{', leaky' if card.split.get('leaky') else ''}"
     patch = card.patch
-    yield f"a patch is crack from probability {patch.threshold:.3f}, {_unsure(patch.unsure_low, patch.unsure_high)}"
+    yield f"a patch is crack from probability {patch.crack_from:.3f}, {_unsure(patch)}"
     yield _photo_line(card)
     yield _gate_line(card)
     yield from _figure_lines(card)
     yield "every figure and setting: add --full"
 
 
-def _unsure(low: float, high: float) -> str:
-    return f"and unsure from {low:.3f} to {high:.3f}" if low < high else "and never unsure"
+def _unsure(patch: Calibration) -> str:
+    if patch.unsure_low == patch.unsure_high:
+        return "and never unsure"
+    return f"unsure from {patch.unsure_low:.3f}; figures count it as crack from {patch.threshold:.3f}"
 
 
 def _data_lines(card: Card) -> Iterator[str]:
@@ -97,7 +100,7 @@ def _photo_line(card: Card) -> str:
     rule = card.verdict
     start = f"a photo is drawn with regions from {card.map_calibration.threshold:.3f}"
     if rule is None:
-        return f"{start}; no verdict was fitted, so the same threshold decides"
+        return f"{start}; no verdict was fitted, so a photo is judged by the limits for patches"
     return (
         f"{start}, crack from {rule.threshold:.3f}, unsure from {rule.unsure_low:.3f}; "
         f"on stretches of {rule.stretch_px} px, {100 * rule.false_alarm_rate:.1f} % false alarms (of {rule.n_clean}), "

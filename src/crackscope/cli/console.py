@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ __all__ = [
     "emit",
     "emit_batch",
     "fail",
+    "in_plain_words",
     "progress_bar",
     "read_labelled",
     "read_model",
@@ -107,6 +109,30 @@ def fail(text: str, *, code: int = 1) -> int:
     return code
 
 
+_PLAIN = (
+    (r"Input should be a valid number.*", "it must be a number, written with a point, such as 0.3"),
+    (r"Input should be a valid integer.*", "it must be a whole number"),
+    (r"Input should be greater than or equal to (.+)", r"it must be at least \1"),
+    (r"Input should be less than or equal to (.+)", r"it must be at most \1"),
+    (r"Input should be greater than (.+)", r"it must be above \1"),
+    (r"Input should be less than (.+)", r"it must be below \1"),
+    (r"Value error, (.+)", r"\1"),
+)
+"""Words of typer's own checks of numbers and choices, and ours."""
+
+
+def in_plain_words(message: str) -> str:
+    """Say what is wrong with the value of an option in words of our own.
+
+    Example:
+        >>> in_plain_words("Input should be less than or equal to 1")
+        'it must be at most 1'
+    """
+    for pattern, words in _PLAIN:
+        message = re.sub(pattern, words, message)
+    return message
+
+
 def emit(document: Mapping[str, Any], *, as_json: bool, text: str = "") -> None:
     """Print the result: the document as JSON, or the text for people."""
     print(json.dumps(document, indent=2) if as_json else text)
@@ -152,7 +178,7 @@ def emit_batch(
         "n_refused": summary.n_refused,
         "n_resumed": summary.n_resumed,
         keys[1]: summary.answers,
-        "first_error": summary.first_error,
+        "first_error": dict(zip(("path", "reason"), summary.first_error, strict=True)) if summary.first_error else None,
     }
     emit(document, as_json=as_json, text=text(counts + refused))
     if summary.n_refused:

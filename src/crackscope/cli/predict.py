@@ -59,6 +59,7 @@ def predict(
         summary = write_predictions(
             paths, loaded, out=out, overwrite=overwrite, max_megapixels=max_megapixels, progress=progress
         )
+    noun = "image" if summary.n_images == 1 else "images"
     emit_batch(
         summary,
         model=loaded.name,
@@ -67,6 +68,6 @@ def predict(
         verb="predicted",
         keys=("n_images", "labels"),
         where="the column error",
-        text=lambda counts: f"{summary.n_images} images: {counts}; written to {out}",
+        text=lambda counts: f"{summary.n_images} {noun}: {counts}; written to {out}",
         as_json=as_json,
     )

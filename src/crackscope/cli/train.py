@@ -114,6 +114,11 @@ def train(
     if judged.n_seen:
         who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
         say(f"{who}: all figures are leaky. Start from another --backbone for figures on patches that are new to it.")
+    if not run.document.gate.fitted and run.document.gate.reason:
+        say(
+            f"The model has no gate ({run.document.gate.reason}): blurred images, and images without concrete, are "
+            "answered like any other."
+        )
     emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, class_words(crack, uncracked)))
     if refused:
         raise typer.Exit(3)

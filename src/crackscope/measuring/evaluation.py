@@ -6,7 +6,7 @@ is written and drawn by `crackscope.reports`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,10 +27,13 @@ __all__ = [
     "least_certain",
     "metrics_document",
     "origin_text",
+    "refused_documents",
     "resampling_text",
     "worst_mistakes",
 ]
 
+
+_FEW_PHOTOS = 10
 
 PHOTO_KINDS = ("photos", "similarity groups", "patches")
 """What an interval resamples: photos where they are known, else groups that look alike, else patches."""
@@ -243,6 +246,11 @@ def evaluate_predictions(
     )
 
 
+def refused_documents(refused: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Give each refused file as a dictionary for JSON, from its path and the reason."""
+    return [{"path": path, "reason": reason} for path, reason in refused]
+
+
 def metrics_document(evaluation: Evaluation) -> dict[str, object]:
     """What ``metrics.json`` holds: every figure at the top, then all that a figure needs beside it."""
     band = list(evaluation.unsure_band)
@@ -268,7 +276,7 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
         "model_sha256": evaluation.model_sha256,
         "resampled": evaluation.photo_kind,
         "n_refused": len(evaluation.refused),
-        "refused": [{"path": path, "reason": reason} for path, reason in evaluation.refused],
+        "refused": refused_documents(evaluation.refused),
         "leaky": evaluation.leaky,
         "n_leaks": evaluation.n_leaks,
         "n_seen": evaluation.n_seen,
@@ -297,12 +305,13 @@ def origin_text(evaluation: Evaluation) -> str:
 
 
 def resampling_text(evaluation: Evaluation) -> str:
-    """How many patches, from how many photos or groups."""
+    """How many patches, from how many photos or groups, and whether these are too few for the intervals."""
     counts = f"{evaluation.n_patches:,} patches"
     if evaluation.n_photos is None:
         return counts
     kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
-    return f"{counts} from {evaluation.n_photos:,} {kind}"
+    few = ", too few for the intervals to say much" if evaluation.n_photos < _FEW_PHOTOS else ""
+    return f"{counts} from {evaluation.n_photos:,} {kind}{few}"
 
 
 def figures_html(evaluation: Evaluation, *, more: Sequence[tuple[str, Estimate]] = ()) -> str:

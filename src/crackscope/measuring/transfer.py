@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from crackscope.files.html import html_table
+from crackscope.measuring.evaluation import refused_documents
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.wording import LEAKY, number_text
 
@@ -256,7 +257,7 @@ class Transfer:
             "sets": list(self.sets),
             "leaky": self.leaky,
             "n_refused": len(self.refused),
-            "refused": [{"path": path, "reason": reason} for path, reason in self.refused],
+            "refused": refused_documents(self.refused),
             "by_kind": {
                 kind: {name: _number(value) for name, value in means.items()}
                 for kind, means in self.means_by_kind().items()

@@ -119,6 +119,11 @@ class Calibration(_Part):
             raise ValueError(f"unsure_low {self.unsure_low:g} lies above unsure_high {self.unsure_high:g}")
         return self
 
+    @property
+    def crack_from(self) -> float:
+        """Probability from which the answer is ``crack``, in [0, 1]: the upper end of an unsure band."""
+        return self.threshold if self.unsure_low == self.unsure_high else max(self.threshold, self.unsure_high)
+
     def probability(self, logits: Float64Array) -> Float64Array:
         """Calibrate logits.
 
@@ -188,6 +193,11 @@ class Verdict(_Part):
         if self.unsure_low > self.threshold:
             raise ValueError(f"unsure_low {self.unsure_low:g} lies above threshold {self.threshold:g}")
         return self
+
+    @property
+    def crack_from(self) -> float:
+        """Probability from which the verdict is ``crack``, in [0, 1]."""
+        return self.threshold
 
     def label(self, peak_probability: float) -> str:
         """Name the verdict of a photo.

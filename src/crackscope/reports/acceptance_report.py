@@ -16,6 +16,7 @@ from crackscope.files.tables import table_text
 from crackscope.measuring.clustered_shares import Share
 from crackscope.measuring.evaluation import resampling_text
 from crackscope.measuring.wording import FIGURES, percent_text, seen_text
+from crackscope.model.card import BLURRED, NOT_CONCRETE
 from crackscope.reports.page import environment
 
 __all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
@@ -134,6 +135,13 @@ def _leak(found: Acceptance) -> str:
     )
 
 
+_ADVICE = {
+    BLURRED: "Sharp photos taken again may be all that is needed for the blurred ones.",
+    NOT_CONCRETE: "If patches rejected as not concrete do show concrete, the model has not seen its kind: "
+    "label some, and train.",
+}
+
+
 def _rejections(found: Acceptance) -> list[str]:
     """Tell how many patches the model rejects and why; no item where it rejects none."""
     rejected = found.evaluation.rejected
@@ -145,7 +153,7 @@ def _rejections(found: Acceptance) -> list[str]:
     return [
         f"The model rejects {_count(int(rejected.sum()), 'patch')}, {told}. {n_crack:,} of them "
         f"{'shows' if n_crack == 1 else 'show'} a crack; rejected cracks count as not found. "
-        "Look at these patches first. New photos that are sharp and taken from nearer may be all that is needed."
+        "Look at them first: predictions.csv names the reason of each. " + " ".join(_ADVICE[reason] for reason in why)
     ]
 
 

@@ -95,7 +95,9 @@ def write_scan_report(
     """
     done = [(rank, row) for rank, row in enumerate(ranked, start=1) if not row.result.error]
     refused = [row.result for row in ranked if row.result.error]
-    first, again = ([(rank, row) for rank, row in done if row.take_again is blurred] for blurred in (False, True))
+    again = [(rank, row) for rank, row in done if row.take_again]
+    first = [(rank, row) for rank, row in done if not row.take_again][:_N_SHOWN]
+    alarming = [row.result.verdict in ("crack", "unsure") for _, row in first]
 
     def views(some: Sequence[tuple[int, ScannedRow]]) -> list[dict[str, Any]]:
         return [view for rank, row in some if (view := _view(rank, row, folder, model, read_photo))]
@@ -107,11 +109,12 @@ def write_scan_report(
             model=model.name,
             card=model.card,
             calibration=model.card.map_calibration,
-            verdict_threshold=model.card.verdict_rule.threshold,
+            rule=model.card.verdict_rule,
             counts=Counter(row.result.verdict for _, row in done),
             photos=[(rank, row.result, _regions_at(_levels(folder, row.map))) for rank, row in done[:_N_LISTED]],
             n_photos=len(done),
-            shown=views(first[:_N_SHOWN]),
+            shown=views([one for one, is_alarming in zip(first, alarming, strict=True) if is_alarming]),
+            others=views([one for one, is_alarming in zip(first, alarming, strict=True) if not is_alarming]),
             take_again=views(again[:_N_TAKE_AGAIN]),
             n_take_again=len(again),
             refused=refused[:_N_REFUSED_LISTED],

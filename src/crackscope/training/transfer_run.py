@@ -25,7 +25,7 @@ from crackscope.data.splits import Split
 from crackscope.errors import DataError, OutputError, RecipeError
 from crackscope.files.output import require_free_folder, resumable_folder, write_text
 from crackscope.files.streaming import Progress, default_threads
-from crackscope.measuring.evaluation import Evaluation
+from crackscope.measuring.evaluation import Evaluation, refused_documents
 from crackscope.measuring.judging import judge
 from crackscope.measuring.transfer import FIGURES, Transfer, TransferTest, all_but
 from crackscope.measuring.transfer_sets import TransferSet, draw, n_to_draw, read_photo_list, read_sets
@@ -197,7 +197,7 @@ def measure_transfer(
             document = _done(folder, training, identity)
             assert document is not None
             tests += [TransferTest.of_document(one) for one in document["tests"]]
-            refused |= dict(document["refused"])
+            refused |= {one["path"]: one["reason"] for one in document["refused"]}
         found = Transfer(
             recipe=recipe if isinstance(recipe, str) else recipe.name,
             changes=changes,
@@ -320,7 +320,7 @@ def _train_and_test(
         "trained_on": list(training.sets),
         "seed": training.seed,
         "tests": tests,
-        "refused": sorted(refused.items()),
+        "refused": refused_documents(sorted(refused.items())),
         "run": run.document.to_dict(),
     }
     place = folder / "figures" / f"{training.name}.json"
