@@ -39,9 +39,11 @@ from crackscope.errors import BundleError, DataError, OutputError
 from crackscope.files import images as images_module
 from crackscope.files import journal as journal_module
 from crackscope.files.archives import open_files
+from crackscope.files.headers import OpenedFile
 from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image
 from crackscope.files.inputs import ImageFile, list_images
 from crackscope.files.output import new_file
+from crackscope.files.pixels import decode_opened
 from crackscope.files.sources import Source
 from crackscope.geometry.scale import Scale
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
@@ -1220,11 +1222,10 @@ def test_only_one_large_photo_is_decoded_at_a_time(
     n_megapixels: float,
     side_by_side: bool,
 ) -> None:
-    decode = images_module._decode
     counting, met = threading.Lock(), threading.Event()
     n_now, n_most = 0, 0
 
-    def counted(image: pillow.Image) -> UInt8Array:
+    def counted(opened: OpenedFile) -> UInt8Array:
         nonlocal n_now, n_most
         with counting:
             n_now += 1
@@ -1234,10 +1235,10 @@ def test_only_one_large_photo_is_decoded_at_a_time(
         met.wait(10 if side_by_side else 0.02)  # for another one, which must not come where both are large
         with counting:
             n_now -= 1
-        return decode(image)
+        return decode_opened(opened)
 
     expected = unbroken(images, model, tmp_path / "whole")
-    monkeypatch.setattr(images_module, "_decode", counted)
+    monkeypatch.setattr(images_module, "decode_opened", counted)
     monkeypatch.setattr(images_module, "_LARGE_MEGAPIXELS", n_megapixels)
     assert unbroken(images, model, tmp_path / "scan", threads=4) == expected
     assert (n_most > 1) == side_by_side

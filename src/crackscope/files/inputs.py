@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from crackscope.errors import DataError, ImageError
 from crackscope.files.archives import Files, is_archive, open_files
 from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
+from crackscope.files.raw_files import RAW_SUFFIXES, raw_reason
 from crackscope.files.tables import TableForm, read_table
 
 __all__ = ["ImageFile", "files_behind", "list_images", "require_any"]
@@ -31,7 +32,8 @@ class ImageFile:
         path: Path as it is reported; for a file inside an archive, the archive's path and the name in it.
         place: Path of the file that holds the image: the image file itself, or the archive.
         member: Name inside the archive; None for an image file by itself.
-        fault: Why there is no image: an empty folder or archive, or a glob without a match. None for an image file.
+        fault: Why there is no image: an empty folder or archive, a glob without a match, or a camera's raw file. None
+            for an image file.
     """
 
     path: str
@@ -156,10 +158,29 @@ def _read(path: Path) -> bytes:
 def _in_container(path: Path) -> list[ImageFile]:
     is_folder = path.is_dir()
     files = open_files(path) if is_folder else _opened(str(path))
-    names = [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    if is_folder:
-        return [ImageFile(f"{path}/{name}", str(path / name)) for name in names]
-    return [ImageFile(f"{path}/{name}", str(path), name) for name in names]
+    found = []
+    for name, fault in _images_among(files.names):
+        place, member = (path / name, None) if is_folder else (path, name)
+        found.append(ImageFile(f"{path}/{name}", str(place), member, fault))
+    return found
+
+
+def _images_among(names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Names of images, and of raw files with the reason why they are none.
+
+    A raw file beside an image of its name is left out: it is the same photo.
+    """
+    stems = {_stem(name) for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES}
+    for name in names:
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            yield name, None
+        elif suffix in RAW_SUFFIXES and _stem(name) not in stems:
+            yield name, raw_reason(suffix[1:].upper())
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _opened(archive: str) -> Files:
