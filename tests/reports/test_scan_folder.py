@@ -251,7 +251,7 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
     assert (
         *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
         *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
-        *("latitude_deg", "longitude_deg", "error"),
+        *("latitude_deg", "longitude_deg", "page", "error"),
     ) == PHOTO_COLUMNS
     write_scan(images, model, out=tmp_path / "scan")
     rows = table(tmp_path / "scan")
@@ -271,7 +271,7 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
         stem = Path(row["path"]).stem
         assert (row["map"], row["overlay"]) == (f"maps/{stem}.png", f"overlays/{stem}.jpg")
         assert {
-            row[name] for name in ("reason", "mm_per_px", "taken_at", "latitude_deg", "longitude_deg", "error")
+            row[name] for name in ("reason", "mm_per_px", "taken_at", "latitude_deg", "longitude_deg", "page", "error")
         } == {""}
     content = (tmp_path / "scan" / "photos.csv").read_bytes()
     assert (content.count(b"\n"), content.count(b"\r")) == (9, 0)
@@ -428,6 +428,12 @@ def noted_jpeg() -> bytes:
 
 
 NOTED = noted_jpeg()
+
+
+def test_the_table_says_which_page_was_judged(model: Model, tmp_path: Path) -> None:
+    content = encode("TIFF", save_all=True, append_images=[pillow.new("RGB", (60, 40))])
+    write_scan(of_any_name({"pages.tif": content, "one.jpg": NOTED}), model, out=tmp_path / "scan")
+    assert {row["path"]: row["page"] for row in table(tmp_path / "scan")} == {"pages.tif": "1 of 2", "one.jpg": ""}
 
 
 def test_time_and_place_are_those_of_the_camera(model: Model, tmp_path: Path) -> None:

@@ -266,11 +266,12 @@ def test_a_caption_says_what_was_found_when_and_where(model: Model, tmp_path: Pa
         taken_at=datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2))),
         latitude_deg=47.51,
         longitude_deg=-8.25,
+        page="2 of 3",
     )
     page = Parsed(write(tmp_path, model, [told, row_of("b.png", 0.2, n_regions=0)]))
     words = page.words.replace("\N{NO-BREAK SPACE}", " ")
     assert "Greatest probability 0.912; 1 region ; 128×96 px" in words
-    assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000" in words
+    assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000; page 2 of 3 of the file" in words
     assert "Greatest probability 0.200; no regions ; 128×96 px" in words
     assert words.count("taken") == 1
 
@@ -326,7 +327,7 @@ def test_a_row_has_a_cell_a_column() -> None:
         **{"rank": 7, "path": "a.png", "verdict": "crack", "reason": None, "crack_probability": 0.9},
         **{"n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
         **{"mm_per_px": 0.2, "map": "maps/a.png", "overlay": row.overlay, "taken_at": "2024-05-06T07:08:09"},
-        **{"latitude_deg": -47.5, "longitude_deg": None, "error": None},
+        **{"latitude_deg": -47.5, "longitude_deg": None, "page": None, "error": None},
     }
     refused = row_of("a.png", None)
     cells = {name: value for name in PHOTO_COLUMNS if (value := refused.cell(name, 7)) is not None}

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as pillow
 
 from crackscope import Model
 from crackscope.arrays import UInt8Array
@@ -221,6 +222,14 @@ def test_a_row_says_what_the_model_says(model: Model, tmp_path: Path) -> None:
     )
     assert list(predict(tmp_path / "p.png", model)) == [expected]
     assert model.name.startswith("tiny@")
+
+
+def test_a_row_says_which_page_of_several_was_judged(model: Model, tmp_path: Path) -> None:
+    for name, sides_px in (("patches", (96, 96)), ("photos", (96, 1500)), ("one", (96,))):
+        pages = [pillow.fromarray(noise((side, side))) for side in sides_px]
+        pages[0].save(tmp_path / f"{name}.tif", save_all=True, append_images=pages[1:])
+    rows = {Path(row.path).stem: (row.unit, row.page) for row in predict(tmp_path, model)}
+    assert rows == {"one": ("patch", None), "patches": ("patch", "1 of 2"), "photos": ("photo", "2 of 2")}
 
 
 def test_what_cannot_be_read_is_one_row_each(model: Model, tmp_path: Path) -> None:

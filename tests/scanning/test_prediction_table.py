@@ -79,7 +79,7 @@ def stopping_after(images: Sequence[ImageFile], n_read: int) -> list[ImageFile]:
 def test_the_columns_and_the_order_are_a_promise(
     images: list[ImageFile], model: Model, tmp_path: Path, ending: str
 ) -> None:
-    assert COLUMNS == ("path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error")
+    assert COLUMNS == ("path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error", "page")
     out = tmp_path / "new" / f"table{ending}"
     summary = write_predictions(images, model, out=out)
     rows = read_rows(out)
@@ -144,7 +144,7 @@ def test_lines_end_in_a_line_feed_alone(images: list[ImageFile], model: Model, t
     write_predictions(images, model, out=tmp_path / "t.csv")
     content = (tmp_path / "t.csv").read_bytes()
     assert b"\r" not in content
-    assert content.startswith(b"path,unit,label,crack_probability,threshold,reason,model,error\n")
+    assert content.startswith(b"path,unit,label,crack_probability,threshold,reason,model,error,page\n")
     assert content.count(b"\n") == 28
 
 

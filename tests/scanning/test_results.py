@@ -45,6 +45,7 @@ RESULTS = st.builds(
     scale=st.none() | st.builds(Scale, st.floats(0.01, 9), st.none() | SHARES, st.text()),
     taken_at=st.none() | st.datetimes(timezones=st.none() | st.just(timezone(timedelta(hours=-3, minutes=-30)))),
     latitude_deg=st.none() | st.floats(-90, 90),
+    page=st.none() | st.just("1 of 3"),
     error=st.none() | st.text(),
     map=st.none(),
 )
@@ -70,13 +71,14 @@ def test_a_result_survives_json(result: PhotoResult) -> None:
 def test_a_result_says_all_that_is_known_of_a_photo(model: Model) -> None:
     photo = draw_photo(1, photo_hw=(1200, 1600)).pixels
     taken_at = datetime(2024, 5, 6, 7, 8, 9)
-    image = crackscope.Image(photo, "wall.jpg", taken_at, 47.5, 8.25)
+    image = crackscope.Image(photo, "wall.jpg", taken_at, 47.5, 8.25, "1 of 3")
     found = model.scan(image, network_scale=0.625, scale=Scale(0.5))
     assert found.map is not None
     assert (found.path, found.model, found.verdict, found.reason) == ("wall.jpg", model.name, "crack", None)
     assert (found.width_px, found.height_px, found.unit) == (1600, 1200, "photo")
     assert (found.network_scale, found.scale) == (0.625, Scale(0.5))
     assert (found.taken_at, found.latitude_deg, found.longitude_deg) == (taken_at, 47.5, 8.25)
+    assert found.page == "1 of 3"
     assert found.threshold is not None
     assert found.crack_probability == found.map.peak_probability >= found.threshold
     assert model.card.verdict is not None

@@ -48,7 +48,7 @@ MAP_KINDS = ("png", "npz")
 PHOTO_COLUMNS = (
     *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
     *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
-    *("latitude_deg", "longitude_deg", "error"),
+    *("latitude_deg", "longitude_deg", "page", "error"),
 )
 _PICTURES = ("maps", "cells", "overlays")
 _OVERLAY_PX = 1600

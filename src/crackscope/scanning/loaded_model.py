@@ -361,6 +361,7 @@ def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) 
     unit = None
     try:
         found = image.load(max_megapixels=max_megapixels)
+        page = found.page
         unit = unit_of((found.pixels.shape[0], found.pixels.shape[1]), model.card)
         if unit == "photo" and photos:
             prepared = prepare_photo(found, model.card)
@@ -370,7 +371,8 @@ def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) 
             said = model.classify(found)
     except (OSError, DataError) as error:
         return PredictionRow(image.path, unit, None, None, None, None, model.name, reason_of(error))
-    return PredictionRow(image.path, unit, said.label, said.crack_probability, said.threshold, said.reason, model.name)
+    answer = said.label, said.crack_probability, said.threshold, said.reason
+    return PredictionRow(image.path, unit, *answer, model.name, page=page)
 
 
 def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:

@@ -52,6 +52,7 @@ class PredictionRow:
         reason: Reason why the image is rejected, ``not concrete`` or ``blurred``; None if it is not.
         model: Name of the model.
         error: Reason why the image could not be read or judged; None if it was judged.
+        page: Page or frame that was judged of a file with several, such as ``1 of 3``; None for a file with one.
     """
 
     path: str
@@ -62,6 +63,7 @@ class PredictionRow:
     reason: str | None
     model: str
     error: str | None = None
+    page: str | None = None
 
 
 def unit_of(source_hw: tuple[int, int], card: Card) -> str:

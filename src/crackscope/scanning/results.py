@@ -47,6 +47,7 @@ class PhotoResult:
         taken_at: Time on the camera's clock, with its offset from UTC if the file states it; None without a time.
         latitude_deg: Degrees north, -90 to 90; None if the file does not state them.
         longitude_deg: Degrees east, -180 to 180; None if the file does not state them.
+        page: Page or frame that was judged of a file with several, such as ``1 of 3``; None for a file with one.
         error: Reason why the photo could not be scanned; None if it was scanned. With an error, all other attributes
             but `path` and `model` are None or empty.
         map: Map of the photo; None if there is none, and after `from_dict`. Comparing two results does not compare
@@ -69,6 +70,7 @@ class PhotoResult:
     taken_at: datetime | None = None
     latitude_deg: float | None = None
     longitude_deg: float | None = None
+    page: str | None = None
     error: str | None = None
     map: CrackMap | None = field(default=None, repr=False, compare=False)
 
@@ -152,6 +154,7 @@ def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) 
         taken_at=prepared.taken_at,
         latitude_deg=prepared.latitude_deg,
         longitude_deg=prepared.longitude_deg,
+        page=prepared.page,
         map=found,
     )
 

@@ -69,6 +69,7 @@ class PreparedPhoto:
         longitude_deg: Degrees east; None where not noted.
         clarity: Clarity of a patch; 1 for a photo that somebody shrunk before; None for other photos, which are
             measured crop by crop.
+        page: Page or frame that was judged of a file with several, such as ``1 of 3``; None for a file with one.
     """
 
     pixels: UInt8Array
@@ -81,6 +82,7 @@ class PreparedPhoto:
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     clarity: float | None = None
+    page: str | None = None
 
 
 def prepare_photo(
@@ -117,7 +119,7 @@ def prepare_photo(
     elif chosen > (1 if given else min(1, card.patch_px / card.source_px)):
         clear = 1.0  # it was shrunk before, so its original sharpness is unknown
     facts = photo.taken_at, photo.latitude_deg, photo.longitude_deg
-    return PreparedPhoto(resized, photo_hw, chosen, scale, unit, photo.path, *facts, clear)
+    return PreparedPhoto(resized, photo_hw, chosen, scale, unit, photo.path, *facts, clear, photo.page)
 
 
 def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
