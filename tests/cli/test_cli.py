@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from crackscope.cli import GROUPS, app, main
@@ -27,6 +28,7 @@ from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.training.run_folder import FILES
 from shared.command import Result
 from shared.models import tiny_card
+from shared.pictures import noise, save
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
@@ -163,6 +165,21 @@ def leaking(split_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "leaking.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def test_inverted_masks_stop_evaluate_unless_that_is_said(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    mask = np.zeros((96, 128), np.uint8)
+    mask[:24, :24] = 255
+    for name in "ab":
+        save(tmp_path / "photos" / f"{name}.png", noise((96, 128)))
+        save(tmp_path / "masks" / f"{name}.png", 255 - mask)
+    given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", bundle_file)
+    assert_one_line(run(*given, "--out", tmp_path / "a"), "2 of 2 masks are mostly white", "Give --masks-inverted")
+    assert not (tmp_path / "a").exists()
+    assert run(*given, "--masks-inverted", "--out", tmp_path / "b").code == 0
+    wrong = run("evaluate", tmp_path / "photos", "--masks-inverted", "--model", bundle_file)
+    assert wrong.code == 2
+    assert "--masks" in wrong.err
 
 
 def test_a_leaking_split_is_refused_by_train_and_evaluate(

@@ -317,7 +317,7 @@ def test_photos_or_masks_that_are_broken_are_refused_with_a_reason_and_the_other
     (first, why), (second, other) = found.tiles.refused
     assert (first, why) == (f"{photos}/a.png", "the file is empty")
     assert second == f"{photos}/b.png"
-    assert other.startswith(f"its mask {masks}/b.png: truncated or damaged PNG")
+    assert other.startswith(f"its mask {masks}/b.png: truncated PNG: its end is missing")
 
 
 def test_tiles_or_masks_but_not_both(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:

@@ -51,6 +51,9 @@ def evaluate(
     masks: Annotated[
         Path | None, typer.Option(help="Judge photos: a folder of masks with the photos' names, cracks in white.")
     ] = None,
+    masks_inverted: Annotated[
+        bool, typer.Option("--masks-inverted", help="Cracks are black in the masks, and everything else is white.")
+    ] = False,
     mm_per_px: Annotated[
         float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
     ] = None,
@@ -88,6 +91,8 @@ def evaluate(
         raise typer.BadParameter("give --tiles or --masks, not both.", param_hint="--masks")
     if masks and (split or part):
         raise typer.BadParameter("photos with masks have no split; leave --split and --part out.", param_hint="--split")
+    if masks_inverted and not masks:
+        raise typer.BadParameter("it says how masks are drawn; give --masks too.", param_hint="--masks-inverted")
     require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
     chosen = part.value if part else None
     network_scale, known = scales(scale, mm_per_px)
@@ -99,6 +104,7 @@ def evaluate(
                 bundle,
                 tiles=tiles,
                 masks=masks,
+                masks_inverted=masks_inverted,
                 names=class_names(crack, uncracked),
                 split=split,
                 part=chosen,

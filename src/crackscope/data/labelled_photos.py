@@ -28,8 +28,9 @@ from typing import NoReturn, TypeAlias
 import cv2
 import numpy as np
 
-from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
+from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.data.class_names import ClassNames
+from crackscope.data.masks import read_mask, require_cracks_in_white, require_mostly_black
 from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patches
 from crackscope.data.tile_grid import Cell, Layout, read_grid
 from crackscope.errors import DataError, ImageError, reason_of
@@ -46,9 +47,7 @@ _Load: TypeAlias = Callable[[], tuple[UInt8Array, list[bytes]]]
 
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
-_WHITE = 128
 _SQUARE = 1.05  # longer by shorter side of a tile of a whole photo, at most, where the grid does not say rows,cols
-_SAME_ASPECT = 1.02  # of mask and photo: room for a mask drawn on a smaller copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +105,9 @@ def photos_by_grid(
     return found
 
 
-def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> list[LabelledPhoto]:
+def photos_by_masks(
+    photos: str | Path, masks: str | Path, *, tile_px: int, inverted: bool = False
+) -> list[LabelledPhoto]:
     """Photos that have a mask, in the order of their names.
 
     Args:
@@ -114,9 +115,11 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
         masks: Folder or archive, which may lie among the photos; a mask has its photo's path, or at least its name,
             whatever its ending.
         tile_px: Side of a tile in photo pixels, at most; an eighth of the photo's shorter side where that is less.
+        inverted: Whether cracks are black in the masks, and everything else is white.
 
     Raises:
-        DataError: If no photo has a mask, or it is unclear which mask belongs to a photo, or a place does not exist.
+        DataError: If no photo has a mask, it is unclear which mask belongs to a photo, a place does not exist, most
+            masks are mostly white, or no mask has a white pixel.
     """
     mask_files = _images_of(masks)
     own = {os.path.realpath(path) for path in mask_files}
@@ -128,7 +131,10 @@ def photos_by_masks(photos: str | Path, masks: str | Path, *, tile_px: int) -> l
     )
     if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
-    return [_masked(photo_files[path], mask_files[mask], tile_px) for path, mask in pairs]
+    shares: dict[str, float] = {}
+    found = [_masked(photo_files[path], mask_files[mask], tile_px, inverted, shares) for path, mask in pairs]
+    require_cracks_in_white(str(masks), shares, inverted=inverted)
+    return found
 
 
 def _images_of(place: str | Path) -> dict[str, ImageFile]:
@@ -282,16 +288,21 @@ def _by_name(names: Mapping[str, str]) -> defaultdict[str, list[str]]:
     return found
 
 
-def _masked(image: ImageFile, mask_image: ImageFile, tile_px: int) -> LabelledPhoto:
+def _masked(
+    image: ImageFile, mask_image: ImageFile, tile_px: int, inverted: bool, shares: dict[str, float]
+) -> LabelledPhoto:
+    """A photo with its mask; the share of the mask that is a crack is noted in `shares`."""
     path = image.path
     patch = Patch(path, "crack", photo=path)
     try:
         height, width = image.load().pixels.shape[:2]
-        mask = _read_mask(mask_image, (height, width))
+        mask = read_mask(mask_image, (height, width), inverted=inverted)
+        share = shares[mask_image.path] = float(mask.mean())
+        require_mostly_black(share, mask_image.path, inverted=inverted)
         side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
         n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
-        shares = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
-        cells = list(_cells_of(np.asarray(shares, np.float32)))
+        by_tile = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
+        cells = list(_cells_of(np.asarray(by_tile, np.float32)))
         if not cells:
             raise ImageError(
                 f"its mask {mask_image.path} decides no tile: some white, but too little in all; correct it"
@@ -302,25 +313,6 @@ def _masked(image: ImageFile, mask_image: ImageFile, tile_px: int) -> LabelledPh
     tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
     load = partial(_whole, image)
     return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load)
-
-
-def _read_mask(image: ImageFile, photo_hw: tuple[int, int]) -> BoolArray:
-    path = image.path
-    try:
-        pixels = image.load().pixels.max(axis=2)
-    except (OSError, DataError) as error:
-        raise ImageError(f"its mask {path}: {reason_of(error)}") from error
-    (height, width), (photo_height, photo_width) = pixels.shape, photo_hw
-    aspect = width * photo_height / (height * photo_width)
-    if max(aspect, 1 / aspect) > _SAME_ASPECT:
-        raise ImageError(
-            f"its mask {path} is {width}×{height} px, the photo {photo_width}×{photo_height}: not of one aspect; "
-            "cut or turn the mask as the photo"
-        )
-    if 0 < pixels.max() < _WHITE:
-        raise ImageError(f"its mask {path} has no value above {pixels.max()}; cracks must be white (255)")
-    white: BoolArray = pixels >= _WHITE
-    return white
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -24,7 +24,7 @@ from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError, ImageError
 from crackscope.files.camera_facts import camera_facts, upright
 from crackscope.files.headers import frame_of, jpeg_has_facts, open_file, plain_jpeg_size, quiet_header
-from crackscope.files.pixels import decode_jpeg, decode_opened, decode_pillow
+from crackscope.files.pixels import ALPHA, decode_jpeg, decode_opened, decode_pillow, has_clear_pixels
 from crackscope.files.raw_files import refuse_raw
 from crackscope.files.tiff import Tag
 
@@ -37,6 +37,7 @@ __all__ = [
     "from_pillow",
     "image_form",
     "image_size",
+    "is_see_through",
     "read_image",
     "require_rgb",
 ]
@@ -246,6 +247,20 @@ def image_form(content: bytes) -> ImageForm:
         joined = {2: "LA", 3: "RGB", 4: "RGBA"}.get(len(opened.apart), mode)
         mode = f"{joined};16" if "16" in mode else joined
     return ImageForm(image.height, image.width, mode, orientation)
+
+
+def is_see_through(content: bytes) -> bool:
+    """Whether a pixel of an image file is not opaque, so that its colour depends on what it is laid on.
+
+    Raises:
+        ImageError: If the header is damaged, or of no image.
+    """
+    if plain_jpeg_size(content) is not None:
+        return False
+    opened = open_file(content)
+    if opened.directory is not None and opened.apart:
+        return opened.directory.value(Tag.EXTRA_SAMPLES) in ALPHA
+    return has_clear_pixels(opened.image)
 
 
 def _require_within(size_wh: tuple[int, int], max_megapixels: float) -> None:

@@ -15,10 +15,11 @@ from crackscope.files.headers import OpenedFile, one_line, open_with_pillow
 from crackscope.files.tiff import Tag, directories, require_whole_tiff
 from crackscope.files.wholeness import require_all_scans, require_nothing_unread, require_whole_bmp, require_whole_png
 
-__all__ = ["decode_jpeg", "decode_opened", "decode_pillow"]
+__all__ = ["ALPHA", "decode_jpeg", "decode_opened", "decode_pillow", "has_clear_pixels"]
 
-# ExtraSamples of an alpha channel: multiplied into the colours, not multiplied, as CorelDRAW writes it.
-_ALPHA = {1, 2, 999}
+ALPHA = frozenset({1, 2, 999})
+"""ExtraSamples of a TIFF's alpha channel: multiplied into the colours, not multiplied, as CorelDRAW writes it."""
+
 # libjpeg's words for bytes that stand where none should and hurt nothing: some phones leave them.
 _HARMLESS = "extraneous bytes before marker"
 _STRIP_PX = 512
@@ -69,7 +70,7 @@ def _joined(opened: OpenedFile) -> UInt8Array:
     bits, formats = set(directory.values(Tag.BITS)), set(directory.values(Tag.SAMPLE_FORMAT) or (1,))
     if len(opened.apart) < n_colours or len(bits) > 1 or not bits <= {8, 16} or formats != {1}:
         raise ImageError("its channels lie apart, and are neither grey, RGB nor CMYK of 8 or 16 bits; save it as JPEG")
-    has_alpha = extra in _ALPHA and len(opened.apart) > n_colours and n_colours != 4
+    has_alpha = extra in ALPHA and len(opened.apart) > n_colours and n_colours != 4
     images = [opened.image, *(open_with_pillow(one, "TIFF") for one in opened.apart[1 : n_colours + has_alpha])]
     channels = [pillow.fromarray(np.ascontiguousarray(decode_pillow(image)[:, :, 0])) for image in images]
     if photometric == 0:
@@ -98,6 +99,21 @@ def decode_pillow(image: pillow.Image) -> UInt8Array:
         raise
     except Exception as error:  # truncated data surfaces as OSError, SyntaxError, struct.error, ...
         raise ImageError(f"truncated or damaged {image.format or 'image'}: {one_line(error)}") from error
+
+
+def has_clear_pixels(image: pillow.Image) -> bool:
+    """Whether any pixel of an image that Pillow has opened is not opaque.
+
+    Raises:
+        ImageError: If it cannot be decoded.
+    """
+    if not image.has_transparency_data:
+        return False
+    try:
+        clear = image.convert("RGBA").getchannel("A").getextrema()[0]
+    except Exception as error:  # truncated data, or a mode that Pillow does not convert
+        raise ImageError(f"its transparency cannot be read: {one_line(error)}") from error
+    return clear != 255
 
 
 def _in_strips(image: pillow.Image) -> UInt8Array:

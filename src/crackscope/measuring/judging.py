@@ -90,6 +90,7 @@ def evaluate_photos(
     *,
     tiles: str | Path | None = None,
     masks: str | Path | None = None,
+    masks_inverted: bool = False,
     names: ClassNames | None = None,
     split: str | Path | Split | None = None,
     part: str | None = None,
@@ -112,6 +113,7 @@ def evaluate_photos(
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
         tiles: Path of a CSV with the columns ``photo,row,col,label``, and ``surface`` and ``tile`` for tiles as files.
         masks: Path of a folder or an archive of masks; give either `tiles` or `masks`.
+        masks_inverted: Whether cracks are black in the masks, and everything else is white.
         names: Names of classes, beside the known ones, in the folders of tiles and in `tiles`.
         split: A split of the tiles by photo, or its file; with `tiles` only.
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where a split is given, else all
@@ -129,8 +131,8 @@ def evaluate_photos(
         Figures of tiles and of photos, and the maps. `crackscope.write_evaluation` writes them into a folder.
 
     Raises:
-        DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, or no photo can be
-            read.
+        DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, no photo can be read,
+            or the masks seem to be inverted or show no crack.
         SplitError: If the split leaks, or does not fit the data.
         BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
             card does not know its own millimetres per pixel.
@@ -139,10 +141,12 @@ def evaluate_photos(
         raise DataError("tiles (a grid) and masks (a folder): give one of them.")
     if masks is not None and (split is not None or part is not None):
         raise DataError("photos with masks have no split. Leave split and part out.")
+    if masks_inverted and masks is None:
+        raise DataError("masks_inverted says how masks are drawn, but no masks are given. Give masks, or leave it out.")
     loaded = load(model, threads=threads)
     name, n_leaks = Path(data).stem if Path(data).is_file() else Path(data).resolve().name, 0
     if masks is not None:
-        photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px)
+        photos = photos_by_masks(data, masks, tile_px=loaded.card.source_px, inverted=masks_inverted)
     elif split is not None or part is not None:
         index, n_leaks = part_of(read_patches(data, names=names), split, part or "test", allow_leakage, threads)
         photos = photos_by_grid(index, str(tiles), names)
