@@ -22,7 +22,10 @@ from crackscope.reports.audit_report import FILES_APART
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no such names")
 
-ODD = ["carriage\rreturn.jpg", "new\nline.jpg", "both\r\nof them.jpg", 'say "crack", loudly.jpg', " blanks .jpg"]
+ODD = [
+    *("carriage\rreturn.jpg", "new\nline.jpg", "both\r\nof them.jpg", 'say "crack", loudly.jpg', " blanks .jpg"),
+    *("tab\t.jpg", "=1+1.jpg", "'quoted'.jpg", '"open.jpg', "@cmd.jpg"),
+]
 
 
 LABELS = TableForm(("path", "label", "photo"))
@@ -85,8 +88,8 @@ def test_predictions_and_scans(command: str, table: str, walls: Path, bundle_fil
 
 def test_an_acceptance(tmp_path: Path) -> None:
     sample = evaluate_predictions(
-        np.arange(5) % 2,
-        np.linspace(0, 1, 5),
+        np.arange(len(ODD)) % 2,
+        np.linspace(0, 1, len(ODD)),
         paths=ODD,
         photos=ODD,
         threshold=0.5,

@@ -275,6 +275,22 @@ def test_one_class_only(run: Any, walls: Path, tmp_path: Path) -> None:
     assert_one_line(run("split", walls.parent, "--by", "random", "--out", tmp_path / "s.csv"), "both labels", "0 uncr")
 
 
+@pytest.mark.parametrize("by", ["photo", "similarity", "random"])
+def test_split_counts_what_is_missing_or_broken(run: Any, walls: Path, by: str, tmp_path: Path) -> None:
+    missing, broken = sorted((walls.parent / "crack").iterdir())[3:5]
+    missing.unlink()
+    broken.write_bytes(broken.read_bytes()[:300])
+    found = run("split", walls, "--by", by, "--val", 0.25, "--test", 0.25, "--out", tmp_path / "s.csv", "--json")
+    status = "leaks" if by == "random" else "refused"  # leaks are the graver of the two
+    assert (found.code, found.json["status"], found.json["n_refused"]) == (3, status, 2)
+    assert found.json["first_error"][0] == f"crack/{missing.name}"
+    assert f"crack/{missing.name}: " in found.err
+    assert "(and 1 more)" in found.err
+    paths = {row["path"] for row in rows_of(tmp_path / "s.csv")}
+    assert len(paths) == len(rows_of(walls)) - 2
+    assert not paths & {f"crack/{missing.name}", f"crack/{broken.name}"}
+
+
 def test_an_unreadable_file_among_many(run: Any, walls: Path, bundle_file: Path, tmp_path: Path) -> None:
     victim = sorted((walls.parent / "crack").iterdir())[3]
     victim.write_bytes(b"%PDF-1.7")

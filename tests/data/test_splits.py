@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from crackscope.data.cache import Rows
 from crackscope.data.leaks import Leaks, check_split
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
-from crackscope.data.splits import Split, apply_split, divide, is_group, read_split, split, write_split
-from crackscope.drawing.walls import draw_dataset, draw_patch
+from crackscope.data.splits import Split, apply_split, divide, read_split, split, write_split
+from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import DataError, OutputError, SplitError
 
 
@@ -222,17 +222,40 @@ def test_drawn_photos_and_their_duplicates_stay_together(drawn: Path, tmp_path: 
         assert sides[first[2]] == sides[last[2]]
 
 
-def test_a_split_by_similarity_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
-    for label, n in (("crack", 20), ("uncracked", 20)):
-        (tmp_path / label).mkdir()
-        for i in range(n):
-            pixels = draw_patch(i + 100 * n, side_px=32, crack=label == "crack").pixels
-            (tmp_path / label / f"{i}.bmp").write_bytes(bitmap(pixels))
-    (tmp_path / "crack" / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    result = split(read_patches(tmp_path), by="similarity", val=0, test=0.3)
-    assert len(result.patches) == 40
-    assert all(is_group(patch.photo or "") for patch in result.patches)
-    assert "crack/cut.jpg" not in parts_of(result)
+@pytest.fixture
+def spoilt(drawn: Path, tmp_path: Path) -> tuple[PatchIndex, dict[str, str]]:
+    """Drawn walls of which some files are missing or broken, with the beginning of the reason for each of these."""
+    folder = tmp_path / "spoilt"
+    shutil.copytree(drawn, folder)
+    index = read_patches(folder)
+    whole = (folder / index.paths[4]).read_bytes()
+    reasons = ["no such file", "the file is empty", "", "", ""]
+    contents = [None, b"", whole[: len(whole) // 2], b"%PDF-1.7", b"\xff\xd8\xff"]
+    for path, content in zip(index.paths[::5], contents, strict=False):
+        (folder / path).unlink()
+        if content is not None:
+            (folder / path).write_bytes(content)
+    return index, dict(zip(index.paths[::5], reasons, strict=False))
+
+
+@pytest.mark.parametrize("by", ["photo", "similarity", "random"])
+def test_files_that_are_missing_or_broken_are_in_no_part(by: str, spoilt: tuple[PatchIndex, dict[str, str]]) -> None:
+    index, reasons = spoilt
+    result = split(index, by=by, val=0.2, test=0.2)
+    assert sorted(parts_of(result)) == sorted({*index.paths} - {*reasons})
+    assert [path for path, _ in result.refused] == sorted(reasons)
+    for path, why in result.refused:
+        assert reasons[path] in why.lower()
+        assert why
+    rest = index.select([patch for patch in index.patches if patch.path not in reasons])
+    assert split(rest, by=by, val=0.2, test=0.2) == result
+
+
+@pytest.mark.parametrize("by", ["photo", "similarity", "random"])
+def test_a_set_of_which_no_file_is_there_is_an_error(by: str, drawn: Path, tmp_path: Path) -> None:
+    shutil.copy(drawn / "labels.csv", tmp_path)
+    with pytest.raises(DataError, match=r"48 files cannot be read and 0 are left; .*\.jpg: .*Check the paths"):
+        split(tmp_path / "labels.csv", by=by)
 
 
 def test_a_photo_whose_first_patch_cannot_be_read_stays_whole() -> None:
@@ -281,7 +304,21 @@ def test_a_file_holds_all_of_a_split(
 
 
 @pytest.mark.parametrize(
-    "path", ["a,b.jpg", 'say "x".jpg', "Brücke/跨.jpg", " blank .jpg", "line\u2028sep\x85.jpg", "new\nline", "a\rb"]
+    "path",
+    [
+        "a,b.jpg",
+        'say "x".jpg',
+        "Brücke/跨.jpg",
+        " blank .jpg",
+        "line\u2028sep\x85.jpg",
+        "new\nline",
+        "a\rb",
+        "tab\t.jpg",
+        "=1+1.jpg",
+        "'a.jpg",
+        '"',
+        "\t",
+    ],
 )
 def test_strange_names_survive(path: str, tmp_path: Path) -> None:
     write_split(Split((Patch(path, "crack", "Foto, 1", "val"),)), tmp_path / "s.csv")
@@ -362,7 +399,7 @@ def test_what_was_kept_together_is_told_by_the_file(by: str, tmp_path: Path) -> 
     write_split(result, tmp_path / "s.csv")
     assert read_split(tmp_path / "s.csv").grouped_by == by
     photoless = index_of([replace(patch, photo=None) for patch in walls(20)])
-    write_split(split(photoless, by="random"), tmp_path / "r.csv")
+    write_split(divide(photoless, rows_of_contents(list(range(120))), by="random"), tmp_path / "r.csv")
     assert read_split(tmp_path / "r.csv").grouped_by == "random"
 
 

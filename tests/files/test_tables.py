@@ -110,7 +110,10 @@ def test_cells_are_as_they_stand_there() -> None:
         ("path,label,Path\n", "t.csv: two columns 'path' among path, label, Path. Make it anew."),
         ("photo,path,label,photo\n", "t.csv: two columns 'photo' among photo, path, label, photo. Make it anew."),
         ("path,label,x,x\n" + "," * 9 + "a", "row 2: 10 values, but the first line names 4 columns. Put quotes around"),
-        ('path,label\n"a.jpg,crack\n', "t.csv, row 2: not a CSV (unexpected end of data). Make it anew."),
+        (
+            'path,label\n"a.jpg,crack\n',
+            "t.csv, row 2: not a CSV (a quote opens here and is never closed rightly).",
+        ),
         ('path,label\na,b\n"a"x,crack\n', "t.csv, row 3: not a CSV (',' expected after '\"'). Make it anew."),
         (b"path,label\n" + b"a,b\n" * 9000 + b"\xff,crack", "t.csv: not UTF-8 text (byte 36011). Make it anew."),
         (b"\xff\xfep\0a\0t\0h\0", "t.csv: not UTF-8 text (byte 0). Make it anew."),
@@ -121,6 +124,32 @@ def test_what_is_wrong_is_said_in_one_line(content: str | bytes, message: str) -
         rows_of(content)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def open_quote(column: int, *, closed: bool) -> str:
+    """A list of 24 rows with a quote at the beginning of a cell in row 3, and another in row 23 if it is closed."""
+    lines = []
+    for number in range(2, 26):
+        cells = [f"{number}.jpg", "crack", "note"]
+        if number == 3 or (closed and number == 23):
+            cells[column] = '"' if column == 2 else f'"{cells[column]}'
+        lines.append(",".join(cells))
+    return "\n".join(["path,label,note", *lines, ""])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_an_open_quote_swallows_no_rows(column: int, closed: bool) -> None:
+    with pytest.raises(DataError, match=r"^t\.csv, row 3: .*a quote opens here"):
+        rows_of(open_quote(column, closed=closed))
+
+
+def test_ditto_marks_are_told_and_other_breaks_are_cells() -> None:
+    with pytest.raises(DataError, match=r"row 2: a quote opens here, and the cell goes on over 1 more rows"):
+        rows_of('path,label,note\na.jpg,crack,"\nb.jpg,crack,"\nc.jpg,crack,wet\n')
+    for note in ("two\nlines", "wet, cold\nleft, right\nhere", "\n", "\n\n\n", "a\n,,\nb"):
+        content = table_text(("path", "label", "note"), [("a.jpg", "crack", note)])
+        assert [row["path"] for row in rows_of(content)] == ["a.jpg"]
 
 
 def test_a_form_may_want_every_value_and_choose_words_and_error() -> None:

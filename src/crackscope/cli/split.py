@@ -55,6 +55,7 @@ def split(
     """Divide labelled patches into train, val and test without leaks.
 
     A photo stays on one side, and so do duplicates: the same pixels after re-encoding, resizing or flipping.
+    Files that are missing or cannot be read are left out and counted; the exit code is then 3.
 
     Example: `crackscope split metu.tar --by similarity --out split.csv`
     """
@@ -79,7 +80,7 @@ def split(
     if len(leaks):
         say(f"This split leaks: {leaks.summary()}")
     parts = result.counts()
-    n_refused = len(index) - len(result.patches)
+    n_refused = len(result.refused)
     document = {
         "status": "leaks" if len(leaks) else "refused" if n_refused else "done",
         "out": str(out),
@@ -87,6 +88,7 @@ def split(
         "seed": seed,
         "parts": parts,
         "n_refused": n_refused,
+        "first_error": result.refused[0] if n_refused else None,
         "n_leaks": len(leaks),
     }
     groups = {"photo": "photos", "similarity": "groups that look alike", "random": "photos"}[by.value]
@@ -95,7 +97,9 @@ def split(
         for part, found in parts.items()
     ]
     if n_refused:
-        lines.append(f"{n_refused} unreadable images were left out")
+        path, why = result.refused[0]
+        say(f"{path}: {why}" + (f" (and {n_refused - 1} more)" if n_refused > 1 else ""))
+        lines.append(f"{n_refused} files that are missing or cannot be read were left out")
     emit(document, as_json=as_json, text="\n".join([*lines, f"written to {out}"]))
     if document["status"] != "done":
         raise typer.Exit(3)

@@ -2,6 +2,7 @@
 
 A split is a file, ``path,label,photo,part``. A photo goes to one part as a whole; so does a group that looks alike,
 where photos are not known. Photos or groups that share a duplicate go to the same part. `leaks` checks the result.
+Files that are missing or cannot be decoded go to no part.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from crackscope.data.assignment import assign
 from crackscope.data.cache import Rows
 from crackscope.data.class_names import LABELS, ClassNames
 from crackscope.data.patches import PARTS, Patch, PatchIndex, read_patches
-from crackscope.errors import SplitError, did_you_mean
+from crackscope.errors import DataError, SplitError, did_you_mean
 from crackscope.files.output import write_text
 from crackscope.files.streaming import Progress
 from crackscope.files.tables import TableForm, TableRow, read_table, table_text
@@ -48,10 +49,13 @@ class Split:
             not known.
         grouped_by: What was kept together: ``photo``, ``similarity`` or ``random``; ``given`` where the data's own
             folders name the parts, but no photos. For a split that is read from a file, it is told from the rows.
+        refused: Path and reason of each patch that is left out, since its file is missing or cannot be read. Empty for
+            a split that is read from a file.
     """
 
     patches: tuple[Patch, ...]
     grouped_by: str = "photo"
+    refused: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count, for each part, the patches of each label, and the photos (or groups)."""
@@ -93,10 +97,11 @@ def split(
         progress: Called with (done, total) as images are read.
 
     Returns:
-        The split, its patches in the order of their paths. By similarity, images that cannot be read are left out.
+        The split, its patches in the order of their paths. Files that are missing or cannot be read are left out, and
+        named in ``refused``.
 
     Raises:
-        DataError: If the data cannot be read, or one label is missing.
+        DataError: If the data cannot be read, or one label is missing among the files that can be read.
         SplitError: If the shares or `by` are not as above, photos are not known, or a part would have no patch of a
             label.
     """
@@ -104,13 +109,13 @@ def split(
 
     index = read_patches(data)
     _require_divisible(index, by, val, test)
-    rows = fingerprints(index, threads=threads, progress=progress) if by != "random" else None
+    rows = fingerprints(index, threads=threads, progress=progress)
     return divide(index, rows, by=by, val=val, test=test, seed=seed, threads=threads)
 
 
 def divide(
     index: PatchIndex,
-    rows: Rows | None,
+    rows: Rows,
     *,
     by: str = "photo",
     val: float = 0.15,
@@ -122,30 +127,34 @@ def divide(
 
     Args:
         index: The patches.
-        rows: Fingerprints in the order of the index (`crackscope.data.similarity.fingerprints`); None for a random
-            split, which asks for none.
+        rows: Fingerprints in the order of the index (`crackscope.data.similarity.fingerprints`).
         by: What stays together: ``photo``, ``similarity`` or ``random``.
         val: Share of the patches for validation, in [0, 1).
         test: Share of the patches for the test, in [0, 1).
         seed: Seed of the order in which groups are dealt to the parts.
         threads: Thread budget for comparing.
 
+    Returns:
+        The split. Patches that have no fingerprint, since their file cannot be read, are left out and named.
+
     Raises:
         DataError: If one label is missing.
         SplitError: If photos are not known, or a part would stay without a label.
     """
     _require_divisible(index, by, val, test)
-    index, rows = _in_order_of_paths(index, rows)
-    if by == "similarity" and rows is not None:
+    refused = tuple(sorted((index.patches[i].path, why) for i, why in rows.refused.items()))
+    index, rows = _readable_in_order_of_paths(index, rows)
+    _require_readable(index, refused)
+    if by == "similarity":
         index = _with_groups(index, rows, seed, threads)
-        index.require_both_labels("a split")
     groups = [patch.photo or "" for patch in index.patches] if by == "similarity" else index.paths
-    if by == "photo" and rows is not None:
+    if by == "photo":
         groups = _photos_with_their_duplicates(index, rows, threads)
     shares = (1 - val - test, val, test)
     parts = assign(index.patches, groups, shares=shares, seed=seed)
     _require_labels(index.patches, groups, parts, shares)
-    return Split(tuple(replace(patch, part=part) for patch, part in zip(index.patches, parts, strict=True)), by)
+    patches = tuple(replace(patch, part=part) for patch, part in zip(index.patches, parts, strict=True))
+    return Split(patches, by, refused)
 
 
 def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> None:
@@ -179,34 +188,37 @@ def _check_shares(val: float, test: float) -> None:
         )
 
 
-def _in_order_of_paths(index: PatchIndex, rows: Rows | None) -> tuple[PatchIndex, Rows | None]:
-    order = sorted(range(len(index)), key=lambda i: index.patches[i].path)
+def _readable_in_order_of_paths(index: PatchIndex, rows: Rows) -> tuple[PatchIndex, Rows]:
+    """Patches that have a fingerprint, in the order of their paths, with their fingerprints."""
+    order = sorted((i for i in range(len(index)) if i not in rows.refused), key=lambda i: index.patches[i].path)
     if order == list(range(len(index))):
         return index, rows
-    if rows is not None:
-        refused = {place: rows.refused[i] for place, i in enumerate(order) if i in rows.refused}
-        rows = replace(rows, values=rows.values[order], digests=tuple(rows.digests[i] for i in order), refused=refused)
+    rows = replace(rows, values=rows.values[order], digests=tuple(rows.digests[i] for i in order), refused={})
     return index.select([index.patches[i] for i in order]), rows
 
 
+def _require_readable(index: PatchIndex, refused: Sequence[tuple[str, str]]) -> None:
+    """Refuse data of which no file can be read, or none of one label."""
+    if refused and not all(index.counts().values()):
+        path, why = refused[0]
+        raise DataError(
+            f"{index.name}: a split needs both labels, but {len(refused)} files cannot be read and {len(index)} are "
+            f"left; {path}: {why}. Check the paths, or mend the files."
+        )
+
+
 def _with_groups(index: PatchIndex, rows: Rows, seed: int, threads: int | None) -> PatchIndex:
-    """The readable patches, each with a group that looks alike as its photo. A known photo stays in one group."""
+    """The patches, each with a group that looks alike as its photo. A known photo stays in one group."""
     from crackscope.data.similarity import look_alike_groups
 
-    first: dict[str, int] = {}  # readable patch of a photo: a refused one would link nothing
+    first: dict[str, int] = {}
     same_photo = [
-        (first.setdefault(patch.photo, i), i)
-        for i, patch in enumerate(index.patches)
-        if patch.photo is not None and i not in rows.refused
+        (first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo is not None
     ]
     together = np.array(same_photo, np.int64).reshape(-1, 2)
     groups = look_alike_groups(rows, seed=seed, together=together, threads=threads)
     return index.select(
-        [
-            replace(patch, photo=f"group-{group:03d}")
-            for patch, group in zip(index.patches, groups, strict=True)
-            if group >= 0
-        ]
+        [replace(patch, photo=f"group-{group:03d}") for patch, group in zip(index.patches, groups, strict=True)]
     )
 
 

@@ -126,19 +126,54 @@ def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None
     save_it = form.remedy or "Save it as CSV in UTF-8."
     # Line breaks are left as they are: inside quotes they belong to the cell.
     lines = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
+    begun = 0  # lines before the row that is being read
     try:
         columns = [column.strip() for column in next(lines, [])]
+        begun = lines.line_num
         places = _places(columns, form, place)
         for cells in lines:
             if any(map(str.strip, cells)):
                 where = f"{place}, row {lines.line_num}"
                 _require_fit(cells, len(columns), form, where)
+                if lines.line_num > begun + 1:
+                    needed = [places[column] for column in form.required]
+                    _require_no_rows_inside(cells, len(columns), needed, form, f"{place}, row {begun + 1}")
                 named = {name: cells[at] if -1 < at < len(cells) else "" for name, at in places.items()}
                 yield TableRow(where, lines.line_num, named)
+            begun = lines.line_num
     except UnicodeDecodeError as error:
         raise form.error(f"{place}: not UTF-8 text (byte {_first_wrong_byte(content)}). {save_it}") from error
     except csv.Error as error:
-        raise form.error(f"{place}, row {lines.line_num}: not a CSV ({error}). {save_it}") from error
+        raise form.error(
+            f"{place}, row {begun + 1}: {_what_breaks(error, begun + 1, lines.line_num)} {save_it}"
+        ) from error
+
+
+def _what_breaks(error: csv.Error, first: int, last: int) -> str:
+    """Say what breaks a row that begins in the line `first` and cannot be read beyond the line `last`."""
+    if last > first or "end of data" in str(error):
+        return "not a CSV (a quote opens here and is never closed rightly)."
+    return f"not a CSV ({error})."
+
+
+def _require_no_rows_inside(
+    cells: Sequence[str], n_columns: int, needed: Sequence[int], form: TableForm, where: str
+) -> None:
+    """Refuse a cell that holds other rows of the table: a quote was left open, such as a ditto mark.
+
+    A cell may hold line breaks. It holds a row if one of its lines has a value for every column that is needed, and as
+    many values as there are columns; or if it ends where a row would begin the same column again.
+    """
+    for at, cell in enumerate(cells):
+        _, *inner = cell.splitlines() or [""]
+        whole = [line.split(",") for line in inner]
+        rows = [row for row in whole[:-1] if len(row) == n_columns]
+        rows += [row for row in whole[-1:] if len(row) == at + 1 > max(needed) + 1 and not row[-1]]
+        if n_columns > 1 and any(all(row[column].strip() for column in needed) for row in rows):
+            raise form.error(
+                f"{where}: a quote opens here, and the cell goes on over {len(inner)} more rows. "
+                "Close the quote, or take it out."
+            )
 
 
 def _require_fit(cells: Sequence[str], n_columns: int, form: TableForm, where: str) -> None:

@@ -86,7 +86,7 @@ def divide_for_training(
     leaks = check_split(parts, threads=threads, progress=progress)
     if len(leaks) and not allow_leakage:
         raise SplitError(f"{leaks.summary()} Rebuild the split, or say --allow-leakage and have every figure marked.")
-    refused = _left_out(index, parts, threads) if made else ()
+    refused = assigned.refused or (_left_out(index, parts, threads) if made else ())
     return TrainingParts(index, parts, assigned, len(leaks), made, refused)
 
 
