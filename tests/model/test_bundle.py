@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -19,17 +20,18 @@ from crackscope.errors import BundleError, OutputError
 from crackscope.model import bundle as bundle_module
 from crackscope.model.bundle import PRECISIONS, Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Card, TrainingData
-from crackscope.model.graphs import CARD_KEY
+from crackscope.model.graphs import CARD_KEY, with_digest
 from crackscope.scanning.loaded_model import load
 from shared.models import tiny_card
 
 
 def altered(bundle_file: Path, place: Path, change: Callable[..., Any]) -> Path:
-    """The bundle with its model changed by ``change(model, card)``; the card's digest stays as it was."""
+    """The bundle with its model changed by ``change(model, card)``; the metadata hold the digest of the new card."""
     model = onnx.load_model(bundle_file)
     card = json.loads(model.metadata_props[0].value)
     text = change(model, card)
-    model.metadata_props[0].value = json.dumps(card) if text is None else text
+    text = json.dumps(card) if text is None else text
+    helper.set_model_props(model, with_digest(model.metadata_props[0].key, text))
     place.write_bytes(model.SerializeToString(deterministic=True))
     return place
 
@@ -181,7 +183,7 @@ def test_a_backbone_alone_is_no_bundle(backbone_file: Path) -> None:
         ({"patch_px": 0}, "damaged card: patch_px: must be at least 32, not 0."),
         ({"labels": []}, "damaged card: labels: each label stands once"),
         ({"labels": ["spalling"]}, "one of them is 'crack'"),
-        ({"labels": ["crack", "spalling"]}, "the card names 2 labels, the graph gives [1]."),
+        ({"labels": ["crack", "spalling"]}, "the card names 2 labels, the graph gives [1] in 'probability'."),
         ({"figures": {"val": {"accuracy": float("nan")}}}, "damaged card: figures"),
         ({"mm_per_px": float("nan")}, "damaged card: mm_per_px"),
         ({"mm_per_px": -1}, "damaged card: mm_per_px"),
@@ -201,6 +203,32 @@ def test_a_calibration_that_is_no_number_is_refused(
 ) -> None:
     path = altered(bundle_file, tmp_path / "m.onnx", lambda model, card: card["patch"].update({field: value}))
     assert f"damaged card: patch.{field}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pool": "logsumexp"},
+        {"name": "another"},
+        {"patch_px": 96},
+        {"source_px": 300},
+        {"mm_per_px": 0.1},
+        {"patch": {"temperature": 2.0, "threshold": 0.9, "unsure_low": 0.9, "unsure_high": 0.9}},
+    ],
+)
+def test_a_card_that_was_changed_is_refused_by_its_digest(bundle_file: Path, tmp_path: Path, change: Any) -> None:
+    model = onnx.load_model(bundle_file)
+    model.metadata_props[0].value = json.dumps({**json.loads(model.metadata_props[0].value), **change})
+    onnx.save(model, tmp_path / "m.onnx")
+    assert "the card was changed after the file was written" in refusal(tmp_path / "m.onnx")
+    assert "the card was changed" in refusal(tmp_path / "m.onnx", read_backbone)
+
+
+def test_the_card_of_a_backbone_has_its_digest_too(backbone_file: Path, tmp_path: Path) -> None:
+    model = onnx.load_model(backbone_file)
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('"name":"', '"name":"not ')
+    onnx.save(model, tmp_path / "b.onnx")
+    assert "the card was changed after the file was written" in refusal(tmp_path / "b.onnx", read_backbone)
 
 
 def test_an_unsure_band_turned_round_is_refused(bundle_file: Path, tmp_path: Path) -> None:
@@ -286,9 +314,10 @@ def test_a_second_head_knows_what_the_first_was_trained_on(
     assert read_backbone(path).card.sha256 == read_backbone(backbone_file).card.sha256
 
 
-def test_the_card_alone_lies_in_the_metadata(bundle_file: Path) -> None:
+def test_the_card_and_its_digest_alone_lie_in_the_metadata(bundle_file: Path) -> None:
     model = onnx.load_model(bundle_file)
-    assert [entry.key for entry in model.metadata_props] == [CARD_KEY]
+    assert [entry.key for entry in model.metadata_props] == [CARD_KEY, CARD_KEY + ".sha256"]
+    assert model.metadata_props[1].value == hashlib.sha256(model.metadata_props[0].value.encode()).hexdigest()
     assert Card.model_validate_json(model.metadata_props[0].value) == read_bundle(bundle_file).card
     assert (model.producer_name, model.producer_version, model.doc_string, model.domain) == ("crackscope", "", "", "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 import crackscope
 from crackscope.data.patches import read_patches
@@ -44,9 +45,9 @@ from crackscope.model.gate import (
     patch_clarity,
     photo_reason,
 )
-from crackscope.model.graphs import OUTPUTS, Plane, backbone_graph, graph_digest, plane_of
+from crackscope.model.graphs import CARD_KEY, OUTPUTS, Plane, backbone_graph, graph_digest, plane_of, with_digest
 from crackscope.model.quantisation import match_gate, quantise
-from crackscope.model.sessions import open_session
+from crackscope.model.sessions import open_session, run_patches
 from crackscope.model.windows import receptive_field
 from crackscope.reports.evaluation_report import write_evaluation
 from crackscope.reports.robustness_report import write_robustness
@@ -161,6 +162,49 @@ def test_the_graph_measures_what_the_plane_says(gated: Bundle, patches: list[Any
     assert plane.novelty(features[:-1]).mean() == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("output", "value", "message"),
+    [
+        ("probability", -134.0, "the probability -134, which is not within 0 to 1"),
+        ("probability", 1.01, "the probability 1.01, which is not within 0 to 1"),
+        ("probability", np.nan, "something that is not a number as probability"),
+        ("novelty", np.nan, "something that is not a number as novelty"),
+        ("novelty", np.inf, "something that is not a number as novelty"),
+        ("logit_map", np.nan, "something that is not a number as logit_map"),
+        ("logit_map", -np.inf, "something that is not a number as logit_map"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_an_error_for_patches_photos_and_samples(
+    gated: Bundle, output: str, value: float, message: str
+) -> None:
+    """Not-a-number lies above no limit: such a picture passed the gate, as a crack."""
+    model = onnx.load_model_from_string(gated.content)
+    (maker,) = (node for node in model.graph.node if output in node.output)
+    maker.output[0] = "other/before"  # an output is what it was, times nought, plus the value
+    zero, wrong = (
+        onnx.numpy_helper.from_array(np.float32(number), name)
+        for name, number in (("other/zero", 0), ("other/number", value))
+    )
+    model.graph.initializer.extend([zero, wrong])
+    for node in model.graph.node:
+        node.input[:] = ["other/before" if name == output else name for name in node.input]
+    model.graph.node.append(helper.make_node("Mul", ["other/before", "other/zero"], ["other/none"], "other/nothing"))
+    model.graph.node.append(helper.make_node("Add", ["other/none", "other/number"], [output], "other/wrong"))
+    spoilt = crackscope.load(replace(gated, content=model.SerializeToString()))
+    asked: list[Callable[[], object]] = [
+        lambda: run_patches(open_session(spoilt.bundle.content), [noise((64, 64))], output, patch_px=64)
+    ]
+    if output != "logit_map":
+        asked.append(lambda: spoilt.classify(noise((64, 64))))
+    if output == "probability":
+        asked.append(lambda: spoilt.probabilities([noise((64, 64))]))
+    else:
+        asked += [lambda: spoilt.scan(noise((64, 64))), lambda: spoilt.scan(noise((300, 500)))]
+    for ask in asked:
+        with pytest.raises(BundleError, match=message):
+            ask()
+
+
 def test_without_its_gate_it_is_the_very_backbone(plain: Bundle, gated: Bundle) -> None:
     digests = {
         graph_digest(backbone_graph(graph_of(one), feature_dim=one.card.backbone.feature_dim)) for one in (plain, gated)
@@ -213,7 +257,7 @@ def test_a_card_with_a_gate_needs_the_output(plain: Bundle, tmp_path: Path) -> N
     model = onnx.load_model_from_string(plain.content)
     card = json.loads(model.metadata_props[0].value)
     card["gate"] = tiny_gate().model_dump(mode="json")
-    model.metadata_props[0].value = json.dumps(card)
+    helper.set_model_props(model, with_digest(CARD_KEY, json.dumps(card)))
     (tmp_path / "false.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="no output 'novelty'"):
         read_bundle(tmp_path / "false.onnx")

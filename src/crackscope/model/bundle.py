@@ -3,7 +3,7 @@
 The graph takes raw ``pixels`` (n, H, W, 3), uint8, RGB. It pads an image at its right and lower edge to a multiple of
 32, by repeating the edge, and normalises the pixels. It returns ``probability`` (n, k), ``logits`` (n, k),
 ``logit_map`` (n, k, h, w) and ``features`` (n, d); if the card has a gate, also ``novelty`` (n,). The card is JSON in
-the metadata of the file. It holds all that a caller of the graph must know; `Card` is its form.
+the metadata of the file, with its digest. It holds all that a caller of the graph must know; `Card` is its form.
 
 Two kinds of file have this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``. A *bundle* is a
 backbone with a head. `compose` puts a head on a backbone, which may also be the backbone of another bundle.
@@ -25,14 +25,13 @@ from pydantic import BaseModel, ValidationError
 from crackscope.errors import BundleError, did_you_mean
 from crackscope.files.forms import first_fault
 from crackscope.files.output import new_file
+from crackscope.model.agreement import disagreement, is_unchanged
 from crackscope.model.card import CARD_VERSION, BackboneCard, Card
 from crackscope.model.graphs import (
     BACKBONE_KEY,
     CARD_KEY,
     MULTIPLE_PX,
-    NOVELTY,
     OPSET,
-    OUTPUTS,
     Backbone,
     Head,
     Plane,
@@ -159,6 +158,7 @@ def read_backbone(path: str | Path) -> Backbone:
     _, model = _load(place)
     text = _metadata(model).get(BACKBONE_KEY)
     if text is not None:
+        _require_unchanged(BACKBONE_KEY, model, place, "Export the backbone again.")
         own = _parsed(BackboneCard, text, place)
         if graph_digest(model.graph) != own.sha256:
             raise BundleError(f"{place}: the graph is not the one its card describes. Export the backbone again.")
@@ -221,18 +221,17 @@ def _checked_card(model: onnx.ModelProto, place: Path) -> Card:
         )
     _require_version(metadata[CARD_KEY], place)
     card = _parsed(Card, metadata[CARD_KEY], place)
+    _require_unchanged(CARD_KEY, model, place, "Fetch or train the bundle again.")
     if graph_digest(model.graph) != card.graph_sha256:
         raise BundleError(f"{place}: the graph is not the one its card describes. Fetch or train the bundle again.")
-    outputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
-    wanted = {*OUTPUTS, NOVELTY} if card.gate else {*OUTPUTS}
-    if missing := wanted - set(outputs):
-        raise BundleError(f"{place}: the graph has no output '{min(missing)}'. Train the bundle again.")
-    found = [axis.dim_value for axis in outputs["probability"]][1:]
-    if found != [len(card.labels)]:
-        raise BundleError(
-            f"{place}: the card names {len(card.labels)} labels, the graph gives {found}. Train the bundle again."
-        )
+    if why := disagreement(card, model.graph):
+        raise BundleError(f"{place}: {why}. Fetch or train the bundle again.")
     return card
+
+
+def _require_unchanged(key: str, model: onnx.ModelProto, place: Path, remedy: str) -> None:
+    if not is_unchanged(key, _metadata(model)):
+        raise BundleError(f"{place}: the card was changed after the file was written. {remedy}")
 
 
 def _require_version(text: str, place: Path) -> None:

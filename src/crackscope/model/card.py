@@ -256,9 +256,9 @@ class Gate(_Part):
         Returns:
             ``blurred`` or ``not concrete``; None if the patch is not rejected.
         """
-        if clarity < self.min_clarity:
+        if not clarity >= self.min_clarity:  # so written, not-a-number is rejected too
             return BLURRED
-        return NOT_CONCRETE if novelty > self.max_novelty else None
+        return None if novelty <= self.max_novelty else NOT_CONCRETE
 
 
 class Card(_Part):

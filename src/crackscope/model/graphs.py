@@ -21,6 +21,7 @@ from crackscope.model.card import BackboneCard, Card
 __all__ = [
     "BACKBONE_KEY",
     "CARD_KEY",
+    "DIGEST",
     "MULTIPLE_PX",
     "NOVELTY",
     "OPSET",
@@ -34,6 +35,7 @@ __all__ = [
     "make_backbone",
     "make_model",
     "plane_of",
+    "with_digest",
 ]
 
 
@@ -43,6 +45,9 @@ MULTIPLE_PX = 32
 OPSET = 18
 CARD_KEY, BACKBONE_KEY = "crackscope.card", "crackscope.backbone"
 """Metadata keys under which a bundle and a backbone hold their cards."""
+
+DIGEST = ".sha256"
+"""End of the metadata key that holds the digest of the card whose key stands before it."""
 
 OUTPUTS = ("probability", "logits", "logit_map", "features")
 NOVELTY = "novelty"
@@ -127,6 +132,16 @@ def make_model(graph: onnx.GraphProto, metadata: dict[str, str] | None = None) -
     return model
 
 
+def with_digest(key: str, card: str) -> dict[str, str]:
+    """Make the metadata of a model file: a card under its key, and the card's SHA-256 in hexadecimal.
+
+    Args:
+        key: Metadata key of the card.
+        card: Card as JSON.
+    """
+    return {key: card, key + DIGEST: hashlib.sha256(card.encode()).hexdigest()}
+
+
 # The backbone
 
 
@@ -149,7 +164,7 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
     nodes += [*inner.node, *_mean_nodes("feature_map", "features")]
     graph = _backbone_graph(nodes, [*constants, *inner.initializer], card.feature_dim)
     filled = card.model_copy(update={"sha256": graph_digest(graph)})
-    return make_model(graph, {BACKBONE_KEY: filled.to_json()})
+    return make_model(graph, with_digest(BACKBONE_KEY, filled.to_json()))
 
 
 def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
@@ -306,7 +321,7 @@ def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = No
         "precision": "int8" if int8 else "fp32",
     }
     filled = card.model_copy(update={"graph_sha256": graph_digest(graph), **own})
-    model = make_model(graph, {CARD_KEY: filled.to_json()})
+    model = make_model(graph, with_digest(CARD_KEY, filled.to_json()))
     onnx.checker.check_model(model, full_check=True)
     return model
 

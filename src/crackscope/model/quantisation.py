@@ -40,7 +40,7 @@ from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.errors import BundleError, DataError
 from crackscope.model.bundle import Bundle
 from crackscope.model.card import Calibration, Card
-from crackscope.model.graphs import CARD_KEY, NOVELTY, backbone_graph, graph_digest, make_model
+from crackscope.model.graphs import CARD_KEY, NOVELTY, backbone_graph, graph_digest, make_model, with_digest
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.sessions import open_session, run_patches
 
@@ -179,7 +179,7 @@ def _sealed(graph: onnx.GraphProto, card: Card) -> Bundle:
         "backbone": card.backbone.model_copy(update={"sha256": graph_digest(backbone)}),
     }
     filled = card.model_copy(update=digests)
-    model = make_model(graph, {CARD_KEY: filled.to_json()})
+    model = make_model(graph, with_digest(CARD_KEY, filled.to_json()))
     onnx.checker.check_model(model, full_check=True)
     return Bundle(model.SerializeToString(deterministic=True), filled, f"{filled.name}.onnx")
 

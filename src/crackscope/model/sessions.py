@@ -41,6 +41,9 @@ LARGE_PIXELS = 16_000_000
 """Number of pixels from which a photo counts as large."""
 
 
+_ROUNDING = 1e-6
+"""What a runtime's sigmoid may give beyond 0 or 1; graphs of today cut it off, those of the first version do not."""
+
 _opening = threading.Lock()
 
 
@@ -91,16 +94,23 @@ class Network:
             novelty: Whether novelty is computed; the bundle must then have a gate.
 
         Raises:
-            BundleError: If the graph gives something that is not a number.
+            BundleError: If the graph gives a probability outside of 0 to 1, or something that is not a number.
         """
         outputs = ["probability", NOVELTY] if novelty else ["probability"]
         probabilities, *rest = self._own_session().run(outputs, {"pixels": resized[None]})
-        self._require_finite(probabilities)
-        return float(probabilities[0, self._label]), float(rest[0][0]) if rest else None
+        self._require(probabilities, "probability")
+        if rest:
+            self._require(rest[0], NOVELTY)
+        return float(np.clip(probabilities[0, self._label], 0, 1)), float(rest[0][0]) if rest else None
 
     def novelties(self, crops: Sequence[UInt8Array]) -> Float32Array:
-        """Compute the novelty of crops of the same size, shape (n,); the bundle must have a gate."""
+        """Compute the novelty of crops of the same size, shape (n,); the bundle must have a gate.
+
+        Raises:
+            BundleError: If the graph gives something that is not a number.
+        """
         (found,) = self._own_session().run([NOVELTY], {"pixels": np.stack(crops)})
+        self._require(found, NOVELTY)
         return np.asarray(found, np.float32)
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> Float32Array:
@@ -130,7 +140,7 @@ class Network:
             found[slice(*window.rows), slice(*window.columns)] = logits[window.inside]
 
         list(self._windows.map(run, cut_windows(size_hw, self.field, core_hw)))
-        self._require_finite(found)
+        self._require(found, "logit_map")
         return found
 
     def window_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -150,11 +160,21 @@ class Network:
                 self._process = os.getpid()
             return self._session
 
-    def _require_finite(self, values: Float32Array) -> None:
-        if not np.isfinite(values).all():  # not-a-number is at least no threshold, and would give "uncracked"
-            raise BundleError(
-                f"{self._bundle.full_name}: the network gave something that is not a number. Train the bundle again."
-            )
+    def _require(self, values: Float32Array, output: str) -> None:
+        if why := _fault_of(values, output):
+            raise BundleError(f"{self._bundle.full_name}: {why}. Fetch or train the bundle again.")
+
+
+def _fault_of(values: Float32Array, output: str) -> str | None:
+    """Say what is wrong with numbers that a graph gave, if anything.
+
+    Not-a-number is at least no threshold and above no limit. So it would pass for uncracked concrete.
+    """
+    if not np.isfinite(values).all():
+        return f"the network gave something that is not a number as {output}"
+    if output == "probability" and len(outside := values[(values < -_ROUNDING) | (values > 1 + _ROUNDING)]):
+        return f"the network gave the probability {float(outside.flat[0]):g}, which is not within 0 to 1"
+    return None
 
 
 def _runtime() -> Any:
@@ -199,8 +219,14 @@ def run_patches(session: Any, patches: Sequence[UInt8Array], output: str, *, pat
 
     Returns:
         Array of shape (n, width of the output), float32, in the order of the patches; shape (0, 1) without patches.
+
+    Raises:
+        BundleError: If the graph gives a probability outside of 0 to 1, or something that is not a number.
     """
     rows = [
         session.run([output], {"pixels": resize_patch(pixels, patch_px=patch_px)[None]})[0][0] for pixels in patches
     ]
-    return np.stack(rows) if rows else np.empty((0, 1), np.float32)
+    found = np.stack(rows) if rows else np.empty((0, 1), np.float32)
+    if why := _fault_of(found, output):
+        raise BundleError(f"{why}. Fetch or train the model file again.")
+    return found

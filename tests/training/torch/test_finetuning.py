@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import itertools
 import math
 import time
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from crackscope.errors import RecipeError
+from crackscope.files.output import new_file
 from crackscope.measuring.history import Epoch
 from crackscope.training.recipes import Phase, Plateau, Recipe
 from crackscope.training.torch import finetuning
@@ -562,9 +565,13 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, damage: str) -> 
     world.run()
     content = world.checkpoint.read_bytes()
     if damage in ("list", "no identity", "foreign pickle"):
-        state = torch.load(world.checkpoint, weights_only=True)
+        mark, digest = finetuning._MARK, 32
+        state = torch.load(io.BytesIO(content[len(mark) + digest :]), weights_only=True)
         state.pop("identity")
-        torch.save({"list": [1], "no identity": state, "foreign pickle": Path("x")}[damage], world.checkpoint)
+        buffer = io.BytesIO()
+        torch.save({"list": [1], "no identity": state, "foreign pickle": Path("x")}[damage], buffer)
+        rest = buffer.getvalue()
+        world.checkpoint.write_bytes(mark + hashlib.sha256(rest).digest() + rest)
     else:
         middle = len(content) // 2
         world.checkpoint.write_bytes(
@@ -580,18 +587,42 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, damage: str) -> 
         world.trainer().restore()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_eight_changed_bytes_anywhere_are_refused(tmp_path: Path, seed: int) -> None:
+    """Such a checkpoint was taken up: its weights were others, and nothing told so."""
+    world = World(tmp_path, made_recipe(frozen=FROZEN))
+    world.run()
+    content = bytearray(world.checkpoint.read_bytes())
+    at = int(np.random.default_rng(seed).integers(len(content) - 8))
+    content[at : at + 8] = bytes(byte ^ 1 for byte in content[at : at + 8])
+    world.checkpoint.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"checkpoint.pt: not a checkpoint, or damaged\. Say --overwrite"):
+        world.trainer().restore()
+
+
+def test_a_checkpoint_without_a_digest_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, made_recipe(frozen=FROZEN))
+    world.run()
+    world.checkpoint.write_bytes(world.checkpoint.read_bytes()[len(finetuning._MARK) + 32 :])
+    with pytest.raises(RecipeError, match=r"checkpoint.pt: .*--overwrite"):
+        world.trainer().restore()
+
+
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, made_recipe(frozen=FROZEN))
     with pytest.raises(Stopped):
         world.run(progress=stopping_after(5))
     before = world.checkpoint.read_bytes()
 
-    def half(state: Any, part: Path) -> None:
-        part.write_bytes(b"half")
-        raise Stopped
+    @contextlib.contextmanager
+    def half(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+        with new_file(path, overwrite=overwrite) as part:
+            part.write_bytes(b"half")
+            raise Stopped
+            yield part
 
     with monkeypatch.context() as inner:
-        inner.setattr(torch, "save", half)
+        inner.setattr(finetuning, "new_file", half)
         with pytest.raises(Stopped):
             world.run()
     assert world.checkpoint.read_bytes() == before

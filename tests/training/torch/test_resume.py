@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crackscope.data.cache import cache_folder
+from crackscope.files.output import new_file
 from crackscope.measuring.history import read_history
 from crackscope.training.run_folder import RECIPE_FILES
 from crackscope.training.runs import train
@@ -296,17 +296,19 @@ def test_a_run_whose_disk_was_full_goes_on_when_there_is_room(
 
     from crackscope.errors import OutputError
 
-    real, n_saved = torch.save, [0]
+    n_saved = [0]
 
-    def save(state: Any, part: Path) -> None:
-        n_saved[0] += 1
-        if n_saved[0] == 3:
-            part.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
-        real(state, part)
+    @contextlib.contextmanager
+    def full(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+        with new_file(path, overwrite=overwrite) as part:
+            n_saved[0] += 1
+            if n_saved[0] == 3:
+                part.write_bytes(b"half")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
+            yield part
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", save)
+        patch.setattr(finetuning, "new_file", full)
         with pytest.raises(OutputError, match=r"checkpoint.pt: no space left on the disk"):
             train(**options("scratch"), out=tmp_path / "run", threads=1)
     train(**options("scratch"), out=tmp_path / "run", threads=1, resume=True)

@@ -6,6 +6,8 @@ and goes on ends with the weights of one that was not (same machine, same number
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +38,9 @@ _N_SUMS = 6
 _KERAS_EPSILON = 1e-7  # Keras' constants, as the recipes' originals used them
 _KERAS_RHO = 0.9
 _WEIGHT_DECAY = 0.01
+
+_MARK = b"crackscope checkpoint, SHA-256, torch\n"
+"""Beginning of a checkpoint; then follow the SHA-256 of the rest, 32 bytes, and the rest, as torch writes it."""
 
 State = dict[str, Any]
 
@@ -329,15 +334,19 @@ class Trainer:
             "average": self._average.state_dict() if self._average else None,
             "generator": torch.get_rng_state(),
         }
-        with new_file(self.checkpoint, overwrite=True) as part:
-            torch.save(state, part)
+        content = io.BytesIO()
+        torch.save(state, content)
+        with new_file(self.checkpoint, overwrite=True) as part, part.open("wb") as file:
+            file.write(_MARK + hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
         self._saved_at = time.monotonic()
 
     def _load(self) -> State | None:
         if not self.checkpoint.is_file():
             return None
         try:
-            state: State = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            content = _checked(self.checkpoint.read_bytes())
+            state: State = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
             at: Mapping[str, Any] = state["at"]
             self._at = _Progress(**{**at, "history": [Epoch(**epoch) for epoch in at["history"]]})
         except Exception as error:  # torch and pickle raise their own kinds
@@ -350,6 +359,18 @@ class Trainer:
                 "of crackscope. Give the same, or say --overwrite to begin anew."
             )
         return state
+
+
+def _checked(content: bytes) -> bytes:
+    """What torch wrote into a checkpoint.
+
+    Raises:
+        ValueError: If a byte of it was changed, or it has no digest.
+    """
+    digest, rest = content[len(_MARK) :][:32], content[len(_MARK) + 32 :]
+    if not content.startswith(_MARK) or hashlib.sha256(rest).digest() != digest:
+        raise ValueError("not what was written")
+    return rest
 
 
 def learning_rate(phase: Phase, losses: list[float]) -> float:
