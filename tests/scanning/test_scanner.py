@@ -38,7 +38,14 @@ from crackscope.scanning import scanner as scanning
 from crackscope.scanning.crack_map import CrackMap, pool_footprints
 from crackscope.scanning.loaded_model import Model, load, scan
 from crackscope.scanning.results import verdict_of
-from crackscope.scanning.scanner import MAX_ENLARGEMENT, SMALL_PX, auto_scale, network_scale_of, prepare_photo
+from crackscope.scanning.scanner import (
+    MAX_ENLARGEMENT,
+    SMALL_PX,
+    auto_scale,
+    network_scale_of,
+    prepare_photo,
+    require_network_scale,
+)
 from shared.models import tiny_backbone_card, tiny_card, tiny_trunk
 from shared.pictures import noise, save
 
@@ -666,3 +673,9 @@ def test_every_public_name_is_documented() -> None:
 def test_a_window_that_does_not_fit_the_stride_is_refused(bundle_file: Path, window_px: int) -> None:
     with pytest.raises(DataError, match="must be a multiple of 32"):
         opened(bundle_file).network.logit_map(np.zeros((64, 64, 3), np.uint8), window_px=window_px)
+
+
+def test_a_plain_number_is_no_scale_of_a_photo() -> None:
+    number: Any = 0.3
+    with pytest.raises(DataError, match=r"scale is 0\.3; it must be a scale such as crackscope\.Scale\(0\.3\)"):
+        require_network_scale(tiny_card(), "auto", number)

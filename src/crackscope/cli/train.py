@@ -113,7 +113,10 @@ def train(
         say(f"{path}: {why}")
     if judged.n_seen:
         who = seen_text(judged.n_seen, judged.n_seen_by_backbone, judged.n_patches)
-        say(f"{who}: all figures are leaky. Start from another --backbone for figures on patches that are new to it.")
+        say(
+            f"{who}: all figures are leaky. For figures on patches that are new to it, start from another --backbone, "
+            "such as google/mobilenet_v2_1.0_224."
+        )
     if not run.document.gate.fitted and run.document.gate.reason:
         say(
             f"The model has no gate ({run.document.gate.reason}): blurred images, and images without concrete, are "

@@ -48,10 +48,11 @@ def require_free_folder(out: Path, *, ours: Collection[str], overwrite: bool) ->
     with _explained(out):
         if not out.is_dir():
             raise OutputError(f"{out} is not a folder; one is to be written there. Choose another --out.")
-        require_free(out, overwrite=overwrite)
         if out.resolve() in (Path.cwd(), *Path.cwd().parents):
             raise OutputError(f"{out} holds the current folder, which is not overwritten. Choose another --out.")
         foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours)
+        if not foreign:
+            require_free(out, overwrite=overwrite)
     if foreign:
         raise OutputError(
             f"{out} holds '{foreign[0]}', which was not written by this command, so --overwrite does not replace it. "

@@ -95,7 +95,7 @@ def draw_robustness(found: Robustness) -> Figure:
     rows = -(-len(CORRUPTIONS) // _COLUMNS)
     grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True).ravel()
     mark = f" ({LEAKY})" if found.leaky else ""
-    title = f"{found.model} on {found.dataset}{mark}: mean corruption error {found.mean_corruption_error:.3f}"
+    title = f"Mean corruption error {found.mean_corruption_error:.3f}{mark}"
     figure.suptitle(drawable(title), fontsize=11, weight="bold", color=INK, parse_math=False)
     curves: tuple[tuple[str, str, str, Any], ...] = (
         ("recall_crack", "recall of crack", BLUE, "-"),

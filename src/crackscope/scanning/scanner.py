@@ -192,8 +192,10 @@ def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale 
 
     Raises:
         BundleError: If the millimetres are to decide, and the card does not state its own.
-        DataError: If `network_scale` is neither ``auto`` nor a number above 0.
+        DataError: If `network_scale` is neither ``auto`` nor a number above 0, or `scale` is no `Scale`.
     """
+    if scale is not None and not isinstance(scale, Scale):
+        raise DataError(f"scale is {scale!r}; it must be a scale such as crackscope.Scale(0.3), in mm per pixel.")
     if network_scale == "auto":
         if scale is not None and card.mm_per_px is None:
             raise BundleError(
