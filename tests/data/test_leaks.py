@@ -101,7 +101,7 @@ def test_duplicates_on_two_sides_are_found_and_told(folder: Path, tmp_path: Path
     leaks = check_split(index, threads=2)
     assert leaks.photos == ()
     assert leaks.exact == (f"{val.path} (val) and copy.jpg (train) are the same file.",)
-    assert leaks.near == (f"{train.path} (train) and flipped.png (test) have the same pixels.",)
+    assert leaks.near == (f"{train.path} (train) and flipped.png (test) show the same picture.",)
     assert len(leaks) == 2
     assert leaks.summary() == f"0 photos, 1 exact and 1 near duplicates on two sides. {leaks.exact[0]}"
 
@@ -115,7 +115,7 @@ def test_leaks_are_told_with_the_places_of_their_patches(folder: Path) -> None:
     found = leaks_in(index.select(parts), same, np.array([[0, 1], [0, 3]]))
     assert [(leak.kind, leak.places) for leak in found] == [("photo", (0, 2)), ("exact", (0, 3, 1))]
     (_, near) = leaks_in(index.select(parts), (b"1", b"2", b"3", b"4"), np.array([[0, 3]]))
-    assert (near.kind, near.sentence) == ("near", f"{one.path} (train) and copy.jpg (test) have the same pixels.")
+    assert (near.kind, near.sentence) == ("near", f"{one.path} (train) and copy.jpg (test) show the same picture.")
 
 
 def of_parts(*parts: str | None) -> PatchIndex:

@@ -479,7 +479,7 @@ def test_the_drawn_data_set_reads_itself(tmp_path: Path) -> None:
         ("", "no column 'path' among none"),
         ("path,label\n", "no rows. List one patch a line"),
         ("path,label\n\n\n", "no rows"),
-        ('path,label\n"a.jpg,crack\nb.jpg,crack\n', "not a CSV (unexpected end of data)"),
+        ('path,label\n"a.jpg,crack\nb.jpg,crack\n', "not a CSV (a quote opens here and is never closed rightly)"),
         ('path,label\na.jpg,"sp\nall"\n', "label 'sp all' is neither"),
         (f"path,label\na.jpg,{'x' * 500}\n", "xxx...' is neither"),
         (f"path,label\n{'x' * 200_000},crack\n", "not a CSV (field larger"),

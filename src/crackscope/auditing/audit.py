@@ -24,6 +24,7 @@ from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
 from crackscope.data.splits import Split, apply_split, is_group
+from crackscope.data.turned_copies import thumbnail_kind, turned_pairs
 from crackscope.errors import BundleError, DataError
 from crackscope.files.images import ImageForm
 from crackscope.files.streaming import Progress
@@ -77,7 +78,7 @@ def audit(
     index = index.select(sorted(_with_parts(index, split).patches, key=lambda patch: patch.path))
     say(f"{index.name}: reading {len(index):,} patches")
     files = WatchedFiles(index.files)
-    kinds = {"quality": quality_kind(), "print": fingerprint_kind()}
+    kinds = {"quality": quality_kind(), "print": fingerprint_kind(), "thumbnail": thumbnail_kind()}
     if all(index.counts().values()):  # labels can be judged only if both occur; features take longest
         kinds["features"] = feature_kind(extractor, patch_px=patch_px)
     computed = compute_rows(replace(index, files=files), list(kinds.values()), threads=threads, progress=progress)
@@ -85,7 +86,8 @@ def audit(
     quality = Quality(kinds["quality"].filled(rows["quality"]), tuple(map(files.forms.get, index.paths)))
     prints = kinds["print"].filled(rows["print"])
     say("looking for copies")
-    pairs = duplicate_pairs(prints, threads=threads)
+    turned = turned_pairs(kinds["thumbnail"].filled(rows["thumbnail"]), threads=threads)
+    pairs = np.unique(np.concatenate([duplicate_pairs(prints, threads=threads), turned]), axis=0)
     groups = _kept_together(index, prints, pairs)
     refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests
     if len(refused) == len(index) and not any(index.digests(threads=threads)):  # missing, not damaged
@@ -210,7 +212,9 @@ def _copies(index: PatchIndex, digests: Sequence[bytes], same: Int64Array, judge
             continue
         patches = [index.patches[i] for i in places]
         files, n_contents = tuple(patch.path for patch in patches), len({digests[i] for i in places})
-        what = "the same file" if n_contents == 1 else "the same pixels, re-encoded, resized or flipped"
+        what = (
+            "the same file" if n_contents == 1 else "the same picture, re-encoded, resized, turned, mirrored or zoomed"
+        )
         if len({patch.label for patch in patches}) > 1:
             n_crack = sum(patch.label == "crack" for patch in patches)
             why = f"{what}; {n_crack} labelled crack, {len(places) - n_crack} uncracked"

@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     ),
     "near_leak": Kind(
         "Near copies across the split",
-        "The same pixels, re-encoded, resized or flipped, stand in two parts of the split. "
+        "The same picture, re-encoded, resized, turned, mirrored or zoomed, stands in two parts of the split. "
         "Rebuild the split. A cleaned index keeps one copy: in test, else in val, else in train.",
         "1",
     ),
@@ -65,8 +65,8 @@ KINDS: dict[str, Kind] = {
     ),
     "near_duplicate": Kind(
         "Near copies",
-        "The same pixels were re-encoded, resized or flipped. They must stay in one part of a split; the command "
-        "split keeps them together.",
+        "One picture was re-encoded, resized, turned, mirrored or zoomed. Copies must stay in one part of a split. "
+        "The command split keeps them together.",
         "files",
     ),
     "low_information": Kind(

@@ -13,6 +13,7 @@ from crackscope.cli.console import (
     CrackNames,
     ModelFile,
     Overwrite,
+    PhotoFrom,
     Precision,
     Threads,
     UncrackedNames,
@@ -42,6 +43,7 @@ def accept(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of the bootstrap.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -60,7 +62,7 @@ def accept(
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     bundle = read_model(model, precision)
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     with progress_bar("judging") as progress:
         found = accept(
             index,
@@ -74,7 +76,7 @@ def accept(
     chosen = ["--model", str(model)] if model else []
     chosen += ["--precision", precision.value] if precision else []
     limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
-    named = class_words(crack, uncracked)
+    named = class_words(crack, uncracked, photo_from)
     command = shlex.join(["crackscope", "accept", str(data), *chosen, *named, *limits])
     write_acceptance(found, out, command=command, overwrite=overwrite)
     for path, why in found.evaluation.refused[:5]:

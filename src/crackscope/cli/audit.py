@@ -11,6 +11,7 @@ from crackscope.cli.console import (
     AsJson,
     CrackNames,
     Overwrite,
+    PhotoFrom,
     Threads,
     UncrackedNames,
     emit,
@@ -42,6 +43,7 @@ def audit(
     ] = None,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -63,7 +65,7 @@ def audit(
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     if clean and out.resolve() in clean.resolve().parents:
         raise OutputError(f"{clean} lies in {out}, which is replaced as a whole. Write the index elsewhere.")
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     if clean:
         require_cleanable(index, data, clean, split=split, overwrite=overwrite)
     with progress_bar("reading") as progress:

@@ -29,6 +29,7 @@ __all__ = [
     "ModelFile",
     "Overwrite",
     "Part",
+    "PhotoFrom",
     "Precision",
     "Threads",
     "UncrackedNames",
@@ -66,6 +67,17 @@ UncrackedNames = Annotated[
         metavar="NAME",
         help="Another name for uncracked in class folders and labels; repeatable. Known: "
         f"{', '.join(UNCRACKED_NAMES)}.",
+    ),
+]
+
+
+PhotoFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--photo-from",
+        metavar="REGEX",
+        help="Regular expression with one group, which takes the photo from each path, such as '(IMG_[0-9]+)'. If left "
+        "out: the layout, a column photo, or the names of augmented exports.",
     ),
 ]
 
@@ -190,17 +202,20 @@ def class_names(crack: list[str] | None, uncracked: list[str] | None) -> ClassNa
     return ClassNames(tuple(crack or ()), tuple(uncracked or ()))
 
 
-def class_words(crack: list[str] | None, uncracked: list[str] | None) -> list[str]:
-    """The words of ``--crack`` and ``--uncracked``, to repeat them in a command that is shown."""
+def class_words(crack: list[str] | None, uncracked: list[str] | None, photo_from: str | None = None) -> list[str]:
+    """The words of ``--crack``, ``--uncracked`` and ``--photo-from``, to repeat them in a command that is shown."""
     words = [word for name in crack or () for word in ("--crack", name)]
-    return words + [word for name in uncracked or () for word in ("--uncracked", name)]
+    words += [word for name in uncracked or () for word in ("--uncracked", name)]
+    return words + (["--photo-from", photo_from] if photo_from is not None else [])
 
 
-def read_labelled(data: Path, crack: list[str] | None, uncracked: list[str] | None) -> PatchIndex:
+def read_labelled(
+    data: Path, crack: list[str] | None, uncracked: list[str] | None, photo_from: str | None = None
+) -> PatchIndex:
     """The labelled patches of DATA, by the known class names and those of the options; what is left out is told."""
     from crackscope.data.patches import read_patches
 
-    index = read_patches(data, names=class_names(crack, uncracked))
+    index = read_patches(data, names=class_names(crack, uncracked), photo_from=photo_from)
     if index.ignored:
         say(f"{index.name}: {index.what_is_ignored()}")
     return index

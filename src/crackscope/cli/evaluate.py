@@ -13,6 +13,7 @@ from crackscope.cli.console import (
     ModelFile,
     Overwrite,
     Part,
+    PhotoFrom,
     Precision,
     Threads,
     UncrackedNames,
@@ -67,6 +68,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -93,6 +95,8 @@ def evaluate(
         raise typer.BadParameter("photos with masks have no split; leave --split and --part out.", param_hint="--split")
     if masks_inverted and not masks:
         raise typer.BadParameter("it says how masks are drawn; give --masks too.", param_hint="--masks-inverted")
+    if (tiles or masks) and photo_from is not None:
+        raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--photo-from")
     require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
     chosen = part.value if part else None
     network_scale, known = scales(scale, mm_per_px)
@@ -117,7 +121,7 @@ def evaluate(
             )
         else:
             found = judge(
-                read_labelled(data, crack, uncracked),
+                read_labelled(data, crack, uncracked, photo_from),
                 load(bundle, threads=threads),
                 split=split,
                 part=chosen,

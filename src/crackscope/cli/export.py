@@ -14,6 +14,7 @@ from crackscope.cli.console import (
     CrackNames,
     ModelFile,
     Overwrite,
+    PhotoFrom,
     Threads,
     UncrackedNames,
     emit,
@@ -72,6 +73,7 @@ def export(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -86,7 +88,7 @@ def export(
     from crackscope.measuring.exporting import export as run_export
     from crackscope.measuring.wording import seen_text
 
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     with progress_bar("judging") as progress:
         done = run_export(
             index,

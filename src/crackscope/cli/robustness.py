@@ -14,6 +14,7 @@ from crackscope.cli.console import (
     ModelFile,
     Overwrite,
     Part,
+    PhotoFrom,
     Precision,
     Threads,
     UncrackedNames,
@@ -50,6 +51,7 @@ def robustness(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -69,7 +71,7 @@ def robustness(
 
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     classifier = load(read_model(model, precision), threads=threads)
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     with progress_bar("corrupting and judging") as progress:
         found = measure_robustness(
             index,

@@ -12,6 +12,7 @@ from crackscope.cli.console import (
     AsJson,
     CrackNames,
     Overwrite,
+    PhotoFrom,
     Threads,
     UncrackedNames,
     emit,
@@ -48,13 +49,15 @@ def split(
     ] = None,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Divide labelled patches into train, val and test without leaks.
 
-    A photo stays on one side, and so do duplicates: the same pixels after re-encoding, resizing or flipping.
+    A photo stays on one side, and so do duplicates: the same picture re-encoded, resized, turned, mirrored
+    or zoomed.
     Files that are missing or cannot be read are left out and counted; the exit code is then 3.
 
     Example: `crackscope split metu.tar --by similarity --out split.csv`
@@ -68,7 +71,7 @@ def split(
     require_free(out, overwrite=overwrite)
     if pictures:
         require_free(pictures, overwrite=overwrite)
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     counts = index.counts()
     say(f"{index.name}: {counts['crack']} crack, {counts['uncracked']} uncracked")
     with progress_bar("reading") as progress:

@@ -12,6 +12,7 @@ from crackscope.cli.console import (
     AsJson,
     CrackNames,
     Overwrite,
+    PhotoFrom,
     Threads,
     UncrackedNames,
     class_words,
@@ -67,6 +68,7 @@ def train(
     ] = CacheUse.disk,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -88,7 +90,7 @@ def train(
 
     if recipe != HEAD:
         keep_memory()
-    index = read_labelled(data, crack, uncracked)
+    index = read_labelled(data, crack, uncracked, photo_from)
     with progress_bar("working") as progress:
         run = run_training(
             index,
@@ -122,7 +124,9 @@ def train(
             f"The model has no gate ({run.document.gate.reason}): blurred images, and images without concrete, are "
             "answered like any other."
         )
-    emit(_document(run, len(refused)), as_json=as_json, text=_text(run, data, class_words(crack, uncracked)))
+    emit(
+        _document(run, len(refused)), as_json=as_json, text=_text(run, data, class_words(crack, uncracked, photo_from))
+    )
     if refused:
         raise typer.Exit(3)
 

@@ -11,6 +11,7 @@ from crackscope.cli.console import (
     AsJson,
     CrackNames,
     Overwrite,
+    PhotoFrom,
     Threads,
     UncrackedNames,
     emit,
@@ -49,6 +50,7 @@ def transfer(
     out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and all models.")] = Path("transfer"),
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
+    photo_from: PhotoFrom = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -68,7 +70,7 @@ def transfer(
 
     if recipe != HEAD:
         keep_memory()
-    indexes = [read_labelled(each, crack, uncracked) for each in data]
+    indexes = [read_labelled(each, crack, uncracked, photo_from) for each in data]
     with progress_bar("working") as progress:
         found = measure_transfer(
             indexes,

@@ -50,7 +50,8 @@ class Leaks:
     Attributes:
         photos: One sentence for each photo, or group that looks alike, with patches in several parts.
         exact: One sentence for each set of identical files that stands in two parts.
-        near: One sentence for each set of near duplicates (re-encoded, resized or flipped) that stands in two parts.
+        near: One sentence for each set of near duplicates (re-encoded, resized, turned by 90° or mirrored) that stands
+            in two parts.
     """
 
     photos: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ def _across(sides: Mapping[Name, Mapping[str, Sequence[int]]]) -> Iterator[list[
 def _leak_of_copies(index: PatchIndex, digests: Sequence[bytes], places: tuple[int, ...]) -> Leak:
     one, other = index.patches[places[0]], index.patches[places[1]]
     same = digests[places[0]] == digests[places[1]]
-    what = "are the same file." if same else "have the same pixels."
+    what = "are the same file." if same else "show the same picture."
     sentence = f"{one.path} ({one.part}) and {other.path} ({other.part}) {what}"
     return Leak("exact" if same else "near", places, sentence)
 

@@ -7,6 +7,9 @@ These layouts are read: METU/Kaggle (``Positive/``, ``Negative/``), SDNET2018 (`
 The nearest folder below DATA whose name is a known class name (`crackscope.data.class_names`) tells the label. An image
 below no such folder is left out and counted. So is an image beside folders of the other label, as in
 ``cracks/uncracked/``, since it is unclear what the outer name means.
+
+Where the layout names no photo, the names of augmented exports do (`crackscope.data.photo_names`), or a pattern that
+the user gives.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import numpy as np
 from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.data.class_names import LABELS, ClassNames, listed, remedy
 from crackscope.data.class_names import shown_name as _shown
+from crackscope.data.photo_names import PhotoPattern, sources_of
 from crackscope.errors import DataError, SplitError, did_you_mean
 from crackscope.files.archives import Files, open_files
 from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
@@ -245,7 +249,9 @@ def content_digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def read_patches(data: str | Path | PatchIndex, *, names: ClassNames | None = None) -> PatchIndex:
+def read_patches(
+    data: str | Path | PatchIndex, *, names: ClassNames | None = None, photo_from: str | None = None
+) -> PatchIndex:
     """List the labelled patches of a folder, an archive or a CSV. No image is opened.
 
     Args:
@@ -254,12 +260,15 @@ def read_patches(data: str | Path | PatchIndex, *, names: ClassNames | None = No
             or an archive, or in its only folder, is used in place of folder names. A CSV has the columns ``path`` and
             ``label``, and may have ``photo`` and ``part``; its paths are relative to it. An index is returned as it is.
         names: Names of classes, beside the known ones, in folders and in the column ``label``.
+        photo_from: Regular expression with one group, which takes the photo from the path of each patch. If left out,
+            the layout or the column ``photo`` names the photos, and where they do not, the names of augmented exports.
 
     Returns:
         The index of the patches.
 
     Raises:
-        DataError: If nothing is there, no image is labelled, or a row of the CSV is wrong.
+        DataError: If nothing is there, no image is labelled, a row of the CSV is wrong, or `photo_from` does not fit
+            every path.
 
     Example:
         >>> import tempfile
@@ -274,21 +283,37 @@ def read_patches(data: str | Path | PatchIndex, *, names: ClassNames | None = No
     if isinstance(data, PatchIndex):
         return data
     place, names = Path(data), names or ClassNames()
+    pattern = None if photo_from is None else PhotoPattern(photo_from)
     if place.suffix.lower() == ".csv" and not place.is_dir():
         patches = _from_table(_read_bytes(place), place.name, names)
         name = place.resolve().parent.name if place.name == _TABLE else place.stem
-        return _index(name, patches, open_files(place.parent))
+        return _index(name, _with_photos(patches, names, pattern), open_files(place.parent))
     files = open_files(place)
     name = place.stem if place.is_file() else place.resolve().name
     if table := _table_of(files):
         folder = table[: -len(_TABLE)]
         found = _from_table(_read_member(files, table, place), f"{place.name}/{table}", names)
-        return _index(name, [replace(patch, path=folder + patch.path) for patch in found], files)
+        moved = [replace(patch, path=folder + patch.path) for patch in found]
+        return _index(name, _with_photos(moved, names, pattern), files)
     images = [path for path in files.names if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
     patches, ignored = _from_folders(images, names)
     if not patches:
         raise DataError(_nothing_labelled(place, images, names))
-    return _index(name, patches, files, ignored)
+    return _index(name, _with_photos(patches, names, pattern), files, ignored)
+
+
+def _with_photos(patches: list[Patch], names: ClassNames, pattern: PhotoPattern | None) -> list[Patch]:
+    """Patches with the photo that the pattern takes from their paths, or else that the name of an export tells."""
+    if pattern is not None:
+        return [replace(patch, photo=pattern.photo_of(patch.path)) for patch in patches]
+    if all(patch.photo is not None for patch in patches):
+        return patches
+    sources = sources_of(
+        [patch.path for patch in patches],
+        is_class=lambda name: names.label_of(name) is not None,
+        is_part=lambda folder: _plain(folder) in _PART_OF_FOLDER,
+    )
+    return [replace(patch, photo=patch.photo or source) for patch, source in zip(patches, sources, strict=True)]
 
 
 def _index(name: str, patches: list[Patch], files: Files, ignored: Sequence[str] = ()) -> PatchIndex:

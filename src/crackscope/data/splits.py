@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crackscope.arrays import Int64Array
 from crackscope.data.assignment import assign
-from crackscope.data.cache import Rows
+from crackscope.data.cache import Rows, compute_rows
 from crackscope.data.class_names import LABELS, ClassNames
 from crackscope.data.patches import PARTS, Patch, PatchIndex, read_patches
 from crackscope.errors import DataError, SplitError, did_you_mean
@@ -105,12 +106,16 @@ def split(
         SplitError: If the shares or `by` are not as above, photos are not known, or a part would have no patch of a
             label.
     """
-    from crackscope.data.similarity import fingerprints
+    from crackscope.data.similarity import fingerprint_kind
+    from crackscope.data.turned_copies import thumbnail_kind, turned_pairs
 
     index = read_patches(data)
     _require_divisible(index, by, val, test)
-    rows = fingerprints(index, threads=threads, progress=progress)
-    return divide(index, rows, by=by, val=val, test=test, seed=seed, threads=threads)
+    kinds = [fingerprint_kind(), thumbnail_kind()][: 1 if by == "random" else 2]
+    rows, *thumbnails = compute_rows(index, kinds, threads=threads, progress=progress)
+    rows = kinds[0].filled(rows)
+    turned = turned_pairs(kinds[1].filled(thumbnails[0]), threads=threads) if thumbnails else None
+    return divide(index, rows, by=by, val=val, test=test, seed=seed, turned=turned, threads=threads)
 
 
 def divide(
@@ -121,6 +126,7 @@ def divide(
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
+    turned: Int64Array | None = None,
     threads: int | None = None,
 ) -> Split:
     """Divide patches whose fingerprints are at hand; see `split`.
@@ -132,6 +138,8 @@ def divide(
         val: Share of the patches for validation, in [0, 1).
         test: Share of the patches for the test, in [0, 1).
         seed: Seed of the order in which groups are dealt to the parts.
+        turned: Pairs of places that are copies, besides those that `rows` tell, such as those of
+            `crackscope.data.turned_copies.turned_pairs`; shape (n_pairs, 2).
         threads: Thread budget for comparing.
 
     Returns:
@@ -143,13 +151,14 @@ def divide(
     """
     _require_divisible(index, by, val, test)
     refused = tuple(sorted((index.patches[i].path, why) for i, why in rows.refused.items()))
-    index, rows = _readable_in_order_of_paths(index, rows)
+    index, rows, turned = _readable_in_order_of_paths(index, rows, turned)
     _require_readable(index, refused)
+    copies = _copies(rows, turned, threads) if by != "random" else turned
     if by == "similarity":
-        index = _with_groups(index, rows, seed, threads)
+        index = _with_groups(index, rows, copies, seed)
     groups = [patch.photo or "" for patch in index.patches] if by == "similarity" else index.paths
     if by == "photo":
-        groups = _photos_with_their_duplicates(index, rows, threads)
+        groups = _photos_with_their_duplicates(index, copies)
     shares = (1 - val - test, val, test)
     parts = assign(index.patches, groups, shares=shares, seed=seed)
     _require_labels(index.patches, groups, parts, shares)
@@ -167,7 +176,7 @@ def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> N
         photoless = next(patch.path for patch in index.patches if patch.photo is None)
         raise SplitError(
             f"{index.name}: the photo of some patches is not known, such as {photoless}. "
-            "Split with --by similarity, or name photos in a CSV (path,label,photo)."
+            "Split with --by similarity, or name photos by --photo-from or in a CSV (path,label,photo)."
         )
 
 
@@ -188,13 +197,26 @@ def _check_shares(val: float, test: float) -> None:
         )
 
 
-def _readable_in_order_of_paths(index: PatchIndex, rows: Rows) -> tuple[PatchIndex, Rows]:
-    """Patches that have a fingerprint, in the order of their paths, with their fingerprints."""
+def _readable_in_order_of_paths(
+    index: PatchIndex, rows: Rows, pairs: Int64Array | None
+) -> tuple[PatchIndex, Rows, Int64Array]:
+    """Patches that have a fingerprint, in the order of their paths, with their fingerprints and pairs of places."""
     order = sorted((i for i in range(len(index)) if i not in rows.refused), key=lambda i: index.patches[i].path)
+    place = np.full(len(index), -1, np.int64)
+    place[order] = np.arange(len(order))
+    moved = place[np.empty((0, 2), np.int64) if pairs is None else pairs]
+    moved = moved[(moved >= 0).all(1)]
     if order == list(range(len(index))):
-        return index, rows
+        return index, rows, moved
     rows = replace(rows, values=rows.values[order], digests=tuple(rows.digests[i] for i in order), refused={})
-    return index.select([index.patches[i] for i in order]), rows
+    return index.select([index.patches[i] for i in order]), rows, moved
+
+
+def _copies(rows: Rows, turned: Int64Array, threads: int | None) -> Int64Array:
+    """Pairs of patches that show the same thing, shape (n_pairs, 2)."""
+    from crackscope.data.similarity import duplicate_pairs
+
+    return np.concatenate([duplicate_pairs(rows, threads=threads), turned])
 
 
 def _require_readable(index: PatchIndex, refused: Sequence[tuple[str, str]]) -> None:
@@ -207,7 +229,7 @@ def _require_readable(index: PatchIndex, refused: Sequence[tuple[str, str]]) -> 
         )
 
 
-def _with_groups(index: PatchIndex, rows: Rows, seed: int, threads: int | None) -> PatchIndex:
+def _with_groups(index: PatchIndex, rows: Rows, copies: Int64Array, seed: int) -> PatchIndex:
     """The patches, each with a group that looks alike as its photo. A known photo stays in one group."""
     from crackscope.data.similarity import look_alike_groups
 
@@ -216,20 +238,20 @@ def _with_groups(index: PatchIndex, rows: Rows, seed: int, threads: int | None) 
         (first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo is not None
     ]
     together = np.array(same_photo, np.int64).reshape(-1, 2)
-    groups = look_alike_groups(rows, seed=seed, together=together, threads=threads)
+    groups = look_alike_groups(rows, seed=seed, together=together, pairs=copies)
     return index.select(
         [replace(patch, photo=f"group-{group:03d}") for patch, group in zip(index.patches, groups, strict=True)]
     )
 
 
-def _photos_with_their_duplicates(index: PatchIndex, rows: Rows, threads: int | None) -> list[str]:
+def _photos_with_their_duplicates(index: PatchIndex, copies: Int64Array) -> list[str]:
     """A group for each patch: its photo, joined with every photo that holds a duplicate of one of its patches."""
-    from crackscope.data.similarity import connected, duplicate_pairs
+    from crackscope.data.similarity import connected
 
     photos = [patch.photo or "" for patch in index.patches]
     number = {photo: i for i, photo in enumerate(sorted(set(photos)))}
     places = np.array([number[photo] for photo in photos])
-    groups = connected(len(number), places[duplicate_pairs(rows, threads=threads)])
+    groups = connected(len(number), places[copies])
     return [f"{groups[place]}" for place in places]
 
 
