@@ -22,6 +22,8 @@ from crackscope.errors import DataError, ImageError
 from crackscope.files.images import Image, decode_image, read_image
 from crackscope.files.inputs import ImageFile, list_images
 from crackscope.files.sources import AnyImage, HeldImage, as_image, images_of, run_mark
+from shared.pictures import noise
+from shared.tiffs import ifd, tiff
 
 PIXELS = draw_patch(0, side_px=96).pixels[:64]
 
@@ -251,3 +253,33 @@ def test_a_run_over_images_in_memory_is_like_no_other(file: Path) -> None:
     files, held = [*images_of(file)], [HeldImage("#0", PIXELS)]
     assert run_mark(files) == run_mark(files) == ""
     assert run_mark(held) != run_mark(held)
+
+
+# What Pillow reads wrongly, or in part
+
+
+def test_a_pil_image_says_at_which_frame_it_stands() -> None:
+    frames = [pillow.fromarray(noise((40, 60), seed)).quantize(16) for seed in range(3)]
+    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+        image = pillow.open(buffer)
+        assert as_image(image).page == "1 of 3", kind
+        image.seek(1)
+        assert as_image(image).page == "2 of 3", kind
+    assert as_image(frames[0]).page is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (tiff(noise((40, 60)).astype(np.uint16) * 257, planar=True), "pass the path of the file instead"),
+        (tiff(noise((40, 60)), planar=True, compression="lzw"), "pass the path of the file instead"),
+        (tiff(noise((40, 60)), tags={50706: b"\x01\x04\x00\x00"}), "raw file (DNG)"),
+        (tiff(noise((40, 60)), tags={254: 1}, below=[ifd({256: 6000, 257: 4000})]), "raw file"),
+    ],
+)
+def test_a_tiff_that_pillow_reads_wrongly_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        as_image(pillow.open(io.BytesIO(content)))
+    assert said in str(caught.value)
