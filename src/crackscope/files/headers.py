@@ -15,7 +15,7 @@ from PIL import Image as pillow
 
 from crackscope.errors import ImageError
 from crackscope.files.raw_files import RAW_SUFFIXES, raw_start, refuse_raw, require_no_raw_tiff
-from crackscope.files.tiff import Directory, Tag, as_first, directories, pages, planes
+from crackscope.files.tiff import Directory, Tag, as_first, directories, n_planes, pages, plane
 from crackscope.files.wholeness import jpeg_segments
 
 __all__ = [
@@ -57,14 +57,14 @@ def quiet_header() -> Iterator[None]:
 class OpenedFile:
     """An image file whose header was read: what Pillow makes of it, its bytes, and what a TIFF says of its layout.
 
-    Where the channels of a TIFF lie apart, `image` is the first of them, and `apart` holds one file for each.
+    Where the channels of a TIFF lie apart, `image` is the first of them, and `n_apart` is their number.
     """
 
     image: pillow.Image
     content: bytes
     page: str | None = None
     directory: Directory | None = None
-    apart: tuple[bytes, ...] = ()
+    n_apart: int = 0
 
 
 def open_file(content: bytes, path: str = "") -> OpenedFile:
@@ -100,9 +100,10 @@ def _open_tiff(content: bytes, path: str) -> OpenedFile:
     judged = max(there, key=lambda found: found.size_wh[0] * found.size_wh[1])
     own = as_first(judged)
     page = f"{there.index(judged) + 1} of {len(there)}" if len(there) > 1 else None
-    apart = planes(judged)
+    n_apart = n_planes(judged)
+    first = plane(judged, 0) if n_apart else own
     try:
-        image = open_with_pillow(apart[0] if apart else own, "TIFF")
+        image = open_with_pillow(first, "TIFF")
     except ImageError as error:
         bits, photometric = judged.values(Tag.BITS), judged.value(Tag.PHOTOMETRIC)
         if not bits or not all(judged.size_wh) or "damaged header" in str(error):
@@ -111,7 +112,7 @@ def _open_tiff(content: bytes, path: str) -> OpenedFile:
             f"a TIFF with samples of {'+'.join(map(str, bits[:4]))} bits (photometric {photometric}) cannot be read; "
             "save it as JPEG, or as TIFF of 8 bits"
         ) from error
-    return OpenedFile(image, own, page, judged, tuple(apart))
+    return OpenedFile(image, own, page, judged, n_apart)
 
 
 def frame_of(image: pillow.Image) -> str | None:

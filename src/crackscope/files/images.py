@@ -243,8 +243,8 @@ def image_form(content: bytes) -> ImageForm:
         orientation = camera_facts(image).orientation
     deep = image.format == "PNG" and content[24:25] == b"\x10" and "16" not in image.mode  # bits a sample, in IHDR
     mode = f"{image.mode};16" if deep else image.mode
-    if len(opened.apart) > 1:  # the image is the first channel alone
-        joined = {2: "LA", 3: "RGB", 4: "RGBA"}.get(len(opened.apart), mode)
+    if opened.n_apart:  # the image is the first channel alone
+        joined = {2: "LA", 3: "RGB", 4: "RGBA"}.get(opened.n_apart, mode)
         mode = f"{joined};16" if "16" in mode else joined
     return ImageForm(image.height, image.width, mode, orientation)
 
@@ -258,7 +258,7 @@ def is_see_through(content: bytes) -> bool:
     if plain_jpeg_size(content) is not None:
         return False
     opened = open_file(content)
-    if opened.directory is not None and opened.apart:
+    if opened.directory is not None and opened.n_apart:
         return opened.directory.value(Tag.EXTRA_SAMPLES) in ALPHA
     return has_clear_pixels(opened.image)
 

@@ -12,7 +12,7 @@ from PIL import ImageOps
 from crackscope.arrays import UInt8Array
 from crackscope.errors import ImageError
 from crackscope.files.headers import OpenedFile, one_line, open_with_pillow
-from crackscope.files.tiff import Tag, directories, require_whole_tiff
+from crackscope.files.tiff import Tag, directories, plane, require_whole_tiff
 from crackscope.files.wholeness import require_all_scans, require_nothing_unread, require_whole_bmp, require_whole_png
 
 __all__ = ["ALPHA", "decode_jpeg", "decode_opened", "decode_pillow", "has_clear_pixels"]
@@ -51,7 +51,7 @@ def decode_opened(opened: OpenedFile) -> UInt8Array:
     content, directory, kind = opened.content, opened.directory, opened.image.format
     if directory is not None:
         require_whole_tiff(directory)
-        if opened.apart:
+        if opened.n_apart:
             return _joined(opened)
     elif kind == "PNG":
         require_whole_png(content)
@@ -68,11 +68,13 @@ def _joined(opened: OpenedFile) -> UInt8Array:
     photometric, extra = directory.value(Tag.PHOTOMETRIC), directory.value(Tag.EXTRA_SAMPLES)
     n_colours = {0: 1, 1: 1, 2: 3, 5: 4}.get(photometric, 99)
     bits, formats = set(directory.values(Tag.BITS)), set(directory.values(Tag.SAMPLE_FORMAT) or (1,))
-    if len(opened.apart) < n_colours or len(bits) > 1 or not bits <= {8, 16} or formats != {1}:
+    if opened.n_apart < n_colours or len(bits) > 1 or not bits <= {8, 16} or formats != {1}:
         raise ImageError("its channels lie apart, and are neither grey, RGB nor CMYK of 8 or 16 bits; save it as JPEG")
-    has_alpha = extra in ALPHA and len(opened.apart) > n_colours and n_colours != 4
-    images = [opened.image, *(open_with_pillow(one, "TIFF") for one in opened.apart[1 : n_colours + has_alpha])]
-    channels = [pillow.fromarray(np.ascontiguousarray(decode_pillow(image)[:, :, 0])) for image in images]
+    has_alpha = extra in ALPHA and opened.n_apart > n_colours and n_colours != 4
+    channels = []
+    for number in range(n_colours + has_alpha):  # one after the other: each takes a copy of the file
+        image = open_with_pillow(plane(directory, number), "TIFF") if number else opened.image
+        channels.append(pillow.fromarray(np.ascontiguousarray(decode_pillow(image)[:, :, 0])))
     if photometric == 0:
         channels[0] = ImageOps.invert(channels[0])
     joined = pillow.merge({1: "L", 3: "RGB", 4: "CMYK"}[n_colours], channels[:n_colours])

@@ -14,7 +14,7 @@ from math import ceil
 
 from crackscope.errors import ImageError
 
-__all__ = ["Directory", "Tag", "as_first", "directories", "pages", "planes", "require_whole_tiff"]
+__all__ = ["Directory", "Tag", "as_first", "directories", "n_planes", "pages", "plane", "require_whole_tiff"]
 
 
 class Tag:
@@ -157,36 +157,36 @@ def _require_enough(directory: Directory) -> None:
         )
 
 
-def planes(directory: Directory) -> list[bytes]:
-    """One TIFF of a single channel for each channel of a picture whose channels lie apart (PlanarConfiguration 2).
+def n_planes(directory: Directory) -> int:
+    """Number of channels of a picture whose channels lie apart (PlanarConfiguration 2); 0 if they lie side by side."""
+    n_samples = directory.value(Tag.SAMPLES, 1)
+    return n_samples if directory.value(Tag.PLANAR, 1) == 2 and n_samples > 1 else 0
 
-    Each is the same file with a further directory, which names the strips or tiles of that channel alone. So the
-    decoder for a grey picture, which is known to be right, reads each, whatever packs it. All other entries, such as
-    the orientation, are those of the picture.
 
-    Returns:
-        The files, in the order of the channels; none if the channels lie side by side, or there is one.
+def plane(directory: Directory, number: int) -> bytes:
+    """A TIFF of one channel of a picture whose channels lie apart.
+
+    It is the same file with a further directory, which names the strips or tiles of that channel alone. So the decoder
+    for a grey picture, which is known to be right, reads it, whatever packs it. All other entries, such as the
+    orientation, are those of the picture.
+
+    Args:
+        directory: The picture.
+        number: Number of the channel, from 0.
 
     Raises:
         ImageError: If strips or tiles are missing.
     """
-    n_samples = directory.value(Tag.SAMPLES, 1)
-    if directory.value(Tag.PLANAR, 1) != 2 or n_samples < 2:
-        return []
     what, offsets, sizes, n_all = _pieces(directory)
     _require_enough(directory)
-    if n_all < n_samples:
+    n_each = n_all // directory.value(Tag.SAMPLES, 1)
+    if not n_each:
         raise ImageError(f"TIFF: {_SHORT}")
-    at, n_each = (Tag.STRIP_OFFSETS if what == "strip" else Tag.TILE_OFFSETS), n_all // n_samples
-    grey = {Tag.BITS: [directory.value(Tag.BITS, 1)], Tag.PHOTOMETRIC: [1], Tag.SAMPLES: [1], Tag.PLANAR: [1]}
-    found = []
-    for start in range(0, n_all, n_each):
-        part = slice(start, start + n_each)
-        entries: dict[int, list[int]] = grey | {at: list(offsets[part])}
-        if sizes:
-            entries[Tag.STRIP_SIZES if what == "strip" else Tag.TILE_SIZES] = list(sizes[part])
-        found.append(_with_entries(directory, entries))
-    return found
+    part = slice(number * n_each, (number + 1) * n_each)
+    at, of_size = (Tag.STRIP_OFFSETS, Tag.STRIP_SIZES) if what == "strip" else (Tag.TILE_OFFSETS, Tag.TILE_SIZES)
+    entries = {Tag.BITS: [directory.value(Tag.BITS, 1)], Tag.PHOTOMETRIC: [1], Tag.SAMPLES: [1], Tag.PLANAR: [1]}
+    entries |= {at: list(offsets[part])} | ({of_size: list(sizes[part])} if sizes else {})
+    return _with_entries(directory, entries)
 
 
 # The bytes
