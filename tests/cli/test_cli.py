@@ -138,7 +138,8 @@ def test_split_train_evaluate_predict(
     assert predicted.code == 0
     rows = rows_of(table)
     assert len(rows) == len(read_patches(drawn))
-    assert list(rows[0]) == ["path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error"]
+    columns = ("path", "unit", "label", "crack_probability", "threshold", "reason", "model", "error", "page")
+    assert tuple(rows[0]) == columns
     assert {row["label"] for row in rows} <= {"crack", "uncracked", "unsure"}
 
 
