@@ -118,6 +118,23 @@ def test_a_file_that_changed_since_is_done_again(tmp_path: Path) -> None:
         assert journal.n_rows == 9
 
 
+def test_rows_with_a_state_are_asked_for_it(tmp_path: Path) -> None:
+    states: list[dict[str, Any] | None] = [{"n_bytes": i} if i % 2 else None for i in range(20)]
+    with open_at(tmp_path) as journal:
+        for path, state in zip(PATHS, states, strict=True):
+            journal.append({"path": path, "error": None}, state=state)
+        assert all(row == {"path": row["path"], "error": None} for row in journal.rows())
+    asked: dict[int, object] = {}
+
+    def unchanged(i: int, state: object) -> bool:
+        asked[i] = state
+        return i != 7
+
+    with Journal(tmp_path / "out.csv", task="t", paths=PATHS, unchanged=unchanged) as journal:
+        assert journal.n_rows == 7
+    assert asked == dict(enumerate(states[:8]))
+
+
 def test_an_archive_that_changed_since_is_done_again(tmp_path: Path) -> None:
     archive = tmp_path / "x.tar"
     archive.write_bytes(b"")

@@ -868,6 +868,43 @@ def test_a_photo_that_changed_since_is_scanned_again(
     assert tree(tmp_path / "scan") == unbroken(images, model, tmp_path / "whole")
 
 
+def test_a_photo_that_changed_under_a_clock_set_back_is_scanned_again(
+    images: list[ImageFile], photos: Path, model: Model, tmp_path: Path
+) -> None:
+    stop(images, model, tmp_path / "scan", after=7)
+    (photos / "wall 2.png").write_bytes(png(99))
+    os.utime(photos / "wall 2.png", (1, 1))
+    for journal in part_of(tmp_path / "scan").glob(".*.journal"):  # as if the run had begun tomorrow
+        head, rest = journal.read_bytes().split(b"\n", 1)
+        begun = {**json.loads(head), "begun": time.time() + 86_400}
+        journal.write_bytes(json.dumps(begun).encode() + b"\n" + rest)
+    assert write_scan(images, model, out=tmp_path / "scan").n_resumed == 2
+    assert tree(tmp_path / "scan") == unbroken(images, model, tmp_path / "whole")
+
+
+def test_a_photo_that_is_replaced_while_the_scan_runs_is_not_shown_under_the_old_map(
+    images: list[ImageFile], photos: Path, model: Model, tmp_path: Path
+) -> None:
+    """The last photo is read when the first was scanned: the first is then replaced, with its times kept."""
+    place = Path(images[0].place)
+    before, n_read = place.stat(), itertools.count(1)
+    expected = unbroken(images, model, tmp_path / "whole")
+
+    def replace_first() -> None:
+        if next(n_read) == len(images):
+            place.write_bytes(png(99))
+            os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    write_scan(watched(images, replace_first), model, out=tmp_path / "scan", threads=1)
+    page = (tmp_path / "scan" / "report.html").read_text(encoding="utf-8")
+    assert f"was changed or removed after it was scanned: {images[0].path}." in page
+    assert page.count("<img ") == expected["report.html"].count(b"<img ") - 1
+    found = tree(tmp_path / "scan")
+    assert {name: found[name] for name in found if name != "report.html"} == {
+        name: expected[name] for name in expected if name != "report.html"
+    }
+
+
 def test_a_photo_that_went_since_keeps_its_row_and_its_pictures(
     images: list[ImageFile], photos: Path, model: Model, tmp_path: Path
 ) -> None:
@@ -878,7 +915,8 @@ def test_a_photo_that_went_since_keeps_its_row_and_its_pictures(
     assert by_path(tmp_path / "scan")[images[2].path]["crack_probability"]
     page = (tmp_path / "scan" / "report.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 7
-    assert page.count("wall 2.png") == 1  # in the list alone
+    assert page.count("wall 2.png") == 2  # in the list, and in the note on what is not shown
+    assert "was changed or removed after it was scanned: " in page
 
 
 def test_halves_that_a_kill_left_do_not_stay(

@@ -1,8 +1,8 @@
 """Journals: the rows of a long run, kept on disk as they come, so that a killed run goes on where it stopped.
 
 A journal lies beside the output it is for. Its first line says what the run is and when it began; each line after it is
-a row, as JSON. A row is not taken over if its file has changed since the beginning. It is locked while a run writes it,
-and the operating system takes the lock off a process that dies.
+a row, as JSON, with the state of the file that it was made from. A row is not taken over if its file has changed. The
+journal is locked while a run writes it, and the operating system takes the lock off a process that dies.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeAlias
 
 from filelock import lock_descriptor
 
@@ -23,6 +23,11 @@ from crackscope.errors import OutputError
 from crackscope.files.output import explain
 
 __all__ = ["Journal"]
+
+State: TypeAlias = Mapping[str, Any] | None
+Unchanged: TypeAlias = Callable[[int, State], bool]
+
+_STATE = "file"  # key of the state of a row's file
 
 
 class Journal:
@@ -33,6 +38,8 @@ class Journal:
         task: What decides the rows besides the paths, for example the model's name; a run with another task begins
             anew.
         paths: Paths of all inputs, in order.
+        unchanged: Function from the number of an input and the state that its row was written with to whether its file
+            is still the same. Rows without a state are told by the times of their files.
 
     Attributes:
         n_rows: Rows held.
@@ -41,14 +48,14 @@ class Journal:
         OutputError: If another run has the journal open, or the place cannot be written.
     """
 
-    def __init__(self, out: Path, *, task: str, paths: Sequence[str]) -> None:
+    def __init__(self, out: Path, *, task: str, paths: Sequence[str], unchanged: Unchanged | None = None) -> None:
         self._out, self._path = out, out.with_name(f".{out.name}.journal")
         self._first_row = 0  # where it begins, in bytes
         self.n_rows = 0
         try:
             self._file = self._open()
             try:
-                self._resume(task, paths)
+                self._resume(task, paths, unchanged)
             except BaseException:
                 self._file.close()
                 raise
@@ -64,24 +71,30 @@ class Journal:
         with suppress(OSError):  # a full disk has been told of by `append`
             self._file.close()
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: dict[str, Any], *, state: State | Literal["unknown"] = "unknown") -> None:
         """Write a row at once.
+
+        Args:
+            row: The row.
+            state: State of the row's file, ready for JSON; None where there was no file.
 
         Raises:
             OutputError: If the disk is full.
         """
         try:
-            self._file.write(_line(row))
+            self._file.write(_line(row if state == "unknown" else {**row, _STATE: state}))
             self._file.flush()
         except OSError as error:
             raise OutputError(explain(error, self._out)) from error
         self.n_rows += 1
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All rows, in order."""
+        """All rows, in order, without the states of their files."""
         self._file.seek(self._first_row)
         for line in self._file:
-            yield json.loads(line)
+            row = json.loads(line)
+            row.pop(_STATE, None)
+            yield row
 
     def remove(self) -> None:
         """Close and delete it: the output is there."""
@@ -101,7 +114,7 @@ class Journal:
                     return file
             file.close()  # the run that had it ended, and removed it, in between
 
-    def _resume(self, task: str, paths: Sequence[str]) -> None:
+    def _resume(self, task: str, paths: Sequence[str], unchanged: Unchanged | None) -> None:
         """Keep the rows that an interrupted run of the same task has done, cut off the rest."""
         self._file.seek(0)
         head = self._file.readline()
@@ -111,17 +124,24 @@ class Journal:
             head = _line({"task": task, "begun": time.time()})
             self._file.write(head)
         else:
-            self.n_rows, size = _rows_to_keep(self._file, paths, begun)
+            self.n_rows, size = _rows_to_keep(self._file, paths, begun, unchanged)
             self._file.truncate(len(head) + size)
         self._first_row = len(head)
 
 
-def _rows_to_keep(lines: Iterable[bytes], paths: Sequence[str], begun: float) -> tuple[int, int]:
+def _rows_to_keep(
+    lines: Iterable[bytes], paths: Sequence[str], begun: float, unchanged: Unchanged | None
+) -> tuple[int, int]:
     """Number of rows that are taken over, and their bytes."""
     kept, n_rows, size = (0, 0), 0, 0
-    for path, line in zip(paths, lines, strict=False):
+    for i, (path, line) in enumerate(zip(paths, lines, strict=False)):
         row = _parsed(line)
-        if row.get("path") != path or _changed_since(path, begun):
+        if row.get("path") != path:
+            break
+        if unchanged is not None and _STATE in row:
+            if not unchanged(i, row[_STATE]):
+                break
+        elif _changed_since(path, begun):
             break
         n_rows, size = n_rows + 1, size + len(line)
         # An outage just before the run was stopped (a share that vanished) is not taken for the files' fault.

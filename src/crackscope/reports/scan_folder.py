@@ -28,6 +28,7 @@ from crackscope.files.pictures import picture_bytes
 from crackscope.files.sources import Source, SourceImage, all_images_of, run_mark
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
+from crackscope.files.watched import WatchedImage
 from crackscope.geometry.scale import Scale
 from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
@@ -101,10 +102,11 @@ def write_scan(
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
     require_network_scale(loaded.card, network_scale, scale)  # a wrong one fails before any work
     asked = all_images_of(source, require_one=True)
-    images = [image for image in asked if not _lies_in(image.path, out)]
+    sources = [image for image in asked if not _lies_in(image.path, out)]
+    images = [WatchedImage(image) for image in sources]
     paths = [image.path for image in images]
     names = picture_names(paths)
-    settings = [str(network_scale), scale.to_dict() if scale else None, maps, max_megapixels, run_mark(images)]
+    settings = [str(network_scale), scale.to_dict() if scale else None, maps, max_megapixels, run_mark(sources)]
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
@@ -112,7 +114,9 @@ def write_scan(
         raise DataError(f"{out}: all photos lie in this folder, which is to be written. Choose another --out.")
     with (
         resumable_folder(out, ours=FILES, overwrite=overwrite) as folder,
-        Journal(folder / "photos", task=task, paths=paths) as journal,
+        Journal(
+            folder / "photos", task=task, paths=paths, unchanged=lambda i, noted: images[i].is_unchanged(noted)
+        ) as journal,
     ):
         n_resumed = journal.n_rows
         if not n_resumed:
@@ -122,8 +126,10 @@ def write_scan(
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
 
-        for row in ordered_map(work, range(n_resumed, len(images)), threads=threads or loaded.threads):
-            journal.append(row.to_dict())
+        left = range(n_resumed, len(images))
+        for i, row in zip(left, ordered_map(work, left, threads=threads or loaded.threads), strict=True):
+            state = images[i].state
+            journal.append(row.to_dict(), state=state.to_dict() if state else None)
             if progress:
                 progress(journal.n_rows, len(images))
         rows = [ScannedRow.from_dict(row) for row in journal.rows()]
@@ -136,12 +142,26 @@ def write_scan(
             ranked,
             folder,
             loaded,
-            read_photo=lambda row: by_map[row.map or ""].load(max_megapixels=max_megapixels).pixels,
+            read_photo=lambda row: _as_scanned(row, by_map[row.map or ""].image, max_megapixels),
         )
         _tidy(folder, rows)
     (out / ".photos.journal").unlink(missing_ok=True)
     found = (row.result for row in rows)
     return summarise(((one.path, one.verdict, one.error) for one in found), n_resumed)
+
+
+def _as_scanned(row: ScannedRow, image: SourceImage, max_megapixels: float) -> UInt8Array:
+    """Pixels of a photo, read again.
+
+    Raises:
+        OSError: If the file cannot be read.
+        DataError: If it is no longer the photo that was scanned.
+    """
+    again = WatchedImage(image)
+    pixels = again.load(max_megapixels=max_megapixels).pixels
+    if row.sha256 and again.state is not None and again.state.sha256 != row.sha256:
+        raise DataError(f"{image.path}: the file was changed after it was scanned. Scan it again.")
+    return pixels
 
 
 def _lies_in(path: str, folder: Path) -> bool:
@@ -218,7 +238,7 @@ class _Scanning:
     maps: str
     max_megapixels: float
 
-    def row(self, image: SourceImage, name: str) -> ScannedRow:
+    def row(self, image: WatchedImage, name: str) -> ScannedRow:
         try:
             photo = image.load(max_megapixels=self.max_megapixels)
             prepared = prepare_photo(photo, self.model.card, network_scale=self.network_scale, scale=self.scale)
@@ -229,7 +249,8 @@ class _Scanning:
             return ScannedRow(refused(image.path, self.model.name, reason_of(error)))
         assert result.map is not None  # only a refused photo has none
         self._write_pictures(name, result.map, picture)
-        return ScannedRow(replace(result, map=None), map=_map_name(name), overlay=f"overlays/{name}.jpg")
+        digest = image.state.sha256 if image.state else None
+        return ScannedRow(replace(result, map=None), _map_name(name), f"overlays/{name}.jpg", digest)
 
     def _write_pictures(self, name: str, found: CrackMap, picture: UInt8Array) -> None:
         for kind, values in (("maps", found.probabilities), ("cells", found.strengths)):

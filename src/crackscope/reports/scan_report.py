@@ -40,11 +40,13 @@ class ScannedRow:
         result: What is known of it.
         map: Name of the picture of its map in the folder; None where it could not be scanned.
         overlay: Name of its overlay in the folder; None where it could not be scanned.
+        sha256: SHA-256 of the file that was scanned; None for a photo in memory, or one that could not be scanned.
     """
 
     result: PhotoResult
     map: str | None = None
     overlay: str | None = None
+    sha256: str | None = None
 
     @property
     def take_again(self) -> bool:
@@ -70,12 +72,13 @@ class ScannedRow:
             "result": self.result.to_dict(),
             "map": self.map,
             "overlay": self.overlay,
+            "sha256": self.sha256,
         }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> ScannedRow:
         """What `to_dict` gave."""
-        return cls(PhotoResult.from_dict(found["result"]), found["map"], found["overlay"])
+        return cls(PhotoResult.from_dict(found["result"]), found["map"], found["overlay"], found.get("sha256"))
 
 
 def write_scan_report(
@@ -84,7 +87,8 @@ def write_scan_report(
     """Write ``report.html`` into a folder that holds the maps.
 
     The first 24 photos are shown with their maps, in a copy of at most 1,280 px, and so are the first 12 blurred ones
-    that show a crack. The first 2,000 photos are listed.
+    that show a crack. The first 2,000 photos are listed. A note names photos that are not shown since their file was
+    changed or removed after it was scanned.
 
     Args:
         ranked: Rows in the order in which they are shown.
@@ -99,9 +103,18 @@ def write_scan_report(
     first = [(rank, row) for rank, row in done if not row.take_again][:_N_SHOWN]
     alarming = [row.result.verdict in ("crack", "unsure") for _, row in first]
 
-    def views(some: Sequence[tuple[int, ScannedRow]]) -> list[dict[str, Any]]:
-        return [view for rank, row in some if (view := _view(rank, row, folder, model, read_photo))]
+    without_picture: list[str] = []
 
+    def views(some: Sequence[tuple[int, ScannedRow]]) -> list[dict[str, Any]]:
+        found = [(row, _view(rank, row, folder, model, read_photo)) for rank, row in some]
+        without_picture.extend(row.result.path for row, view in found if view is None)
+        return [view for _, view in found if view is not None]
+
+    shown, others = (
+        views([one for one, is_alarming in zip(first, alarming, strict=True) if is_alarming is wanted])
+        for wanted in (True, False)
+    )
+    take_again = views(again[:_N_TAKE_AGAIN])
     page = (
         environment()
         .get_template("scan.html")
@@ -113,9 +126,10 @@ def write_scan_report(
             counts=Counter(row.result.verdict for _, row in done),
             photos=[(rank, row.result, _regions_at(_levels(folder, row.map))) for rank, row in done[:_N_LISTED]],
             n_photos=len(done),
-            shown=views([one for one, is_alarming in zip(first, alarming, strict=True) if is_alarming]),
-            others=views([one for one, is_alarming in zip(first, alarming, strict=True) if not is_alarming]),
-            take_again=views(again[:_N_TAKE_AGAIN]),
+            shown=shown,
+            take_again=take_again,
+            others=others,
+            without_picture=without_picture,
             n_take_again=len(again),
             refused=refused[:_N_REFUSED_LISTED],
             n_refused=len(refused),
@@ -131,7 +145,7 @@ def _view(
     found = row.result
     try:
         picture = shrunk(read_photo(row), _PHOTO_PX)
-    except (OSError, CrackscopeError):  # it went after it was scanned
+    except (OSError, CrackscopeError):  # it went, or was changed, after it was scanned
         return None
     levels, strengths = (_levels(folder, name) for name in (row.map, cells_name(str(row.map))))
     stride = model.network.field.stride_px

@@ -20,6 +20,7 @@ from crackscope.files.output import new_file, require_free
 from crackscope.files.sources import Source, all_images_of, run_mark
 from crackscope.files.streaming import Progress
 from crackscope.files.tables import table_lines
+from crackscope.files.watched import WatchedImage
 from crackscope.scanning.loaded_model import AnyModel, load, rows_of
 from crackscope.scanning.prediction import PredictionRow
 from crackscope.scanning.summary import BatchSummary, summarise
@@ -67,10 +68,13 @@ def write_predictions(
     # The columns are named too: rows of another version of crackscope would not fit.
     images, loaded = all_images_of(source, require_one=True), load(model)
     task = json.dumps([loaded.name, max_megapixels, run_mark(images), *COLUMNS])
-    with Journal(place, task=task, paths=[image.path for image in images]) as journal:
+    watched = [WatchedImage(image) for image in images]
+    paths = [image.path for image in images]
+    with Journal(place, task=task, paths=paths, unchanged=lambda i, noted: watched[i].is_unchanged(noted)) as journal:
         n_resumed = journal.n_rows
-        for row in rows_of(images[n_resumed:], loaded, max_megapixels=max_megapixels):
-            journal.append(asdict(row))
+        left = watched[n_resumed:]
+        for row, image in zip(rows_of(left, loaded, max_megapixels=max_megapixels), left, strict=True):
+            journal.append(asdict(row), state=image.state.to_dict() if image.state else None)
             if progress:
                 progress(journal.n_rows, len(images))
         with new_file(place, overwrite=overwrite) as part:
