@@ -20,8 +20,8 @@ def test_the_summary_of_the_default_bundle_says_what_matters(run: Any) -> None:
     for part in (
         f"resized to {card.patch_px} px",
         "data: METU, 13,998 crack and 13,995 uncracked; CC BY 4.0",
-        f"crack from probability {card.patch.threshold:.3f}",
-        f"unsure from {card.patch.unsure_low:.3f} to {card.patch.unsure_high:.3f}",
+        f"crack from probability {card.patch.crack_from:.3f}, unsure from {card.patch.unsure_low:.3f}",
+        f"figures count it as crack from {card.patch.threshold:.3f}",
         f"crack from {card.verdict.threshold:.3f}" if card.verdict else "",
         f"clarity below {card.gate.min_clarity:.3f}" if card.gate else "",
         "metu, test: F1 of crack 0.992 [0.985, 0.996] (always crack 0.666)",

@@ -284,7 +284,7 @@ def test_split_counts_what_is_missing_or_broken(run: Any, walls: Path, by: str, 
     found = run("split", walls, "--by", by, "--val", 0.25, "--test", 0.25, "--out", tmp_path / "s.csv", "--json")
     status = "leaks" if by == "random" else "refused"  # leaks are the graver of the two
     assert (found.code, found.json["status"], found.json["n_refused"]) == (3, status, 2)
-    assert found.json["first_error"][0] == f"crack/{missing.name}"
+    assert found.json["first_error"]["path"] == f"crack/{missing.name}"
     assert f"crack/{missing.name}: " in found.err
     assert "(and 1 more)" in found.err
     paths = {row["path"] for row in rows_of(tmp_path / "s.csv")}

@@ -237,7 +237,7 @@ def test_the_counts_stand_at_the_top(
     assert lead in page.words
     assert ("Refused files" in page.words) == (None in probabilities)
     assert ("All photos" in page.words) == any(probability is not None for probability in probabilities)
-    assert ("Show marks" in page.words) == any(probability is not None for probability in probabilities)
+    assert ("Show regions" in page.words) == any(probability is not None for probability in probabilities)
 
 
 def test_the_page_says_what_counts_and_how_often_that_errs(
@@ -535,9 +535,9 @@ def test_the_switch_hides_the_maps_and_shows_them_again(opened: Opened, report: 
             expect(maps.nth(number)).to_be_visible(visible=shown)
         expect(page.locator("img").first).to_be_visible()
         if with_what == "mouse":
-            page.get_by_text("Show marks").click()
+            page.get_by_text("Show regions").click()
         else:
-            page.get_by_label("Show marks").press("Space")
+            page.get_by_label("Show regions").press("Space")
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def audit(
         backbone: Path of a bundle or a backbone file; labels are judged with its features. The default bundle if left
             out.
         threads: Number of threads; all cores if left out.
-        progress: Called with (done, total) as files are read.
+        progress: Called with (done, total) as files are read, and as turned copies are looked for.
         say: Called with a line of text as each step begins.
 
     Returns:
@@ -86,7 +86,7 @@ def audit(
     quality = Quality(kinds["quality"].filled(rows["quality"]), tuple(map(files.forms.get, index.paths)))
     prints = kinds["print"].filled(rows["print"])
     say("looking for copies")
-    turned = turned_pairs(kinds["thumbnail"].filled(rows["thumbnail"]), threads=threads)
+    turned = turned_pairs(kinds["thumbnail"].filled(rows["thumbnail"]), threads=threads, progress=progress)
     pairs = np.unique(np.concatenate([duplicate_pairs(prints, threads=threads), turned]), axis=0)
     groups = _kept_together(index, prints, pairs)
     refused, digests = {**quality.rows.refused, **prints.refused}, prints.digests

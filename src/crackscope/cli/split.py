@@ -56,8 +56,10 @@ def split(
 ) -> None:
     """Divide labelled patches into train, val and test without leaks.
 
-    A photo stays on one side, and so do duplicates: the same picture re-encoded, resized, turned, mirrored
-    or zoomed.
+    A photo stays in one part, and so do duplicates: the same picture re-encoded, resized, turned, mirrored or zoomed.
+    Copies turned by other angles than 90°, and zoomed ones, are looked for in sets of up to 10,000 patches; in larger
+    ones, `crackscope audit` finds them.
+
     Files that are missing or cannot be read are left out and counted; the exit code is then 3.
 
     Example: `crackscope split metu.tar --by similarity --out split.csv`
@@ -66,6 +68,7 @@ def split(
     from crackscope.data.splits import apply_split, write_split
     from crackscope.data.splits import split as make_split
     from crackscope.files.output import require_free
+    from crackscope.measuring.evaluation import refused_documents
     from crackscope.reports.class_samples import write_class_samples
 
     require_free(out, overwrite=overwrite)
@@ -91,7 +94,7 @@ def split(
         "seed": seed,
         "parts": parts,
         "n_refused": n_refused,
-        "first_error": result.refused[0] if n_refused else None,
+        "first_error": refused_documents(result.refused[:1])[0] if n_refused else None,
         "n_leaks": len(leaks),
     }
     groups = {"photo": "photos", "similarity": "groups that look alike", "random": "photos"}[by.value]

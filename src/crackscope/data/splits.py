@@ -26,10 +26,23 @@ from crackscope.files.output import write_text
 from crackscope.files.streaming import Progress
 from crackscope.files.tables import TableForm, TableRow, read_table, table_text
 
-__all__ = ["Split", "apply_split", "divide", "is_group", "read_split", "split", "split_of", "write_split"]
+__all__ = [
+    "MOST_SEARCHED",
+    "Split",
+    "apply_split",
+    "divide",
+    "is_group",
+    "read_split",
+    "split",
+    "split_of",
+    "write_split",
+]
 
 _COLUMNS = ("path", "label", "photo", "part")
 _WAYS = ("photo", "similarity", "random")
+
+MOST_SEARCHED = 10_000
+"""Patches up to which `split` looks for copies turned by any angle or zoomed. The work grows with their square."""
 _GROUP = re.compile(r"group-\d{3,}")
 _REMEDY = "Make it with `crackscope split`."
 _FORM = TableForm(
@@ -86,6 +99,9 @@ def split(
 ) -> Split:
     """Divide labelled patches into train, val and test, so that photos and duplicates stay in one part.
 
+    Copies that were turned by any angle or zoomed are looked for among at most 10,000 patches; `crackscope.audit` looks
+    for them in larger sets.
+
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
         by: What stays together: ``photo``; ``similarity`` (groups that look alike), where photos are not known; or
@@ -111,10 +127,13 @@ def split(
 
     index = read_patches(data)
     _require_divisible(index, by, val, test)
-    kinds = [fingerprint_kind(), thumbnail_kind()][: 1 if by == "random" else 2]
+    searched = by != "random" and len(index) <= MOST_SEARCHED
+    kinds = [fingerprint_kind(), thumbnail_kind()][: 2 if searched else 1]
     rows, *thumbnails = compute_rows(index, kinds, threads=threads, progress=progress)
     rows = kinds[0].filled(rows)
-    turned = turned_pairs(kinds[1].filled(thumbnails[0]), threads=threads) if thumbnails else None
+    turned = None
+    if thumbnails:
+        turned = turned_pairs(kinds[1].filled(thumbnails[0]), threads=threads, progress=progress)
     return divide(index, rows, by=by, val=val, test=test, seed=seed, turned=turned, threads=threads)
 
 

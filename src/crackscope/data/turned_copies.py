@@ -24,7 +24,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.data.cache import RowCache, RowKind, Rows
-from crackscope.files.streaming import ordered_map
+from crackscope.files.streaming import Progress, ordered_map
 
 __all__ = ["TURNED_COPY", "thumbnail_kind", "turned_pairs"]
 
@@ -80,12 +80,13 @@ def _thumbnails(images: Sequence[UInt8Array]) -> UInt8Array:
     )
 
 
-def turned_pairs(rows: Rows, *, threads: int | None = None) -> Int64Array:
+def turned_pairs(rows: Rows, *, threads: int | None = None, progress: Progress | None = None) -> Int64Array:
     """Pairs of patches that show the same thing turned, mirrored, zoomed or shifted a little.
 
     Args:
         rows: Rows of `thumbnail_kind`, with their values.
         threads: Thread budget; all cores where left out.
+        progress: Called with (done, total) as blocks of patches are searched, and again as pairs are compared.
 
     Returns:
         Array of shape (n_pairs, 2): places in the index, first < second, in order. Of equal files only the first is
@@ -102,11 +103,10 @@ def turned_pairs(rows: Rows, *, threads: int | None = None) -> Int64Array:
         return np.empty((0, 2), np.int64)
     compared = _Compared.of([greys[i] for i in clear])
     with threadpool_limits(1, "blas"):
-        candidates = _candidates(compared, threads)
+        candidates = _candidates(compared, threads, progress)
         blocks = [candidates[start : start + _BLOCK] for start in range(0, len(candidates), _BLOCK)]
-        found = np.concatenate(
-            [*ordered_map(compared.copies_among, blocks, threads=threads), np.empty((0, 2), np.int64)]
-        )
+        compared_blocks = _told(ordered_map(compared.copies_among, blocks, threads=threads), len(blocks), progress)
+        found = np.concatenate([*compared_blocks, np.empty((0, 2), np.int64)])
     pairs = places[np.array(clear, np.int64)][found]
     return np.asarray(pairs[np.lexsort(pairs.T[::-1])], np.int64)
 
@@ -175,7 +175,14 @@ def _signatures(rings: Complex64Array) -> Float32Array:
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)
 
 
-def _candidates(compared: _Compared, threads: int | None) -> Int64Array:
+def _told(found: Iterator[Int64Array], total: int, progress: Progress | None) -> Iterator[Int64Array]:
+    for done, one in enumerate(found, start=1):
+        yield one
+        if progress:
+            progress(done, total)
+
+
+def _candidates(compared: _Compared, threads: int | None, progress: Progress | None) -> Int64Array:
     """Pairs of each patch and the nearest few by their signatures, shape (n, 2), first < second, in order."""
     signatures = [_signatures(rings) for rings in compared.rings]
     n, plain = len(signatures[0]), signatures[0]
@@ -193,7 +200,9 @@ def _candidates(compared: _Compared, threads: int | None) -> Int64Array:
         pairs = np.stack([np.repeat(own + start, n_near), near.ravel()], 1)
         return np.sort(pairs, axis=1).astype(np.int64)
 
-    return np.unique(np.concatenate([*ordered_map(block, range(0, n, _BLOCK), threads=threads)]), axis=0)
+    starts = range(0, n, _BLOCK)
+    blocks = _told(ordered_map(block, starts, threads=threads), len(starts), progress)
+    return np.unique(np.concatenate([*blocks]), axis=0)
 
 
 # Alignment
