@@ -470,3 +470,21 @@ def test_the_photo_of_the_data_goes_first() -> None:
     own = [Patch("a", "crack", "p1"), Patch("b", "crack", None)]
     assigned = Split((Patch("a", "crack", "group-000", "train"), Patch("b", "crack", "group-000", "train")))
     assert [patch.photo for patch in apply_split(index_of(own), split=assigned).patches] == ["p1", "group-000"]
+
+
+@pytest.mark.parametrize(("most", "searched"), [(100, True), (5, False)])
+def test_turned_copies_are_looked_for_in_sets_that_are_not_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, searched: bool
+) -> None:
+    asked: list[int] = []
+
+    def turned_pairs(rows: Any, **_: object) -> Any:
+        asked.append(len(rows.digests))
+        return np.empty((0, 2), np.int64)
+
+    monkeypatch.setattr("crackscope.data.splits.MOST_SEARCHED", most)
+    monkeypatch.setattr("crackscope.data.turned_copies.turned_pairs", turned_pairs)
+    index = read_patches(draw_dataset(tmp_path / "set", n_photos=12, patches_per_photo=4, side_px=48))
+    assert 5 < len(index) <= 100
+    split(index, by="similarity", val=0.25, test=0.25)
+    assert asked == ([len(index)] if searched else [])
