@@ -233,6 +233,7 @@ def test_the_page_says_every_figure_beside_its_baseline_and_needs_nothing_else(
     assert leaky.text.count("leaky") >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_and_the_width_of_the_page(
     browser: Browser, found: crackscope.Robustness, patch: np.ndarray, tmp_path: Path, width: int, scheme: Any

@@ -458,6 +458,7 @@ def test_a_run_goes_on_with_the_same_split_only_and_keeps_it(
     assert contents_of(unfinished) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_made_its_split_goes_on_with_the_one_it_kept(
     trained: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
