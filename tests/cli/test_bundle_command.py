@@ -68,3 +68,11 @@ def test_a_named_bundle_is_copied_and_the_document_says_where(run: Any, bundle_f
     assert done.json["copy"] == str(tmp_path / "copy.onnx")
     assert (tmp_path / "copy.onnx").read_bytes() == bundle_file.read_bytes()
     assert "copy" not in run("bundle", bundle_file, "--json").json
+
+
+def test_a_model_file_is_named_in_one_way_only(run: Any, bundle_file: Path) -> None:
+    named = (run("bundle", bundle_file, "--json").json, run("bundle", "--model", bundle_file, "--json").json)
+    assert named[0] == named[1]
+    both = run("bundle", bundle_file, "--model", bundle_file)
+    assert both.code == 2
+    assert "give the model file once" in " ".join(both.err.split())

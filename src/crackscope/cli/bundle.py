@@ -39,6 +39,8 @@ def bundle(
     """
     from crackscope.files.output import new_file
 
+    if file and model:
+        raise typer.BadParameter("give the model file once: as FILE or as --model.", param_hint="--model")
     found = read_model(file or model, precision)
     document = {
         "status": "done",

@@ -30,7 +30,7 @@ class TrainingParts:
         index: All patches of the data.
         parts: Patches that the split names, each with its part.
         split: The split.
-        n_leaks: Number of photos and duplicates on two sides of the split.
+        n_leaks: Number of photos and sets of duplicates that stand in two parts.
         made: Whether the split was made for this training.
         refused: Path and reason of patches that the made split leaves out, since they cannot be read.
     """
