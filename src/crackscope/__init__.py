@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan
     from crackscope.scanning.prediction import Prediction, PredictionRow
     from crackscope.scanning.prediction_table import write_predictions
-    from crackscope.scanning.regions import Region
+    from crackscope.scanning.regions import AcceptedPoint, Region, RejectedPoint
     from crackscope.scanning.results import PhotoResult
     from crackscope.scanning.scanner import NetworkScale
     from crackscope.scanning.summary import BatchSummary
@@ -100,6 +100,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Acceptance": "acceptance.decision",
+    "AcceptedPoint": "scanning.regions",
     "AnyImage": "files.sources",
     "AnyModel": "scanning.loaded_model",
     "Audit": "auditing.kinds",
@@ -149,6 +150,7 @@ _HOMES = {
     "Recipe": "training.recipes",
     "RecipeError": "errors",
     "Region": "scanning.regions",
+    "RejectedPoint": "scanning.regions",
     "Robustness": "measuring.robustness",
     "RobustnessCondition": "measuring.robustness",
     "Run": "training.runs",
@@ -216,6 +218,7 @@ _HOMES = {
 
 __all__ = [
     "Acceptance",
+    "AcceptedPoint",
     "AnyImage",
     "AnyModel",
     "Audit",
@@ -265,6 +268,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Region",
+    "RejectedPoint",
     "Robustness",
     "RobustnessCondition",
     "Run",

@@ -610,15 +610,15 @@ def test_predict_and_scan_use_the_rounded_default_bundle(run: Any, photos: Path,
 def test_help_of_scan_and_predict_tells_the_rules_of_the_default_model(run: Any) -> None:
     from crackscope.model.bundle import read_bundle
     from crackscope.model.preprocessing import MAX_ASPECT
-    from crackscope.scanning.scanner import MAX_ENLARGEMENT, SMALL_PX
+    from crackscope.scanning.prediction import MAX_PATCH
+    from crackscope.scanning.scanner import SMALL_PX
 
     card = read_bundle().card
     told = " ".join(run("scan", "--help").out.split())
     assert f"({card.patch_px / card.source_px:g} for the default model)" in told
-    assert f"below a shorter side of {SMALL_PX:,} px; a smaller one is enlarged to that" in told
-    assert MAX_ENLARGEMENT == 2
+    assert f"below a shorter side of {SMALL_PX:,} px; a smaller one is scanned at its own size" in told
     told = " ".join(run("predict", "--help").out.split())
-    assert f"({2 * card.source_px} px for the default model)" in told
+    assert f"({MAX_PATCH * card.source_px:.0f} px for the default model)" in told
     assert f"at most {MAX_ASPECT} times the shorter" in told
 
 
@@ -683,7 +683,7 @@ def test_millimetres_that_lead_nowhere_are_refused_before_any_work(
 
 
 def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
-    for scale, expected in (("0.5", 0.5), ("auto", 2.0)):
+    for scale, expected in (("0.5", 0.5), ("auto", 1.0)):
         out = tmp_path / scale
         assert run("scan", photos, "--model", bundle_file, "--out", out, "--scale", scale).code == 0
         assert {float(row["network_scale"]) for row in rows_of(out / "photos.csv")} == {expected}

@@ -40,7 +40,7 @@ GATE: dict[str, Any] = json.loads(read_bundle(GATED).card.model_dump_json())["ga
         ),
         (PLAIN, {"backbone": {**BACKBONE, "pixel_scale": [1, 1, 1]}}, "the card says pixel_scale 1, 1, 1, the graph"),
         (PLAIN, {"gate": GATE}, "the graph has no output 'novelty'"),
-        (GATED, {"gate": None}, "the graph measures novelty, and the card has no gate"),
+        (GATED, {"gate": None}, "the graph measures novelty, and the card has no limit of it"),
         (GATED, {"gate": {**GATE, "rank": 3}}, "the card says gate.rank 3, the graph 2"),
     ],
 )

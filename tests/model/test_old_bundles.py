@@ -55,7 +55,8 @@ def test_a_photo_gets_the_map_that_it_got(bundle: tuple[Path, dict[str, Any]]) -
     found, expected = answers_of(place)["photo"], answers.get("photo")
     assert np.shape(found["logits"]) == (4, 7)
     if expected is not None:  # the first versions scanned no photos; their bundles are scanned today
-        assert found["verdict"] == expected["verdict"]
+        # A photo is rejected by today's rule; which crops decided was another matter in older versions.
+        assert found["verdict"] in (expected["verdict"], *(["rejected"] if "-gate" in place.name else []))
         assert found["peak_probability"] == pytest.approx(expected["peak_probability"], abs=tolerance_of(place))
         np.testing.assert_allclose(found["logits"], expected["logits"], atol=10 * tolerance_of(place))
 

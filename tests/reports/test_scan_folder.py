@@ -324,7 +324,7 @@ def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(
         with pillow.open(tmp_path / "scan" / "maps" / f"{Path(image.path).stem}.png") as picture:
             assert (picture.format, picture.mode) == ("PNG", "L")
             levels = np.asarray(picture)
-        assert levels.shape == found.probabilities.shape == (10, 13)
+        assert levels.shape == found.probabilities.shape == (5, 7)
         np.testing.assert_array_equal(levels, np.round(255 * found.probabilities))
         with pillow.open(tmp_path / "scan" / "cells" / f"{Path(image.path).stem}.png") as picture:
             np.testing.assert_array_equal(np.asarray(picture), np.round(255 * found.strengths))
@@ -357,7 +357,7 @@ def test_regions_are_those_of_the_model_ranked_alike(images: list[ImageFile], mo
     files = {image.path: image for image in images}
     assert any(len(photo["regions"]) > 1 for photo in document["photos"])
     for photo in document["photos"]:
-        assert (photo["width_px"], photo["height_px"], photo["network_scale"]) == (200, 150, 2.0)
+        assert (photo["width_px"], photo["height_px"], photo["network_scale"]) == (200, 150, 1.0)
         expected = mapped(model, files[photo["path"]]).regions()
         assert [tuple(region["box_xyxy"]) for region in photo["regions"]] == [region.box_xyxy for region in expected]
         for told, region in zip(photo["regions"], expected, strict=True):
@@ -458,7 +458,7 @@ def test_a_scale_holds_for_every_photo(
     asked: list[tuple[Model, dict[str, Any], float, str]] = [
         (model, {"network_scale": 1.5}, 1.5, ""),
         (measured, {"scale": Scale(0.25)}, 0.5, "0.25"),
-        (model, {}, 2.0, ""),
+        (model, {}, 1.0, ""),
         (model, {"network_scale": 0.75, "scale": Scale(0.3)}, 0.75, "0.3"),  # a number decides, whatever is known
     ]
     for one, settings, network_scale, mm_per_px in asked:

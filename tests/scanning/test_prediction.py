@@ -18,18 +18,22 @@ from hypothesis import strategies as st
 from PIL import Image as pillow
 
 from crackscope import Model
+from crackscope.acceptance.decision import accept
 from crackscope.arrays import UInt8Array
-from crackscope.drawing.walls import draw_patch
+from crackscope.data.patches import read_patches
+from crackscope.drawing.walls import draw_dataset, draw_patch
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
 from crackscope.files import inputs
 from crackscope.files.images import MAX_MEGAPIXELS, Image, decode_image
 from crackscope.files.inputs import ImageFile, list_images
 from crackscope.files.sources import HeldImage, SourceImage
+from crackscope.measuring.judging import evaluate
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration
 from crackscope.scanning import loaded_model, prediction
 from crackscope.scanning.loaded_model import load, predict, rows_of
 from crackscope.scanning.prediction import PredictionRow, unit_of
+from crackscope.scanning.prediction_table import write_predictions
 from shared.models import tiny_card
 from shared.pictures import noise, save
 
@@ -65,7 +69,7 @@ def by_hand(bundle_file: Path, pixels: UInt8Array) -> float:
     return float(session.run(["probability"], {"pixels": resized[None]})[0][0, 0])
 
 
-@pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (100, 81), (81, 100), (128, 96), (256, 256)])
+@pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (100, 81), (81, 100), (128, 96), (153, 153)])
 def test_every_way_gives_the_same_probability(
     model: Model, bundle_file: Path, patches: list[UInt8Array], tmp_path: Path, hw: tuple[int, int]
 ) -> None:
@@ -152,11 +156,11 @@ def test_a_text_is_the_path_of_a_patch(model: Model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hw", "unit"),
     [
-        ((256, 256), "patch"),  # twice source_px 128
-        ((257, 257), "photo"),
-        ((257, 200), "photo"),
-        ((256, 171), "patch"),
-        ((256, 170), "photo"),  # more than 1.5 to 1
+        ((153, 153), "patch"),  # 1.2 times source_px 128
+        ((154, 154), "photo"),
+        ((154, 140), "photo"),
+        ((153, 102), "patch"),
+        ((153, 101), "photo"),  # more than 1.5 to 1
         ((60, 90), "patch"),
         ((90, 60), "patch"),
         ((60, 91), "photo"),
@@ -176,7 +180,7 @@ def test_turning_a_picture_does_not_change_its_unit(height: int, width: int) -> 
 @pytest.mark.parametrize(
     ("hw", "message"),
     [
-        ((300, 300), r"300×300 px is a photo, not a patch \(at most 256 px a side, one side at most 1.5 times"),
+        ((300, 300), r"300×300 px is a photo, not a patch \(at most 154 px a side, one side at most 1.5 times"),
         ((100, 200), "200×100 px is a photo"),
         ((15, 15), r"15×15 px is too small to show anything \(at least 16 px a side\)"),
         ((15, 200), "200×15 px is too small"),
@@ -414,4 +418,65 @@ def test_predicting_needs_neither_scipy_nor_scikit_learn_nor_torch(bundle_file: 
 
 def test_every_public_name_is_documented() -> None:
     for module in (prediction, loaded_model):
-        assert [name for name in module.__all__ if not getattr(module, name).__doc__] == []
+        documented = [name for name in module.__all__ if name != "Unit"]  # the name of a type has no docstring
+        assert [name for name in documented if not getattr(module, name).__doc__] == []
+
+
+# What an image is taken for
+
+
+@pytest.mark.parametrize(
+    ("hw", "unit", "expected", "reason"),
+    [
+        ((96, 96), "auto", "patch", None),
+        ((96, 96), "photo", "photo", None),
+        ((200, 200), "auto", "photo", None),
+        ((200, 200), "patch", "patch", None),
+        ((51, 40), "auto", "patch", "too small to judge"),  # below 0.4 times 128 px
+        ((52, 40), "auto", "patch", None),
+        ((51, 40), "photo", "photo", "too small to judge"),
+        ((20, 200), "auto", "photo", None),  # narrow, but long
+    ],
+)
+def test_an_image_is_taken_for_what_is_said_in_every_way(
+    model: Model, hw: tuple[int, int], unit: Any, expected: str, reason: str | None
+) -> None:
+    pixels = noise(hw)
+    (row,) = model.predict([pixels], unit=unit)
+    result = model.scan(pixels, unit=unit)
+    assert (row.unit, row.reason) == (result.unit, result.reason) == (expected, reason)
+    assert row.crack_probability == pytest.approx(result.crack_probability, abs=1e-5)
+    assert row.label == result.verdict
+    assert (row.label == "rejected") == (reason is not None)
+    if expected == "patch":
+        said = model.classify(pixels, unit=unit)
+        assert (said.label, said.reason) == (row.label, row.reason)
+        assert said.crack_probability == pytest.approx(row.crack_probability, abs=1e-6)
+
+
+def test_another_word_and_a_scale_for_a_patch_are_refused(model: Model, tmp_path: Path) -> None:
+    for ask in (
+        lambda: model.predict([noise((96, 96))], unit="wall"),
+        lambda: model.scan(noise((96, 96)), unit="wall"),
+        lambda: write_predictions([noise((96, 96))], model, out=tmp_path / "p.csv", unit="wall"),
+    ):
+        with pytest.raises(DataError, match="images cannot be taken as 'wall'; choose auto, patch, photo"):
+            ask()
+    with pytest.raises(DataError, match="a patch has no scale of its own"):
+        model.scan(noise((96, 96)), unit="patch", network_scale=1.0)
+
+
+def test_predict_evaluate_and_accept_judge_a_patch_alike(model: Model, tmp_path: Path) -> None:
+    """Larger patches are refused by default, and resized where that is asked for, by each of them."""
+    draw_dataset(tmp_path / "large", n_photos=6, patches_per_photo=4, side_px=200, seed=3)
+    index = read_patches(tmp_path / "large")
+    said = {row.path: row for row in model.predict(tmp_path / "large", unit="patch")}
+    judged = evaluate(index, model, unit="patch")
+    site = accept(index, model, unit="patch").evaluation
+    assert list(judged.probabilities) == list(site.probabilities)
+    for path, probability, reason in zip(judged.paths, judged.probabilities, judged.reasons or [], strict=False):
+        (row,) = [one for place, one in said.items() if place.endswith(path)]
+        assert row.crack_probability == pytest.approx(float(probability), abs=1e-6)
+        assert row.reason == reason
+    with pytest.raises(DataError, match="--as patch"):
+        evaluate(index, model)

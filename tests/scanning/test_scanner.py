@@ -43,6 +43,7 @@ from crackscope.scanning.scanner import (
     SMALL_PX,
     auto_scale,
     network_scale_of,
+    photo_scale,
     prepare_photo,
     require_network_scale,
 )
@@ -291,7 +292,7 @@ def test_cells_cover_the_photo_whatever_its_scale(model: Model, height: int, wid
     assert last == found.probabilities[-1, -1]
 
 
-@pytest.mark.parametrize("hw", [(96, 96), (64, 64), (40, 40), (128, 128), (250, 250)])
+@pytest.mark.parametrize("hw", [(96, 96), (64, 64), (60, 60), (128, 128), (153, 153)])
 def test_a_patch_scanned_says_what_the_patch_classified_says(
     model: Model, bundle_file: Path, hw: tuple[int, int]
 ) -> None:
@@ -394,7 +395,7 @@ def test_a_map_is_calibrated_for_photos_where_the_card_is(
     assert found.peak_probability == pytest.approx(1 / (1 + np.exp(-(pooled - 0.4) / 0.7)), abs=1e-6)
 
 
-@pytest.mark.parametrize("hw", [(130, 130), (64, 90), (256, 256)])
+@pytest.mark.parametrize("hw", [(130, 130), (64, 90), (153, 153)])
 def test_an_image_of_patch_size_keeps_the_calibration_and_label_of_a_patch(
     bundle_file: Path, backbone_file: Path, tmp_path: Path, hw: tuple[int, int]
 ) -> None:
@@ -516,12 +517,16 @@ def card_of(**changes: object) -> Card:
     [
         ((256, 256), 160 / 256),  # a patch is brought to the size of a patch
         ((227, 227), 160 / 227),
-        ((320, 227), 160 / 227),
+        ((300, 227), 160 / 227),
         ((40, 40), 4.0),  # however small
-        ((512, 512), 160 / 512),
-        ((513, 513), SMALL_PX / 513),  # no patch any more, but a photo that somebody shrunk
-        ((360, 640), MAX_ENLARGEMENT),
-        ((600, 800), SMALL_PX / 600),
+        ((307, 307), 160 / 307),
+        ((308, 308), 160 / 308),  # no patch any more, and hardly another scale
+        ((358, 358), 0.72),  # half the way from a patch to full size
+        ((410, 410), 1.0),
+        ((512, 512), 1.0),
+        ((513, 513), 1.0),
+        ((360, 640), 1.0),
+        ((600, 800), 1.0),
         ((768, 1024), 1.0),
         ((1000, 1500), SMALL_PX / 1000),
         ((1500, 1000), SMALL_PX / 1000),
@@ -529,11 +534,13 @@ def card_of(**changes: object) -> Card:
         ((3000, 4000), 160 / 256),  # a camera's photo
         ((9000, 12_000), 160 / 256),
         ((16, 30_000), MAX_ENLARGEMENT),
-        ((200, 400), MAX_ENLARGEMENT),  # too long for a patch
+        ((60, 30_000), MAX_ENLARGEMENT),
+        ((100, 400), 1.6),  # enlarged until it is as wide as a patch
+        ((200, 420), 1.0),  # too long for a patch
     ],
 )
 def test_the_scale_follows_from_the_size(photo_hw: tuple[int, int], expected: float) -> None:
-    assert auto_scale(card_of(), photo_hw) == pytest.approx(expected)
+    assert auto_scale(card_of(), photo_hw) == pytest.approx(expected, rel=0.01)
     assert network_scale_of(card_of(), photo_hw) == auto_scale(card_of(), photo_hw)
     assert auto_scale(card_of(), photo_hw[::-1]) == auto_scale(card_of(), photo_hw)
 
@@ -558,12 +565,27 @@ def test_blur_is_measured_where_nobody_shrunk_the_photo_before(bundle_file: Path
 def test_a_photo_is_never_shrunk_beyond_its_training_nor_enlarged_beyond_the_limit(shorter: int, aspect: float) -> None:
     photo_hw = (shorter, round(shorter * aspect))
     scale = auto_scale(card_of(), photo_hw)
-    if max(photo_hw) <= 512 and max(photo_hw) <= 1.5 * shorter:
+    if max(photo_hw) <= 1.2 * 256 and max(photo_hw) <= 1.5 * shorter:
         assert scale * shorter == pytest.approx(160)
         return
-    assert 160 / 256 <= scale <= MAX_ENLARGEMENT
-    # Either it is as in training, or just long enough, or as large as it may become.
-    assert scale in (160 / 256, MAX_ENLARGEMENT) or scale * shorter == pytest.approx(SMALL_PX)
+    assert 160 / (1.2 * 256) <= scale <= MAX_ENLARGEMENT
+    assert scale * shorter >= min(160, MAX_ENLARGEMENT * shorter) - 1e-9  # as wide as a patch, if it may
+    if max(photo_hw) >= 1.6 * 256 and shorter >= 160:
+        assert scale == pytest.approx(max(160 / 256, min(1.0, SMALL_PX / shorter)))
+
+
+@given(st.integers(32, 1500), st.floats(1, 4), st.sampled_from([(160, 256), (224, 224), (64, 640), (160, 1000)]))
+def test_the_scale_of_a_photo_has_no_step(shorter: int, aspect: float, sizes: tuple[int, int]) -> None:
+    """From 512 to 513 px a patch became a photo, and was seen five times as large."""
+    card, longer = card_of(patch_px=sizes[0], source_px=sizes[1]), round(shorter * aspect)
+    here = photo_scale(card, (shorter, longer))
+    for beside in ((shorter + 1, max(longer, shorter + 1)), (shorter, longer + 1)):
+        assert photo_scale(card, beside) == pytest.approx(here, rel=0.05)
+
+
+def test_a_patch_and_a_photo_of_its_size_have_the_same_scale() -> None:
+    for side in (100, 227, 256, 307):
+        assert auto_scale(card_of(), (side, side)) == pytest.approx(photo_scale(card_of(), (side, side))) or side < 160
 
 
 def test_a_model_of_enlarged_patches_enlarges_photos_as_much() -> None:

@@ -92,7 +92,7 @@ class World:
         folders = [self.folder / name for name in ("north", "south")]
         for seed, folder in enumerate(folders):
             if not folder.exists():
-                draw_dataset(folder, n_photos=8, patches_per_photo=6, side_px=48, seed=seed)
+                draw_dataset(folder, n_photos=8, patches_per_photo=6, side_px=64, seed=seed)
         return folders
 
     def one_label(self) -> Path:

@@ -29,6 +29,7 @@ from crackscope.measuring.evaluation import Evaluation, refused_documents
 from crackscope.measuring.judging import judge
 from crackscope.measuring.wording import LEAKY, figure_text
 from crackscope.scanning.loaded_model import AnyModel, load
+from crackscope.scanning.prediction import Unit, require_unit
 
 __all__ = ["Acceptance", "accept", "decide", "n_more_to_know"]
 
@@ -133,6 +134,7 @@ def accept(
     *,
     min_recall: float = 0.9,
     max_false_alarms: float = 0.1,
+    unit: Unit = "auto",
     n_resamples: int = 1000,
     seed: int = 0,
     threads: int | None = None,
@@ -150,6 +152,7 @@ def accept(
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
         min_recall: Least recall of crack that is required, in (0, 1).
         max_false_alarms: Greatest false alarm rate that is allowed, in (0, 1).
+        unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
         n_resamples: Number of bootstrap resamples behind each interval, for figures other than recall and false alarm
             rate.
         seed: Seed of the resamples, and of dealing photos to folds.
@@ -160,11 +163,12 @@ def accept(
         The decision and what it rests on. It is ``undecided`` where the model was trained on some of the sample.
 
     Raises:
-        DataError: If a requirement is not in (0, 1), a label is missing, all patches are from one photo, or none can be
-            read.
+        DataError: If a requirement is not in (0, 1), `unit` is another word, a label is missing, all patches are from
+            one photo, or none can be read.
         BundleError: If the model is no bundle of this version.
     """
     _check_requirements(min_recall, max_false_alarms)
+    require_unit(unit)
     loaded = load(model, threads=threads)
     index = read_patches(data)
     index.require_both_labels("an acceptance test")
@@ -174,6 +178,7 @@ def accept(
         part=None,
         split=None,
         n_leaks=0,
+        unit=unit,
         n_resamples=n_resamples,
         seed=seed,
         threads=threads,

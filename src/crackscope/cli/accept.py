@@ -10,11 +10,13 @@ import typer
 
 from crackscope.cli.console import (
     AsJson,
+    AsPatch,
     CrackNames,
     ModelFile,
     Overwrite,
     PhotoFrom,
     Precision,
+    TakenAsPatch,
     Threads,
     UncrackedNames,
     class_words,
@@ -40,6 +42,7 @@ def accept(
         float, typer.Option(min=0, max=1, help="Share of uncracked patches that may be called crack.")
     ] = 0.1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("acceptance"),
+    taken_as: AsPatch = TakenAsPatch.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of the bootstrap.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
@@ -69,6 +72,7 @@ def accept(
             bundle,
             min_recall=min_recall,
             max_false_alarms=max_false_alarms,
+            unit=taken_as.value,
             seed=seed,
             threads=threads,
             progress=progress,
@@ -76,6 +80,7 @@ def accept(
     chosen = ["--model", str(model)] if model else []
     chosen += ["--precision", precision.value] if precision else []
     limits = ["--min-recall", f"{min_recall:g}", "--max-false-alarms", f"{max_false_alarms:g}", "--seed", str(seed)]
+    chosen += ["--as", taken_as.value] if taken_as is not TakenAsPatch.auto else []
     named = class_words(crack, uncracked, photo_from)
     command = shlex.join(["crackscope", "accept", str(data), *chosen, *named, *limits])
     write_acceptance(found, out, command=command, overwrite=overwrite)

@@ -99,6 +99,27 @@ Precision = Annotated[
 ]
 
 
+class TakenAs(str, Enum):
+    """What images are taken for, as an option."""
+
+    auto = "auto"
+    patch = "patch"
+    photo = "photo"
+
+
+class TakenAsPatch(str, Enum):
+    """What labelled patches are taken for, as an option."""
+
+    auto = "auto"
+    patch = "patch"
+
+
+AsPatch = Annotated[
+    TakenAsPatch,
+    typer.Option("--as", help="patch: resize images that are larger than the model's patches; auto refuses them."),
+]
+
+
 class Part(str, Enum):
     """A part of a split, as an option."""
 

@@ -9,12 +9,14 @@ import typer
 
 from crackscope.cli.console import (
     AsJson,
+    AsPatch,
     CrackNames,
     ModelFile,
     Overwrite,
     Part,
     PhotoFrom,
     Precision,
+    TakenAsPatch,
     Threads,
     UncrackedNames,
     class_names,
@@ -65,6 +67,7 @@ def evaluate(
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
+    taken_as: AsPatch = TakenAsPatch.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
@@ -97,6 +100,8 @@ def evaluate(
         raise typer.BadParameter("it says how masks are drawn; give --masks too.", param_hint="--masks-inverted")
     if (tiles or masks) and photo_from is not None:
         raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--photo-from")
+    if (tiles or masks) and taken_as is not TakenAsPatch.auto:
+        raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--as")
     require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
     chosen = part.value if part else None
     network_scale, known = scales(scale, mm_per_px)
@@ -125,6 +130,7 @@ def evaluate(
                 load(bundle, threads=threads),
                 split=split,
                 part=chosen,
+                unit=taken_as.value,
                 allow_leakage=allow_leakage,
                 seed=seed,
                 threads=threads,

@@ -12,6 +12,7 @@ from crackscope.cli.console import (
     ModelFile,
     Overwrite,
     Precision,
+    TakenAs,
     Threads,
     emit_batch,
     progress_bar,
@@ -28,6 +29,9 @@ def predict(
     model: ModelFile = None,
     precision: Precision = None,
     out: Annotated[Path, typer.Option(help="The table: .csv, .jsonl or .parquet.")] = Path("predictions.csv"),
+    taken_as: Annotated[
+        TakenAs, typer.Option("--as", help="Take all images for patches, or for photos; auto: by their size.")
+    ] = TakenAs.auto,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Limit in megapixels; larger images are refused.")
     ] = 300,
@@ -37,12 +41,12 @@ def predict(
 ) -> None:
     """Say for every image whether it shows a crack: crack, uncracked or unsure, with a calibrated probability.
 
-    An image that shows no concrete, or is too blurred to be judged, is rejected; the column reason says which of
-    the two.
+    An image that shows no concrete, is too blurred or too small to be judged, is rejected; the column reason says why.
 
-    An image whose longer side is at most twice the model's training patches (512 px for the default model), and at most
-    1.5 times the shorter, is a patch. Anything larger is a photo (column unit): it is scanned, never squashed, and its
-    probability is the greatest of any patch-sized piece of it (`crackscope scan` says where).
+    An image whose longer side is at most 1.2 times that of the model's training patches (307 px for the default model),
+    and at most 1.5 times the shorter, is a patch. Anything larger is a photo (column unit): it is scanned, never
+    squashed, and its probability is the greatest of any patch-sized piece of it that shows concrete (`crackscope scan`
+    says where). --as patch or --as photo decides for all images instead.
 
     After an interruption, the same command goes on where it stopped. Where there is no image behind any of the inputs,
     nothing is written.
@@ -57,7 +61,13 @@ def predict(
     loaded = load(read_model(model, precision), threads=threads)
     with progress_bar("predicting") as progress:
         summary = write_predictions(
-            paths, loaded, out=out, overwrite=overwrite, max_megapixels=max_megapixels, progress=progress
+            paths,
+            loaded,
+            out=out,
+            unit=taken_as.value,
+            overwrite=overwrite,
+            max_megapixels=max_megapixels,
+            progress=progress,
         )
     noun = "image" if summary.n_images == 1 else "images"
     emit_batch(

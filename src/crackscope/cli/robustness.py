@@ -10,12 +10,14 @@ import typer
 
 from crackscope.cli.console import (
     AsJson,
+    AsPatch,
     CrackNames,
     ModelFile,
     Overwrite,
     Part,
     PhotoFrom,
     Precision,
+    TakenAsPatch,
     Threads,
     UncrackedNames,
     emit,
@@ -48,6 +50,7 @@ def robustness(
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
     ] = False,
+    taken_as: AsPatch = TakenAsPatch.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
@@ -80,6 +83,7 @@ def robustness(
             part=part.value if part else None,
             max_patches=max_patches,
             allow_leakage=allow_leakage,
+            unit=taken_as.value,
             seed=seed,
             threads=threads,
             progress=progress,

@@ -13,6 +13,7 @@ from crackscope.cli.console import (
     ModelFile,
     Overwrite,
     Precision,
+    TakenAs,
     Threads,
     emit_batch,
     progress_bar,
@@ -43,6 +44,9 @@ def scan(
     scale: Annotated[
         str, typer.Option(help="Pixels of the network per pixel of a photo, such as 1.0 or 0.5; auto chooses by size.")
     ] = "auto",
+    taken_as: Annotated[
+        TakenAs, typer.Option("--as", help="Take all images for photos, or for patches; auto: by their size.")
+    ] = TakenAs.auto,
     maps: Annotated[
         Maps,
         typer.Option(help="Form of the maps: png pictures; npz also the numbers themselves, for CrackMap.load."),
@@ -59,13 +63,14 @@ def scan(
     Each photo is scanned at full resolution and gets a map of probabilities and an overlay. photos.csv ranks the
     photos. regions.json lists every region found. report.html shows them on one page that can be sent to somebody; the
     24 photos shown there are read a second time. The greatest probability in a photo decides whether it is called
-    crack, unsure or uncracked; the report says how often that is wrong. A photo that shows no concrete, or is too
-    blurred, is rejected, with the reason.
+    crack, unsure or uncracked; the report says how often that is wrong. A region that shows something else than
+    concrete is listed with the reason, and does not decide. A photo without concrete, or one that is too blurred or too
+    small, is rejected, with the reason.
 
     Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
     camera's photo is shrunk as the model's training patches were (0.625 for the default model), yet not below a shorter
-    side of 768 px; a smaller one is enlarged to that, at most twice. An image as small as a patch is judged
-    as `predict` does.
+    side of 768 px; a smaller one is scanned at its own size. An image as small as a patch is judged as `predict` does,
+    unless --as photo is given.
 
     After an interruption, the same command goes on where it stopped. Where there is no image behind any of the inputs,
     nothing is written.
@@ -84,6 +89,7 @@ def scan(
             out=out,
             network_scale=network_scale,
             scale=known,
+            unit=taken_as.value,
             maps=maps.value,
             threads=threads,
             overwrite=overwrite,

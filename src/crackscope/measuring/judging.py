@@ -22,6 +22,7 @@ from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load, rows_of
+from crackscope.scanning.prediction import Unit, require_unit
 from crackscope.scanning.scanner import NetworkScale
 
 __all__ = ["evaluate", "evaluate_photos", "judge", "part_of", "part_to_judge"]
@@ -33,6 +34,7 @@ def evaluate(
     *,
     split: str | Path | Split | None = None,
     part: str | None = None,
+    unit: Unit = "auto",
     allow_leakage: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -51,6 +53,7 @@ def evaluate(
         split: A split from `crackscope.split`, or its file; if left out, the parts that the data itself names, if any.
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where there are parts, else all
             patches.
+        unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
         allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
@@ -61,10 +64,11 @@ def evaluate(
         Answers and figures. `crackscope.write_evaluation` writes them into a folder.
 
     Raises:
-        DataError: If the data cannot be read, or none of its patches.
+        DataError: If the data cannot be read, or none of its patches; or if `unit` is another word.
         SplitError: If the split leaks, or does not fit the data.
         BundleError: If the model is no bundle of this version.
     """
+    require_unit(unit)
     loaded = load(model, threads=threads)
     index = read_patches(data)
     part = part or part_to_judge(index, split)
@@ -77,6 +81,7 @@ def evaluate(
         part=part,
         split=Path(split).name if isinstance(split, (str, Path)) else None,
         n_leaks=n_leaks,
+        unit=unit,
         n_resamples=n_resamples,
         seed=seed,
         threads=threads,
@@ -193,6 +198,7 @@ def judge(
     part: str | None,
     split: str | None,
     n_leaks: int,
+    unit: Unit = "auto",
     n_resamples: int = 1000,
     seed: int = 0,
     threads: int | None = None,
@@ -206,6 +212,7 @@ def judge(
         part: Name of their part, for the record.
         split: Name of the split file, for the record.
         n_leaks: Number of leaks of that split.
+        unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
         threads: Number of threads for reading; all cores if left out.
@@ -216,7 +223,7 @@ def judge(
     """
     digests = index.digests(threads=threads, progress=progress)
     lineage = (*model.card.backbone.trained_on, *model.card.training_data)
-    judged, probabilities, reasons, refused = _predictions(index, model, progress)
+    judged, probabilities, reasons, refused = _predictions(index, model, unit, progress)
     photos = [patch.photo for patch in judged if patch.photo is not None]
     return evaluate_predictions(
         index.select(judged).labels,
@@ -235,7 +242,7 @@ def judge(
         n_seen=count_seen(index, digests, lineage),
         n_seen_by_backbone=count_seen(index, digests, model.card.backbone.trained_on),
         refused=refused,
-        reasons=reasons if model.card.gate else None,
+        reasons=reasons if model.card.gate or any(reasons) else None,
         index=index,
         n_resamples=n_resamples,
         seed=seed,
@@ -249,14 +256,14 @@ def part_to_judge(index: PatchIndex, split: str | Path | Split | None) -> str | 
 
 
 def _predictions(
-    index: PatchIndex, model: Model, progress: Progress | None
+    index: PatchIndex, model: Model, unit: Unit, progress: Progress | None
 ) -> tuple[list[Patch], list[float], list[str | None], list[tuple[str, str]]]:
     """Patches that could be judged, their probabilities, why any is rejected, and the others with the reason."""
     judged: list[Patch] = []
     probabilities: list[float] = []
     reasons: list[str | None] = []
     refused: list[tuple[str, str]] = []
-    for i, row in enumerate(rows_of(index.images(), model, photos=False)):
+    for i, row in enumerate(rows_of(index.images(), model, photos=False, unit=unit)):
         if row.error is not None or row.crack_probability is None:
             refused.append((row.path, row.error or "no probability"))
         else:

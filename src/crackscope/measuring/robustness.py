@@ -26,6 +26,7 @@ from crackscope.measuring.metrics import Estimate, measure
 from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load
+from crackscope.scanning.prediction import Unit, require_patch_size, require_unit
 
 __all__ = ["ALWAYS_CRACK_ERROR", "Robustness", "RobustnessCondition", "measure_robustness"]
 
@@ -192,6 +193,7 @@ def measure_robustness(
     split: str | Path | Split | None = None,
     part: str | None = None,
     max_patches: int = 1000,
+    unit: Unit = "auto",
     allow_leakage: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -211,6 +213,7 @@ def measure_robustness(
             patches.
         max_patches: Greatest number of patches that are judged, half of them cracked where there are enough; `seed`
             draws them.
+        unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
         allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the choice of patches, and of the bootstrap resamples.
@@ -221,10 +224,11 @@ def measure_robustness(
         Figures of every condition. `crackscope.write_robustness` writes them into a folder.
 
     Raises:
-        DataError: If the data or all patches of a label cannot be read, or a label is missing.
+        DataError: If the data or all patches of a label cannot be read, a label is missing, or `unit` is another word.
         SplitError: If the split leaks, or does not fit the data.
         BundleError: If the model is no bundle of this version.
     """
+    require_unit(unit)
     loaded = load(model, threads=threads)
     index = read_patches(data)
     part, n_leaks = part or part_to_judge(index, split), 0
@@ -232,7 +236,7 @@ def measure_robustness(
         index, n_leaks = part_of(index, split, part, allow_leakage, threads, progress)
     index.require_both_labels("robustness")
     index = _drawn(index, max_patches, seed)
-    judged, probabilities, rejected, refused = _answers(index, loaded, threads, progress)
+    judged, probabilities, rejected, refused = _answers(index, loaded, unit, threads, progress)
     if not judged:
         raise DataError(f"{index.name}: none of {len(refused)} patches can be read; {refused[0][0]}: {refused[0][1]}.")
     own = index.select(judged)
@@ -288,13 +292,15 @@ def _drawn(index: PatchIndex, n: int, seed: int) -> PatchIndex:
 
 
 def _answers(
-    index: PatchIndex, model: Model, threads: int | None, progress: Progress | None
+    index: PatchIndex, model: Model, unit: Unit, threads: int | None, progress: Progress | None
 ) -> tuple[list[Patch], Float64Array, BoolArray, list[tuple[str, str]]]:
     """Patches that could be judged, of each in every condition probability and rejection, and why others could not."""
 
     def work(patch: Patch) -> list[tuple[float, bool]] | str:
         try:
-            said = [model.classify(view) for view in _views(index.read_pixels(patch.path))]
+            pixels = index.read_pixels(patch.path)
+            require_patch_size((pixels.shape[0], pixels.shape[1]), model.card, unit)
+            said = [model.classify(view, unit="patch") for view in _views(pixels)]  # a view may be larger
             return [(one.crack_probability, one.reason is not None) for one in said]
         except (OSError, KeyError, ValueError, ImageError) as error:
             return reason_of(error)

@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 from crackscope.arrays import Float64Array
 from crackscope.model.card import Card
-from crackscope.model.graphs import DIGEST, NOVELTY, OUTPUTS, with_digest
+from crackscope.model.gate_graph import CONCRETE, NOVELTY
+from crackscope.model.graphs import DIGEST, OUTPUTS, with_digest
 
 __all__ = ["disagreement", "is_unchanged"]
 
@@ -38,11 +39,14 @@ def disagreement(card: Card, graph: onnx.GraphProto) -> str | None:
         None if there is none.
     """
     outputs = {value.name: value.type.tensor_type.shape.dim for value in graph.output}
-    wanted = {*OUTPUTS, NOVELTY} if card.gate else {*OUTPUTS}
+    gate = card.gate
+    of_gate = {NOVELTY: gate is not None, CONCRETE: gate is not None and gate.min_concrete is not None}
+    wanted = {*OUTPUTS, *(name for name, limited in of_gate.items() if limited)}
     if missing := wanted - set(outputs):
         return f"the graph has no output '{min(missing)}'"
-    if NOVELTY in outputs and card.gate is None:
-        return "the graph measures novelty, and the card has no gate"
+    for name, limited in of_gate.items():
+        if name in outputs and not limited:
+            return f"the graph measures {name}, and the card has no limit of it"
     for name in ("probability", "logits", "logit_map"):
         n_labels = [axis.dim_value for axis in outputs[name]][1:2]
         if n_labels != [len(card.labels)]:

@@ -2,8 +2,9 @@
 
 The graph takes raw ``pixels`` (n, H, W, 3), uint8, RGB. It pads an image at its right and lower edge to a multiple of
 32, by repeating the edge, and normalises the pixels. It returns ``probability`` (n, k), ``logits`` (n, k),
-``logit_map`` (n, k, h, w) and ``features`` (n, d); if the card has a gate, also ``novelty`` (n,). The card is JSON in
-the metadata of the file, with its digest. It holds all that a caller of the graph must know; `Card` is its form.
+``logit_map`` (n, k, h, w) and ``features`` (n, d). If the card has a gate, it also returns ``novelty`` (n,), and
+``concrete`` (n,) if the gate has a limit of it. The card is JSON in the metadata of the file, with its digest. It holds
+all that a caller of the graph must know; `Card` is its form.
 
 Two kinds of file have this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``. A *bundle* is a
 backbone with a head. `compose` puts a head on a backbone, which may also be the backbone of another bundle.
@@ -27,6 +28,7 @@ from crackscope.files.forms import first_fault
 from crackscope.files.output import new_file
 from crackscope.model.agreement import disagreement, is_unchanged
 from crackscope.model.card import CARD_VERSION, BackboneCard, Card
+from crackscope.model.gate_graph import Material, Plane
 from crackscope.model.graphs import (
     BACKBONE_KEY,
     CARD_KEY,
@@ -34,7 +36,6 @@ from crackscope.model.graphs import (
     OPSET,
     Backbone,
     Head,
-    Plane,
     backbone_graph,
     compose,
     graph_digest,
@@ -48,6 +49,7 @@ __all__ = [
     "Backbone",
     "Bundle",
     "Head",
+    "Material",
     "Plane",
     "compose",
     "default_bundle",

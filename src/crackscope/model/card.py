@@ -16,6 +16,7 @@ __all__ = [
     "CARD_VERSION",
     "NOT_CONCRETE",
     "REASONS",
+    "TOO_SMALL",
     "BackboneCard",
     "Calibration",
     "Card",
@@ -32,8 +33,8 @@ Pool = Literal["mean", "logsumexp"]
 """Pooling of the logits of cells: their mean, or ``log(mean(exp(logit)))``, which a few strong cells decide."""
 
 
-NOT_CONCRETE, BLURRED = "not concrete", "blurred"
-REASONS: Final = (BLURRED, NOT_CONCRETE)
+NOT_CONCRETE, BLURRED, TOO_SMALL = "not concrete", "blurred", "too small to judge"
+REASONS: Final = (BLURRED, NOT_CONCRETE, TOO_SMALL)
 """Reasons why a patch or a photo is ``rejected``."""
 
 
@@ -214,20 +215,24 @@ class Verdict(_Part):
 
 
 class Gate(_Part):
-    """Limits from which a patch is ``rejected``: it differs from all training patches, or is too blurred to be judged.
+    """Limits from which a patch is ``rejected``: it shows something else than concrete, or is too blurred to be judged.
 
     *Novelty* is an output of the graph. The features of training patches lie near a plane; novelty is the squared
-    distance to this plane, 1 on average for training patches. *Clarity* is the sharpness of the patch as the network
-    sees it, in [0, 1]. Both limits were set so that almost no cracked validation patch is rejected.
+    distance to this plane, 1 on average for training patches. *Concrete* is another output, in [0, 1]: what a linear
+    classifier says of the features that was fitted to concrete and to other things. A gate that was fitted without
+    pictures of other things has none. *Clarity* is the sharpness of the patch as the network sees it, in [0, 1]. The
+    limits were set so that almost no cracked patch is rejected.
 
     Attributes:
         max_novelty: Novelty above which a patch is ``not concrete``.
         min_clarity: Clarity below which a patch is ``blurred``, in [0, 1].
+        min_concrete: Value of *concrete* below which a patch is ``not concrete``, in [0, 1]; None if the gate has no
+            such classifier.
         rank: Number of dimensions of the plane.
         n_crack: Number of cracked validation patches.
         n_uncracked: Number of uncracked validation patches.
-        not_concrete_crack: Share of the cracked validation patches above `max_novelty`.
-        not_concrete_uncracked: Share of the uncracked validation patches above `max_novelty`.
+        not_concrete_crack: Share of the cracked validation patches that are ``not concrete``.
+        not_concrete_uncracked: Share of the uncracked validation patches that are ``not concrete``.
         blurred_crack: Share of the cracked validation patches below `min_clarity`.
         blurred_uncracked: Share of the uncracked validation patches below `min_clarity`.
         fitted_on: Data and part that the gate was fitted on.
@@ -235,6 +240,7 @@ class Gate(_Part):
 
     max_novelty: float = Field(gt=0)
     min_clarity: float = Field(ge=0, le=1)
+    min_concrete: float | None = Field(default=None, ge=0, le=1)
     rank: int = Field(ge=1)
     n_crack: int = Field(ge=1)
     n_uncracked: int = Field(ge=0)
@@ -244,7 +250,7 @@ class Gate(_Part):
     blurred_uncracked: float = Field(ge=0, le=1)
     fitted_on: str = ""
 
-    def reason(self, novelty: float, clarity: float) -> str | None:
+    def reason(self, novelty: float, clarity: float, concrete: float | None = None) -> str | None:
         """Say why a patch is rejected.
 
         Blur is checked first, since a blurred patch may look unlike concrete for that reason alone.
@@ -252,13 +258,17 @@ class Gate(_Part):
         Args:
             novelty: Novelty of the patch, from 0.
             clarity: Clarity of the patch, in [0, 1].
+            concrete: What the gate's classifier says of the patch, in [0, 1]; left out for a gate without one.
 
         Returns:
             ``blurred`` or ``not concrete``; None if the patch is not rejected.
         """
         if not clarity >= self.min_clarity:  # so written, not-a-number is rejected too
             return BLURRED
-        return None if novelty <= self.max_novelty else NOT_CONCRETE
+        known = novelty <= self.max_novelty
+        if self.min_concrete is not None:
+            known = known and concrete is not None and concrete >= self.min_concrete
+        return None if known else NOT_CONCRETE
 
 
 class Card(_Part):

@@ -5,13 +5,18 @@ plane of few dimensions; the features of foreign pictures lie farther from it. S
 default bundle: Mahalanobis' distance, nearest neighbours, angles, and the distance to the plane. The distance to the
 plane rejected the most landscapes and the fewest patches of concrete from other sites.
 
+Novelty knows training patches only, so concrete of another kind can be far from the plane. So a gate may also hold a
+classifier (`crackscope.model.gate_graph.Material`), which was fitted to concrete from many places and to pictures of
+other things. A gate that a training fits has none, since it knows no other things.
+
 *Clarity* measures blur, from the pixels alone: sharpness times the root of evenness (`crackscope.model.focus`). It is
 measured at the scale at which the network sees a training patch. At its full size, even a good photo is not sharp from
 pixel to pixel. An image that was shrunk before is not judged for blur, since its original sharpness is unknown.
 
-A photo is judged by at most 24 crops on a regular grid. Each crop is as large as a training patch, at the same scale.
-The photo is rejected if more than half of its crops are blurred, or at least four fifths are rejected. The more
-frequent reason is given.
+A photo is judged in two steps (`crackscope.scanning.rejection`). First come its regions: one that shows something else
+than concrete does not decide. If no region remains, at most 24 crops on a regular grid are judged, each as large as a
+training patch at the network's scale. The photo is then rejected if more than half of its crops are blurred, or at
+least four fifths are rejected. The more frequent reason is given.
 
 The limits are set on cracked validation patches, because a photo of a crack must not be rejected.
 """
@@ -28,8 +33,8 @@ from threadpoolctl import threadpool_limits
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.model.card import BLURRED, Card, Gate
 from crackscope.model.focus import focus_of
-from crackscope.model.graphs import Plane
-from crackscope.model.preprocessing import resize_patch, resize_photo
+from crackscope.model.gate_graph import Plane
+from crackscope.model.preprocessing import resize_patch
 
 __all__ = [
     "BLURRED_CROPS",
@@ -169,32 +174,28 @@ def patch_clarity(pixels: UInt8Array, card: Card, *, resized: UInt8Array | None 
     return clarity(resize_patch(pixels, patch_px=max(1, side_px)))
 
 
-def gate_crops(pixels: UInt8Array, scale: float, card: Card) -> list[UInt8Array]:
-    """Cut the crops that a photo is judged by; each is as large as a training patch, at the same scale.
+def gate_crops(pixels: UInt8Array, card: Card) -> list[UInt8Array]:
+    """Cut the crops that a photo is judged by; each is as large as a training patch after its resize.
 
     Args:
         pixels: Photo at the network's scale, RGB, uint8, shape (H, W, 3).
-        scale: Pixels of the network per pixel of the photo. A photo that was enlarged for the network is shrunk again,
-            but its shorter side stays at least as long as a patch.
         card: Card of the model.
 
     Returns:
         Crops, each an array (h, w, 3). The list is empty if a side of the photo is shorter than a patch, since the
         usual novelty of such a strip is unknown.
     """
-    shorter = min(pixels.shape[:2])
-    if shorter < card.patch_px:
+    height, width = pixels.shape[:2]
+    side = card.patch_px
+    if min(height, width) < side:
         return []
-    picture = resize_photo(pixels, min(1.0, max(card.patch_px / card.source_px / scale, card.patch_px / shorter)))
-    height, width = picture.shape[:2]
-    crop_hw = min(card.patch_px, height), min(card.patch_px, width)
-    n_rows = max(1, min(round(math.sqrt(MAX_CROPS * height / width)), height // crop_hw[0], MAX_CROPS))
-    n_columns = max(1, min(MAX_CROPS // n_rows, width // crop_hw[1]))
+    n_rows = max(1, min(round(math.sqrt(MAX_CROPS * height / width)), height // side, MAX_CROPS))
+    n_columns = max(1, min(MAX_CROPS // n_rows, width // side))
     tops, lefts = (
-        np.linspace(0, side - crop, n).round().astype(int)
-        for side, crop, n in zip((height, width), crop_hw, (n_rows, n_columns), strict=True)
+        np.linspace(0, length - side, n).round().astype(int)
+        for length, n in zip((height, width), (n_rows, n_columns), strict=True)
     )
-    return [picture[y : y + crop_hw[0], x : x + crop_hw[1]] for y in tops for x in lefts]
+    return [np.ascontiguousarray(pixels[y : y + side, x : x + side]) for y in tops for x in lefts]
 
 
 def photo_reason(reasons: Sequence[str | None]) -> str | None:

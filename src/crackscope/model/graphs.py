@@ -14,27 +14,33 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from crackscope.arrays import Float32Array, Float64Array
+from crackscope.arrays import Float32Array
 from crackscope.errors import BundleError
 from crackscope.model.card import BackboneCard, Card
+from crackscope.model.gate_graph import (
+    GATE,
+    Material,
+    Plane,
+    gate_constants,
+    gate_nodes,
+    gate_outputs,
+    require_gate_fits,
+)
 
 __all__ = [
     "BACKBONE_KEY",
     "CARD_KEY",
     "DIGEST",
     "MULTIPLE_PX",
-    "NOVELTY",
     "OPSET",
     "OUTPUTS",
     "Backbone",
     "Head",
-    "Plane",
     "backbone_graph",
     "compose",
     "graph_digest",
     "make_backbone",
     "make_model",
-    "plane_of",
     "with_digest",
 ]
 
@@ -50,10 +56,7 @@ DIGEST = ".sha256"
 """End of the metadata key that holds the digest of the card whose key stands before it."""
 
 OUTPUTS = ("probability", "logits", "logit_map", "features")
-NOVELTY = "novelty"
-"""Name of a further output, which a bundle has if its card has a gate."""
-
-_HEAD, _GATE = "head/", "gate/"  # prefixes of all names that `compose` adds, so that they can be removed again
+_HEAD = "head/"  # prefix of the names that `compose` adds, beside those of the gate, so that they can be removed again
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,32 +86,6 @@ class Head:
     def layers(self) -> tuple[tuple[Float32Array, Float32Array], ...]:
         """Weight and bias of each layer; the last layer is linear."""
         return (*self.hidden, (self.weight, self.bias))
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """A plane in the space of features, near which the features of training patches lie.
-
-    Attributes:
-        mean: Point of the plane, the mean of the training features, shape (d,).
-        axes: Directions along the plane, orthonormal rows, shape (r, d).
-        spread: Mean squared distance of training patches to the plane.
-    """
-
-    mean: Float32Array
-    axes: Float32Array
-    spread: float
-
-    def novelty(self, features: Float32Array) -> Float64Array:
-        """Compute the novelty, as the graph does: squared distances to the plane over `spread`, shape (n,).
-
-        Args:
-            features: Features of patches, shape (n, d).
-        """
-        centred = np.asarray(features, np.float64) - self.mean
-        beside = centred - centred @ self.axes.T @ self.axes
-        found: Float64Array = (beside**2).sum(1) / self.spread
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +146,8 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
 
 def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
     """Take head and gate off a bundle's graph; the digest of its backbone is that of the remaining graph."""
-    nodes = [node for node in graph.node if not node.name.startswith((_HEAD, _GATE))]
-    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, _GATE))]
+    nodes = [node for node in graph.node if not node.name.startswith((_HEAD, GATE))]
+    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, GATE))]
     return _backbone_graph(nodes, constants, feature_dim)
 
 
@@ -256,7 +233,9 @@ def _plain_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 # The head
 
 
-def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = None) -> onnx.ModelProto:
+def compose(
+    backbone: Backbone, head: Head, card: Card, plane: Plane | None = None, material: Material | None = None
+) -> onnx.ModelProto:
     """Make a bundle of a backbone, a head and a card.
 
     Args:
@@ -264,14 +243,15 @@ def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = No
         head: Head; its temperature must be that of the card.
         card: Card of the bundle; its ``graph_sha256`` and ``backbone`` are filled in here.
         plane: Plane that the gate measures novelty from; without a gate, the graph has no output ``novelty``.
+        material: Classifier of the gate; without it, the graph has no output ``concrete``.
 
     Returns:
         The bundle as an ONNX model, for `crackscope.model.bundle.write_model`. The same arguments give the same bytes.
 
     Raises:
-        BundleError: If head, backbone, card and plane do not fit each other, or a weight is not finite.
+        BundleError: If head, backbone, card and gate do not fit each other, or a weight is not finite.
     """
-    _require_fit(backbone, head, card, plane)
+    _require_fit(backbone, head, card, plane, material)
     k, d = len(head.bias), head.feature_dim
     nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
     pooled_first = bool(head.hidden) and card.pool == "mean"
@@ -301,17 +281,16 @@ def compose(backbone: Backbone, head: Head, card: Card, plane: Plane | None = No
         constants.append(_constant(f"{_HEAD}zero", np.array(0, np.float32)))
         constants.append(_constant(f"{_HEAD}axes", np.array([2, 3], np.int64)))
     constants.append(_constant(f"{_HEAD}sharpness", np.array([1 / head.temperature], np.float32)))
-    outputs: tuple[str, ...] = OUTPUTS
-    if plane is not None:
-        nodes += _novelty_nodes()
-        constants += _novelty_constants(plane)
-        outputs = (*OUTPUTS, NOVELTY)
-    shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d], NOVELTY: ["n"]}
+    of_gate = gate_outputs(plane, material)
+    nodes += gate_nodes(plane, material)
+    constants += gate_constants(plane, material)
+    shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d]}
+    shapes |= {name: ["n"] for name in of_gate}
     graph = helper.make_graph(
         [*backbone.graph.node, *nodes],
         "crackscope",
         [_pixels()],
-        [_value(name, shapes.get(name, ["n", k])) for name in outputs],
+        [_value(name, shapes.get(name, ["n", k])) for name in (*OUTPUTS, *of_gate)],
         initializer=[*backbone.graph.initializer, *constants],
     )
     int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)
@@ -344,7 +323,7 @@ def _layer_nodes(head: Head, source: str, result: str, name: str) -> list[onnx.N
     return [*nodes, helper.make_node("Conv", [source, f"{_HEAD}weight", f"{_HEAD}bias"], [result], f"{_HEAD}{name}")]
 
 
-def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None) -> None:
+def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None, material: Material | None) -> None:
     k, d = head.weight.shape[0], head.feature_dim
     if d != backbone.card.feature_dim or k != len(card.labels) or head.bias.shape != (k,):
         raise BundleError(
@@ -358,51 +337,13 @@ def _require_fit(backbone: Backbone, head: Head, card: Card, plane: Plane | None
         )
     if (card.gate is None) != (plane is None):
         raise BundleError("a gate measures novelty from a plane, so they come together. Give both, or neither.")
-    if plane is not None and not (plane.mean.shape == (d,) and plane.axes.ndim == 2 and plane.axes.shape[1] == d):
-        raise BundleError(
-            f"a plane with a mean of shape {plane.mean.shape} and axes {plane.axes.shape} does not fit {d} features. "
-            "Fit the gate on this backbone."
-        )
+    if (card.gate is None or card.gate.min_concrete is None) != (material is None):
+        raise BundleError("a gate's limit of concrete and its material come together. Give both, or neither.")
+    require_gate_fits(plane, material, d)
     weights = [values.ravel() for layer in head.layers for values in layer]
-    if plane is not None:
-        weights += [plane.mean, plane.axes.ravel(), np.array([plane.spread, 1 / plane.spread])]
     numbers = np.concatenate([*weights, [1 / head.temperature]]).astype(np.float32)
     if not np.isfinite(numbers).all():
-        raise BundleError("head or gate hold weights that are not finite. Check the features that they were fitted to.")
-
-
-# The gate
-
-
-def plane_of(graph: onnx.GraphProto) -> Plane | None:
-    """Find the plane that a bundle's gate measures novelty from; None if the bundle has no gate."""
-    found = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name.startswith(_GATE)}
-    if not found:
-        return None
-    return Plane(found[f"{_GATE}mean"], found[f"{_GATE}axes"], float(found[f"{_GATE}spread"]))
-
-
-def _novelty_nodes() -> list[onnx.NodeProto]:
-    """Make the nodes from ``features`` (n, d) to ``novelty`` (n,), which compute the same as `Plane.novelty`."""
-    names = ("mean", "axes", "spread", "across", "centred", "along", "inside", "beside", "distance")
-    mean, axes, spread, across, centred, along, inside, beside, distance = (f"{_GATE}{name}" for name in names)
-    return [
-        helper.make_node("Sub", ["features", mean], [centred], centred),
-        helper.make_node("Gemm", [centred, axes], [along], along, transB=1),  # (n, r)
-        helper.make_node("Gemm", [along, axes], [inside], inside),  # (n, d)
-        helper.make_node("Sub", [centred, inside], [beside], beside),
-        helper.make_node("ReduceSumSquare", [beside, across], [distance], distance, keepdims=0),  # (n,)
-        helper.make_node("Div", [distance, spread], [NOVELTY], f"{_GATE}{NOVELTY}"),
-    ]
-
-
-def _novelty_constants(plane: Plane) -> list[onnx.TensorProto]:
-    return [
-        _constant(f"{_GATE}mean", plane.mean.astype(np.float32)),
-        _constant(f"{_GATE}axes", plane.axes.astype(np.float32)),
-        _constant(f"{_GATE}spread", np.array(plane.spread, np.float32)),
-        _constant(f"{_GATE}across", np.array([1], np.int64)),
-    ]
+        raise BundleError("the head holds weights that are not finite. Check the features that it was fitted to.")
 
 
 # Small parts

@@ -25,7 +25,7 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -33,14 +33,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from crackscope import __version__
 from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.errors import BundleError, DataError
 from crackscope.model.bundle import Bundle
 from crackscope.model.card import Calibration, Card
-from crackscope.model.graphs import CARD_KEY, NOVELTY, backbone_graph, graph_digest, make_model, with_digest
+from crackscope.model.gate_graph import CONCRETE, NOVELTY
+from crackscope.model.graphs import CARD_KEY, backbone_graph, graph_digest, make_model, with_digest
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.sessions import open_session, run_patches
 
@@ -129,10 +130,11 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
 
 
 def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
-    """Scale the novelty limit of a rounded bundle, so that it rejects the same patches as the exact bundle.
+    """Move the limits of a rounded bundle's gate, so that it rejects the same patches as the exact bundle.
 
-    Rounding changes features, and so the novelty. The tenth of the patches whose novelty is nearest to the limit is
-    compared. The limit is multiplied by the median ratio of their novelty after and before rounding.
+    Rounding changes features, and so what the graph tells the gate. The tenth of the patches that are nearest to a
+    limit is compared. The novelty limit is multiplied by the median ratio of their novelty after and before rounding.
+    The logit of the limit of *concrete* is moved by the median difference of theirs.
 
     Args:
         rounded: Rounded bundle, from `quantise`; it is returned unchanged if it has no gate.
@@ -142,15 +144,29 @@ def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) ->
     gate = rounded.card.gate
     if gate is None:
         return rounded
-    after, before = (
-        run_patches(open_session(one.content), patches, NOVELTY, patch_px=one.card.patch_px).astype(np.float64)
-        for one in (rounded, exact)
-    )
-    near = np.argsort(np.abs(np.log(np.maximum(before, 1e-9) / gate.max_novelty)))[: max(1, len(before) // 10)]
-    factor = float(np.median(after[near] / np.maximum(before[near], 1e-9)))
-    note = f"; int8: limit of novelty matched on {len(patches)} patches of part val"
-    changes = {"max_novelty": gate.max_novelty * factor, "fitted_on": f"{gate.fitted_on}{note}"}
+    sessions = [open_session(one.content) for one in (rounded, exact)]
+
+    def moved(output: str) -> float:
+        """How far what is measured near the limit moved on its own scale: logarithm, or logit."""
+        after, before = (
+            run_patches(one, patches, output, patch_px=exact.card.patch_px).astype(np.float64) for one in sessions
+        )
+        scale, limit = _SCALES[output], gate.max_novelty if output == NOVELTY else gate.min_concrete
+        nearest = np.argsort(np.abs(scale(before) - scale(np.float64(limit))))[: max(1, len(before) // 10)]
+        return float(np.median(scale(after[nearest]) - scale(before[nearest])))
+
+    note = f"; int8: limits matched on {len(patches)} patches of part val"
+    changes: dict[str, object] = {"max_novelty": gate.max_novelty * float(np.exp(moved(NOVELTY)))}
+    if gate.min_concrete is not None:
+        changes["min_concrete"] = float(expit(logit(gate.min_concrete) + moved(CONCRETE)))
+    changes["fitted_on"] = f"{gate.fitted_on}{note}"
     return with_card(rounded, rounded.card.model_copy(update={"gate": gate.model_copy(update=changes)}))
+
+
+_SCALES: dict[str, Callable[[Float64Array], Float64Array]] = {
+    NOVELTY: lambda values: np.log(np.maximum(values, 1e-9)),
+    CONCRETE: lambda values: logit(np.clip(values, 1e-7, 1 - 1e-7)),
+}
 
 
 # Bundles in memory

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -21,11 +21,11 @@ from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError
 from crackscope.files.streaming import default_threads
 from crackscope.model.bundle import Bundle
-from crackscope.model.graphs import NOVELTY
+from crackscope.model.gate_graph import CONCRETE, NOVELTY
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.windows import ReceptiveField, Window, cut_windows, receptive_field, tidy_cut
 
-__all__ = ["Network", "open_session", "run_patches"]
+__all__ = ["GateSigns", "Network", "open_session", "run_patches"]
 
 WINDOW_PIXELS = 3_800_000
 """Pixels, with halo, of all windows that are computed at the same time; MobileNetV2 takes some 200 bytes per pixel."""
@@ -57,6 +57,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+class GateSigns(NamedTuple):
+    """What the graph tells the gate about a patch.
+
+    Attributes:
+        novelty: Squared distance of its features to the plane of training features, from 0.
+        concrete: What the gate's classifier says, in [0, 1]; None for a gate without one.
+    """
+
+    novelty: float
+    concrete: float | None = None
+
+
 class Network:
     """The graph of a bundle, opened once in each process that uses it. Safe to use from several threads.
 
@@ -74,6 +86,8 @@ class Network:
         self.threads = threads or default_threads()
         self._max_pixels = max_pixels
         self._label = bundle.card.labels.index("crack")
+        gate = bundle.card.gate
+        self._signs = [] if gate is None else [NOVELTY] if gate.min_concrete is None else [NOVELTY, CONCRETE]
         self._process = -1
         self._own_session()
 
@@ -86,32 +100,36 @@ class Network:
         """
         return receptive_field(onnx.load_model_from_string(self._bundle.content).graph)
 
-    def patch(self, resized: UInt8Array, *, novelty: bool = False) -> tuple[float, float | None]:
-        """Compute the crack probability of a patch, and its novelty if it is asked for.
+    def patch(self, resized: UInt8Array) -> tuple[float, GateSigns | None]:
+        """Compute the crack probability of a patch, and its signs for the gate; None if the bundle has no gate.
 
         Args:
             resized: Patch, an array (H, W, 3), uint8, RGB, after `crackscope.model.preprocessing.resize_patch`.
-            novelty: Whether novelty is computed; the bundle must then have a gate.
 
         Raises:
             BundleError: If the graph gives a probability outside of 0 to 1, or something that is not a number.
         """
-        outputs = ["probability", NOVELTY] if novelty else ["probability"]
-        probabilities, *rest = self._own_session().run(outputs, {"pixels": resized[None]})
-        self._require(probabilities, "probability")
-        if rest:
-            self._require(rest[0], NOVELTY)
-        return float(np.clip(probabilities[0, self._label], 0, 1)), float(rest[0][0]) if rest else None
+        probabilities, *rest = self._run(["probability", *self._signs], resized)
+        signs = GateSigns(*(float(values[0]) for values in rest)) if rest else None
+        return float(np.clip(probabilities[0, self._label], 0, 1)), signs
 
-    def novelties(self, crops: Sequence[UInt8Array]) -> Float32Array:
-        """Compute the novelty of crops of the same size, shape (n,); the bundle must have a gate.
+    def signs(self, crop: UInt8Array) -> GateSigns:
+        """Compute the signs of a crop for the gate; the bundle must have one.
+
+        Args:
+            crop: Crop, an array (H, W, 3), uint8, RGB, as large as a patch after its resize.
 
         Raises:
             BundleError: If the graph gives something that is not a number.
         """
-        (found,) = self._own_session().run([NOVELTY], {"pixels": np.stack(crops)})
-        self._require(found, NOVELTY)
-        return np.asarray(found, np.float32)
+        return GateSigns(*(float(values[0]) for values in self._run(self._signs, crop)))
+
+    def _run(self, outputs: Sequence[str], pixels: UInt8Array) -> list[Float32Array]:
+        """Outputs of the graph for one image, checked."""
+        found: list[Float32Array] = self._own_session().run(list(outputs), {"pixels": pixels[None]})
+        for values, output in zip(found, outputs, strict=True):
+            self._require(values, output)
+        return found
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> Float32Array:
         """Compute crack logits over an image, shape (h, w), with one cell per stride of the network.
@@ -172,8 +190,9 @@ def _fault_of(values: Float32Array, output: str) -> str | None:
     """
     if not np.isfinite(values).all():
         return f"the network gave something that is not a number as {output}"
-    if output == "probability" and len(outside := values[(values < -_ROUNDING) | (values > 1 + _ROUNDING)]):
-        return f"the network gave the probability {float(outside.flat[0]):g}, which is not within 0 to 1"
+    shares = ("probability", CONCRETE)
+    if output in shares and len(outside := values[(values < -_ROUNDING) | (values > 1 + _ROUNDING)]):
+        return f"the network gave {float(outside.flat[0]):g} as {output}, which is not within 0 to 1"
     return None
 
 

@@ -16,7 +16,7 @@ from crackscope.files.tables import table_text
 from crackscope.measuring.clustered_shares import Share
 from crackscope.measuring.evaluation import resampling_text
 from crackscope.measuring.wording import FIGURES, percent_text, seen_text
-from crackscope.model.card import BLURRED, NOT_CONCRETE
+from crackscope.model.card import BLURRED, NOT_CONCRETE, TOO_SMALL
 from crackscope.reports.page import environment
 
 __all__ = ["FILES", "TITLES", "advice", "headline", "verdicts", "write_acceptance"]
@@ -137,6 +137,7 @@ def _leak(found: Acceptance) -> str:
 
 _ADVICE = {
     BLURRED: "Sharp photos taken again may be all that is needed for the blurred ones.",
+    TOO_SMALL: "Patches that are too small to judge are previews, or were cut too small: give larger ones.",
     NOT_CONCRETE: "If patches rejected as not concrete do show concrete, the model has not seen its kind: "
     "label some, and train.",
 }

@@ -34,6 +34,7 @@ from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_re
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
 from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.prediction import Unit
 from crackscope.scanning.results import SCHEMA_VERSION, refused
 from crackscope.scanning.scanner import NetworkScale, prepare_photo, require_network_scale
 from crackscope.scanning.summary import BatchSummary, summarise
@@ -64,6 +65,7 @@ def write_scan(
     out: str | Path,
     network_scale: NetworkScale = "auto",
     scale: Scale | None = None,
+    unit: Unit = "auto",
     maps: str = "png",
     threads: int | None = None,
     overwrite: bool = False,
@@ -80,6 +82,8 @@ def write_scan(
         network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
             `crackscope.scan`.
         scale: Millimetres per pixel of all photos, where they are known.
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
+            given, ``auto`` means ``photo``.
         maps: ``png`` writes a picture of the probabilities of each photo; ``npz`` also the map itself, for
             `CrackMap.load`.
         threads: Number of photos that are read, drawn and written at the same time; all cores if left out.
@@ -93,20 +97,20 @@ def write_scan(
     Raises:
         BundleError: If the model is no bundle of this version, or the network gives something that is not a number; or
             if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel.
-        DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` or
-            `maps` is not as above, or no photo lies outside of `out`.
+        DataError: If something in the source is no image, there is no image behind any path of it, `network_scale`,
+            `unit` or `maps` is not as above, or no photo lies outside of `out`.
         OutputError: If `out` is taken, cannot be written, or another run is writing it.
     """
     out, loaded = Path(out), load(model, threads=threads)
     if maps not in MAP_KINDS:
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
-    require_network_scale(loaded.card, network_scale, scale)  # a wrong one fails before any work
+    require_network_scale(loaded.card, network_scale, scale, unit)  # a wrong one fails before any work
     asked = all_images_of(source, require_one=True)
     sources = [image for image in asked if not _lies_in(image.path, out)]
     images = [WatchedImage(image) for image in sources]
     paths = [image.path for image in images]
     names = picture_names(paths)
-    settings = [str(network_scale), scale.to_dict() if scale else None, maps, max_megapixels, run_mark(sources)]
+    settings = [str(network_scale), scale.to_dict() if scale else None, unit, maps, max_megapixels, run_mark(sources)]
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
@@ -121,7 +125,7 @@ def write_scan(
         n_resumed = journal.n_rows
         if not n_resumed:
             _clear(folder)
-        scanning = _Scanning(loaded, folder, network_scale, scale, maps, max_megapixels)
+        scanning = _Scanning(loaded, folder, network_scale, scale, unit, maps, max_megapixels)
 
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
@@ -235,13 +239,16 @@ class _Scanning:
     folder: Path
     network_scale: NetworkScale
     scale: Scale | None
+    unit: Unit
     maps: str
     max_megapixels: float
 
     def row(self, image: WatchedImage, name: str) -> ScannedRow:
         try:
             photo = image.load(max_megapixels=self.max_megapixels)
-            prepared = prepare_photo(photo, self.model.card, network_scale=self.network_scale, scale=self.scale)
+            prepared = prepare_photo(
+                photo, self.model.card, network_scale=self.network_scale, scale=self.scale, unit=self.unit
+            )
             picture = shrunk(photo.pixels, _OVERLAY_PX)
             del photo  # its pixels are not held while the network runs
             result = scan_prepared(prepared, self.model)

@@ -14,7 +14,8 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from crackscope.files.output import new_file
 from crackscope.files.pictures import picture_bytes
 from crackscope.model.card import Calibration, Pool
 from crackscope.scanning.overlay import draw_map, draw_overlay
-from crackscope.scanning.regions import Region
+from crackscope.scanning.regions import AcceptedPoint, Region, RejectedPoint
 
 __all__ = ["CrackMap", "pool_footprints"]
 
@@ -57,8 +58,11 @@ class CrackMap:
         unit: ``photo``, or ``patch`` for an image of patch size, which is one footprint.
         path: Path of the photo.
         pool: How the logits of a footprint's cells are pooled: ``mean``, or ``logsumexp``, log(mean(exp(logit))).
-        reason: Reason why the photo is rejected, ``not concrete`` or ``blurred``; None if it is not. A rejected photo
-            has a map, too.
+        reason: Reason why the photo is rejected, ``not concrete``, ``blurred`` or ``too small to judge``; None if it is
+            not. A rejected photo has a map, too.
+        accepted: Most probable point of the regions that the gate lets pass; None if there is no such region, or no
+            gate.
+        rejected: A point in each region that the gate rejects.
     """
 
     logits: Float32Array
@@ -71,6 +75,8 @@ class CrackMap:
     path: str = ""
     pool: Pool = "mean"
     reason: str | None = None
+    accepted: AcceptedPoint | None = None
+    rejected: tuple[RejectedPoint, ...] = ()
 
     @property
     def footprint_px(self) -> tuple[float, float]:
@@ -104,8 +110,19 @@ class CrackMap:
 
     @property
     def peak_xy(self) -> tuple[int, int]:
-        """Pixel (x, y) to look at first: the middle of the strongest cell of the most probable footprint."""
-        return self._peak_of(np.ones(self.logits.shape, np.bool_))
+        """Pixel (x, y) of the middle of the strongest cell of the most probable footprint."""
+        return self.peak_of(np.ones(self.logits.shape, np.bool_))
+
+    @property
+    def deciding_probability(self) -> float:
+        """Greatest probability of any footprint that the gate lets pass, in [0, 1]; it decides the verdict.
+
+        A region that the gate rejects is left out. In a photo that is rejected as a whole, nothing passes, and the
+        value is `peak_probability`.
+        """
+        if self.accepted is not None:
+            return self.accepted.probability
+        return float(self.probabilities[self._passed].max()) if self.reason is None else self.peak_probability
 
     def probability_at(self, x_px: float, y_px: float) -> float:
         """Look up the crack probability of the footprint around a point of the photo.
@@ -123,11 +140,7 @@ class CrackMap:
         height, width = self.photo_hw
         if not (-0.5 <= x_px < width - 0.5 and -0.5 <= y_px < height - 0.5):
             raise DataError(f"({x_px:g}, {y_px:g}) lies outside of a photo of {width}×{height} px.")
-        row, column = (  # rounding may put a point just before the edge into a cell after the last one
-            min(int((place + 0.5) / cell), n - 1)
-            for place, cell, n in zip((y_px, x_px), self.cell_px, self.logits.shape, strict=True)
-        )
-        return float(self.probabilities[row, column])
+        return float(self.probabilities[self._cell_at(x_px, y_px)])
 
     def probability_in(self, box_xyxy: tuple[float, float, float, float]) -> float:
         """Compute the crack probability of a box about as large as a footprint, such as a tile of a data set's grid.
@@ -187,7 +200,7 @@ class CrackMap:
             The regions; an empty list if no cell reaches the threshold.
         """
         above = self._above(threshold)
-        n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=_EIGHT_NEIGHBOURS)
+        n, numbers = _connected(above)
         found = [self._region(numbers == number) for number in range(1, n)]
         found.sort(key=lambda region: (-region.peak_probability, -region.area_px, region.box_xyxy))
         return [replace(region, id=number) for number, region in enumerate(found, start=1)]
@@ -239,6 +252,10 @@ class CrackMap:
             raise OutputError(f"{place}: the name of a map's file must end in .npz; found '{place.suffix}'. Rename it.")
         about = {"map_version": MAP_VERSION, "calibration": self.calibration.model_dump()}
         about |= {name: getattr(self, name) for name in _KEPT}
+        about |= {
+            "accepted": self.accepted and asdict(self.accepted),
+            "rejected": [asdict(one) for one in self.rejected],
+        }
         # numpy adds an ending to a file name, but not to an open file.
         with new_file(place, overwrite=overwrite) as part, part.open("wb") as file:
             np.savez_compressed(file, logits=self.logits, about=np.array(json.dumps(about)))
@@ -261,6 +278,9 @@ class CrackMap:
                 raise DataError(f"{path}: a map of version {version}, not {MAP_VERSION}. Upgrade crackscope.")
             pairs = {name: tuple(about[name]) for name in ("photo_hw", "cell_px")}
             values = {name: about[name] for name in _KEPT} | pairs
+            if about.get("accepted"):  # maps of the first version of the format hold neither
+                values["accepted"] = AcceptedPoint(**about["accepted"])
+            values["rejected"] = tuple(RejectedPoint(**one) for one in about.get("rejected", ()))
             return cls(logits=logits, calibration=Calibration.model_validate(about["calibration"]), **values)
         except OSError as error:
             raise DataError(f"{path}: {reason_of(error)}. Check the path.") from error
@@ -287,16 +307,61 @@ class CrackMap:
             area_px=round(float(((bottoms - tops) * (rights - lefts)).sum())),
             peak_probability=float(inside.max()),
             mean_probability=float(inside.mean(dtype=np.float64)),
-            peak_xy=self._peak_of(cells),
+            peak_xy=self.peak_of(cells),
+            reason=self._reasons.get(int(self._numbered[1][self.likeliest_cell(cells)])),
         )
 
-    def _peak_of(self, cells: BoolArray) -> tuple[int, int]:
-        """Find the strongest cell; the footprints around it are all about as probable and do not tell the point."""
-        probabilities, f = np.where(cells, self.probabilities, -1), self.footprint_cells
-        starts = [
-            min(max(0, int(at) - (f - 1) // 2), max(0, n - f))
-            for at, n in zip(np.unravel_index(probabilities.argmax(), cells.shape), cells.shape, strict=True)
-        ]
+    def region_cells(self, most: int) -> Iterator[BoolArray]:
+        """Give the cells of each region at the model's own threshold, the greatest peak first.
+
+        Args:
+            most: Greatest number of regions.
+
+        Yields:
+            For each region, whether a cell belongs to it, shape (h, w).
+        """
+        n, numbers = self._numbered
+        peaks = np.zeros(n, np.float32)
+        np.maximum.at(peaks, numbers.ravel(), self.probabilities.ravel())
+        for number in 1 + np.argsort(-peaks[1:], kind="stable")[:most]:
+            yield numbers == number
+
+    def likeliest_cell(self, cells: BoolArray) -> tuple[int, int]:
+        """Find the cell with the most probable footprint around it.
+
+        Args:
+            cells: The cells to choose from, shape (h, w).
+
+        Returns:
+            Its row and column.
+        """
+        row, column = np.unravel_index(np.where(cells, self.probabilities, -1).argmax(), cells.shape)
+        return int(row), int(column)
+
+    def footprint_at(self, row: int, column: int) -> tuple[int, int]:
+        """Find the first row and column of the footprint that gives a cell its probability.
+
+        Args:
+            row: Row of the cell.
+            column: Column of the cell.
+        """
+        f = self.footprint_cells
+        top, left = (
+            min(max(0, at - (f - 1) // 2), max(0, n - f))
+            for at, n in zip((row, column), self.logits.shape, strict=True)
+        )
+        return top, left
+
+    def peak_of(self, cells: BoolArray) -> tuple[int, int]:
+        """Find the pixel (x, y) to look at first among some cells: the middle of the strongest one.
+
+        The footprints around a crack are all about as probable, and do not tell the point. So the strongest cell of the
+        most probable footprint is taken.
+
+        Args:
+            cells: The cells to choose from, shape (h, w).
+        """
+        f, starts = self.footprint_cells, self.footprint_at(*self.likeliest_cell(cells))
         footprint = tuple(slice(start, start + f) for start in starts)
         strength = np.where(cells[footprint], self.logits[footprint], -np.inf)
         y, x = (
@@ -306,6 +371,32 @@ class CrackMap:
             )
         )
         return x, y
+
+    @cached_property
+    def _numbered(self) -> tuple[int, npt.NDArray[np.int32]]:
+        """Regions at the model's own threshold, see `_connected`."""
+        return _connected(self._above(None))
+
+    @cached_property
+    def _reasons(self) -> dict[int, str]:
+        """Reason why a region is rejected, by its number in `_numbered`."""
+        _, numbers = self._numbered
+        return {int(numbers[self._cell_at(point.x_px, point.y_px)]): point.reason for point in self.rejected}
+
+    @property
+    def _passed(self) -> BoolArray:
+        """Whether no footprint of a rejected region touches that of a cell, shape (h, w); all if none is left."""
+        rejected = np.isin(self._numbered[1], [*self._reasons]).astype(np.uint8)
+        reach = 2 * self.footprint_cells - 1
+        outside: BoolArray = cv2.dilate(rejected, np.ones((reach, reach), np.uint8)) == 0
+        return outside if outside.any() else ~outside
+
+    def _cell_at(self, x_px: float, y_px: float) -> tuple[int, int]:
+        row, column = (  # rounding may put a point just before the edge into a cell after the last one
+            min(int((place + 0.5) / cell), n - 1)
+            for place, cell, n in zip((y_px, x_px), self.cell_px, self.logits.shape, strict=True)
+        )
+        return row, column
 
     def _calibrated(self, logits: npt.ArrayLike) -> Float32Array:
         found: Float32Array = np.asarray(self.calibration.probability(np.asarray(logits, np.float64)), np.float32)
@@ -349,6 +440,12 @@ def _box_means(found: Float64Array, footprint_cells: int) -> Float64Array:
         length = sums.shape[axis]
         found = (sums.take(range(n, length), axis) - sums.take(range(length - n), axis)) / n
     return found
+
+
+def _connected(above: BoolArray) -> tuple[int, npt.NDArray[np.int32]]:
+    """Number the connected stretches of cells from 1, shape (h, w), with 0 elsewhere; give the next number, too."""
+    n, numbers = cv2.connectedComponents(above.astype(np.uint8), connectivity=_EIGHT_NEIGHBOURS)
+    return n, np.asarray(numbers, np.int32)
 
 
 def _cells_between(start: float, stop: float, n: int) -> slice:

@@ -23,7 +23,15 @@ from crackscope.model.card import Card
 from crackscope.model.gate import patch_clarity
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.sessions import Network
-from crackscope.scanning.prediction import Prediction, PredictionRow, require_patch_size, unit_of
+from crackscope.scanning.prediction import (
+    Prediction,
+    PredictionRow,
+    Unit,
+    require_patch_size,
+    require_unit,
+    size_reason,
+    unit_of,
+)
 from crackscope.scanning.results import PhotoResult, refused, result_of, verdict_of
 from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo, require_network_scale
 
@@ -77,16 +85,19 @@ class Model:
         kept = precision if is_default else path.resolve() if path else self.bundle
         return _reopened, (kept, self.sha256, self.threads, self._max_pixels)
 
-    def predict(self, source: Source, *, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[PredictionRow]:
+    def predict(
+        self, source: Source, *, unit: Unit = "auto", max_megapixels: float = MAX_MEGAPIXELS
+    ) -> Iterator[PredictionRow]:
         """Predict images, one row for each: a patch is classified, a photo is scanned.
 
-        An image counts as a patch if its longer side is at most twice the card's ``source_px``, and at most 1.5 times
-        its shorter side. Anything else is a photo.
+        An image counts as a patch if its longer side is at most 1.2 times the card's ``source_px``, and at most 1.5
+        times its shorter side. Anything else is a photo.
 
         Args:
             source: Images: a path, the bytes of a file, a PIL image, an array (H, W, 3) RGB or (H, W) grey of uint8, or
                 what `crackscope.read_image` returns; a folder, a glob, an archive, or a CSV with a column ``path``; or
                 a list or an iterator of these, such as the frames of a video.
+            unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says.
             max_megapixels: Limit in megapixels; a larger image is refused.
 
         Returns:
@@ -94,18 +105,22 @@ class Model:
             the reason.
 
         Raises:
-            DataError: If something in the source is no image, or there is no image behind any path of it.
+            DataError: If something in the source is no image, there is no image behind any path of it, or `unit` is
+                another word.
             BundleError: If the network gives something that is not a number.
         """
+        require_unit(unit)
         if is_stream(source):  # the images of a stream are answered one by one
-            return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1)
-        return rows_of(all_images_of(source), self, max_megapixels=max_megapixels)
+            return rows_of(images_of(source), self, max_megapixels=max_megapixels, at_a_time=1, unit=unit)
+        return rows_of(all_images_of(source), self, max_megapixels=max_megapixels, unit=unit)
 
-    def classify(self, patch: AnyImage) -> Prediction:
+    def classify(self, patch: AnyImage, *, unit: Unit = "auto") -> Prediction:
         """Classify one patch.
 
         Args:
             patch: An image in any of the forms that `predict` takes.
+            unit: What the image is taken for. With ``patch``, an image that is larger than the model's patches is
+                resized to them; otherwise it is refused.
 
         Returns:
             The label of the patch, and its crack probability.
@@ -122,7 +137,7 @@ class Model:
             ('crack', True)
         """
         pixels = as_image(patch).pixels
-        require_patch_size((pixels.shape[0], pixels.shape[1]), self.card)
+        require_patch_size((pixels.shape[0], pixels.shape[1]), self.card, unit)
         return self._said_of(pixels)
 
     def scan(
@@ -131,6 +146,7 @@ class Model:
         *,
         network_scale: NetworkScale = "auto",
         scale: Scale | None = None,
+        unit: Unit = "auto",
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> PhotoResult:
         """Scan one photo for cracks.
@@ -140,6 +156,8 @@ class Model:
             network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses it by
                 `scale`, or else by the photo's size (see docs/scanning.md).
             scale: Millimetres per pixel of the photo, if they are known.
+            unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a scale
+                is given, ``auto`` means ``photo``.
             max_megapixels: Limit in megapixels; a larger photo is refused.
 
         Returns:
@@ -148,7 +166,8 @@ class Model:
         Raises:
             BundleError: If `scale` is to choose the network's scale, and the card does not know its own millimetres per
                 pixel; or if the network gives something that is not a number.
-            DataError: If `photo` is no image, or `network_scale` is neither ``auto`` nor a number above 0.
+            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `unit` is
+                another word, or a patch gets a scale.
             ImageError: If the photo cannot be read, or is too small to show anything.
 
         Example:
@@ -164,7 +183,11 @@ class Model:
         # The photo's own pixels are not kept while the network runs.
         return scan_prepared(
             prepare_photo(
-                as_image(photo, max_megapixels=max_megapixels), self.card, network_scale=network_scale, scale=scale
+                as_image(photo, max_megapixels=max_megapixels),
+                self.card,
+                network_scale=network_scale,
+                scale=scale,
+                unit=unit,
             ),
             self,
         )
@@ -195,10 +218,10 @@ class Model:
         """The prediction for a patch of the right size."""
         card, gate = self.card, self.card.gate
         resized = resize_patch(pixels, patch_px=card.patch_px)
-        probability, novelty = self.network.patch(resized, novelty=gate is not None)
-        reason = None
-        if gate is not None and novelty is not None:
-            reason = gate.reason(novelty, patch_clarity(pixels, card, resized=resized))
+        probability, signs = self.network.patch(resized)
+        reason = size_reason((pixels.shape[0], pixels.shape[1]), card)
+        if reason is None and gate is not None and signs is not None:
+            reason = gate.reason(signs.novelty, patch_clarity(pixels, card, resized=resized), signs.concrete)
         label = card.patch.label(probability) if reason is None else "rejected"
         return Prediction(label, probability, card.patch.threshold, reason)
 
@@ -236,13 +259,14 @@ def load(model: AnyModel = None, *, precision: str | None = None, threads: int |
 
 
 def predict(
-    source: Source, model: AnyModel = None, *, max_megapixels: float = MAX_MEGAPIXELS
+    source: Source, model: AnyModel = None, *, unit: Unit = "auto", max_megapixels: float = MAX_MEGAPIXELS
 ) -> Iterator[PredictionRow]:
     """Predict images, one row for each: a patch is classified, a photo is scanned.
 
     Args:
         source: Images in any of the forms that `Model.predict` takes.
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says.
         max_megapixels: Limit in megapixels; a larger image is refused.
 
     Returns:
@@ -250,7 +274,8 @@ def predict(
         reason.
 
     Raises:
-        DataError: If something in the source is no image, or there is no image behind any path of it.
+        DataError: If something in the source is no image, there is no image behind any path of it, or `unit` is another
+            word.
         BundleError: If the model is no bundle of this version.
 
     Example:
@@ -259,7 +284,7 @@ def predict(
         >>> [row.label for row in crackscope.predict(patches)]
         ['crack', 'uncracked']
     """
-    return load(model).predict(source, max_megapixels=max_megapixels)
+    return load(model).predict(source, unit=unit, max_megapixels=max_megapixels)
 
 
 def scan(
@@ -268,6 +293,7 @@ def scan(
     *,
     network_scale: NetworkScale = "auto",
     scale: Scale | None = None,
+    unit: Unit = "auto",
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[PhotoResult]:
     """Scan photos for cracks, one result for each; `crackscope.write_scan` writes results into a folder.
@@ -278,6 +304,8 @@ def scan(
         network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses it by `scale`,
             or else by the size of each photo (see docs/scanning.md).
         scale: Millimetres per pixel of all photos, if they are known.
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
+            given, ``auto`` means ``photo``.
         max_megapixels: Limit in megapixels; a larger photo is refused.
 
     Returns:
@@ -285,8 +313,8 @@ def scan(
         its error.
 
     Raises:
-        DataError: If something in the source is no image, there is no image behind any path of it, or `network_scale`
-            is neither ``auto`` nor a number above 0.
+        DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` is
+            neither ``auto`` nor a number above 0, `unit` is another word, or patches get a scale.
         BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
             card does not know its own millimetres per pixel.
 
@@ -297,13 +325,13 @@ def scan(
         ['uncracked', 'crack']
     """
     loaded = load(model)
-    require_network_scale(loaded.card, network_scale, scale)
+    require_network_scale(loaded.card, network_scale, scale, unit)
     images = images_of(source) if is_stream(source) else all_images_of(source)
 
     def work(image: SourceImage) -> PhotoResult:
         try:
             found = image.load(max_megapixels=max_megapixels)
-            prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale)
+            prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale, unit=unit)
             del found  # its pixels are not held on to while the network runs
             return scan_prepared(prepared, loaded)
         except (OSError, DataError) as error:
@@ -335,6 +363,7 @@ def rows_of(
     max_megapixels: float = MAX_MEGAPIXELS,
     at_a_time: int = _FILES_A_TURN,
     photos: bool = True,
+    unit: Unit = "auto",
 ) -> Iterator[PredictionRow]:
     """Predict images, one row for each, in their order; see `Model.predict`.
 
@@ -345,30 +374,31 @@ def rows_of(
         max_megapixels: A larger image file is refused.
         at_a_time: Images that a thread takes at a time.
         photos: Whether photos are scanned. If not, they are refused.
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says.
 
     Raises:
         BundleError: If the network gives something that is not a number.
     """
 
     def work(chunk: list[SourceImage]) -> list[PredictionRow]:
-        return [_row(image, model, max_megapixels, photos) for image in chunk]
+        return [_row(image, model, max_megapixels, photos, unit) for image in chunk]
 
     for rows in ordered_map(work, chunked(images, at_a_time), threads=model.threads):
         yield from rows
 
 
-def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) -> PredictionRow:
+def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool, wanted: Unit) -> PredictionRow:
     unit = None
     try:
         found = image.load(max_megapixels=max_megapixels)
         page = found.page
-        unit = unit_of((found.pixels.shape[0], found.pixels.shape[1]), model.card)
+        unit = unit_of((found.pixels.shape[0], found.pixels.shape[1]), model.card) if wanted == "auto" else wanted
         if unit == "photo" and photos:
-            prepared = prepare_photo(found, model.card)
+            prepared = prepare_photo(found, model.card, unit="photo")
             del found  # its pixels are not held on to while the network runs
             said = _said_of_photo(prepared, model)
         else:
-            said = model.classify(found)
+            said = model.classify(found, unit=wanted)
     except (OSError, DataError) as error:
         return PredictionRow(image.path, unit, None, None, None, None, model.name, reason_of(error))
     answer = said.label, said.crack_probability, said.threshold, said.reason
@@ -378,7 +408,7 @@ def _row(image: SourceImage, model: Model, max_megapixels: float, photos: bool) 
 def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:
     """The verdict of a photo as a prediction; its regions are not computed."""
     found, card = map_of(prepared, model.network, model.card), model.card
-    return Prediction(verdict_of(found, card), found.peak_probability, card.verdict_rule.threshold, found.reason)
+    return Prediction(verdict_of(found, card), found.deciding_probability, card.verdict_rule.threshold, found.reason)
 
 
 _LIVE: WeakValueDictionary[tuple[str, int, int | None], Model] = WeakValueDictionary()

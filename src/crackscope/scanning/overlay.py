@@ -39,7 +39,7 @@ def draw_overlay(
         pixels: Photo, RGB, uint8, shape (H, W, 3), of any size with the photo's aspect ratio.
         probabilities: Probability of the footprint around each cell, shape (h, w), in [0, 1].
         strengths: Strength of each cell alone, shape (h, w), in [0, 1].
-        regions: Regions to number, the strongest first.
+        regions: Regions to number, the strongest first. The reason of a rejected one is written beside its number.
         threshold: Value from which a region is outlined, and a cell inside it is tinted.
         photo_hw: Height and width of the photo, in pixels.
         cell_px: Height and width of a cell, in photo pixels.
@@ -66,7 +66,8 @@ def draw_overlay(
         scale_y, scale_x = size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1]
         for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest region is drawn last, on top
             x, y = _first_corner(probabilities >= threshold, region, cell_px)
-            _write(picture, str(number), (round(x * scale_x), round(y * scale_y)), line_px)
+            text = str(number) if region.reason is None else f"{number} {region.reason}"
+            _write(picture, text, (round(x * scale_x), round(y * scale_y)), line_px)
     if reason is not None:
         _write(picture, f"rejected: {reason}", (0, picture.shape[0]), line_px)
     return picture

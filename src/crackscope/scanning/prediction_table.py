@@ -22,7 +22,7 @@ from crackscope.files.streaming import Progress
 from crackscope.files.tables import table_lines
 from crackscope.files.watched import WatchedImage
 from crackscope.scanning.loaded_model import AnyModel, load, rows_of
-from crackscope.scanning.prediction import PredictionRow
+from crackscope.scanning.prediction import PredictionRow, Unit, require_unit
 from crackscope.scanning.summary import BatchSummary, summarise
 
 __all__ = ["COLUMNS", "FORMATS", "write_predictions"]
@@ -37,6 +37,7 @@ def write_predictions(
     model: AnyModel = None,
     *,
     out: str | Path,
+    unit: Unit = "auto",
     overwrite: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     progress: Progress | None = None,
@@ -47,6 +48,7 @@ def write_predictions(
         source: Images in any of the forms that `Model.predict` takes; all are listed before the first is read.
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
         out: Path of the table. Its name ends in ``.csv``, ``.jsonl`` or ``.parquet`` (extra ``parquet``).
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says.
         overwrite: Whether an existing file is replaced.
         max_megapixels: Limit in megapixels; a larger image is refused.
         progress: Called with (done, total) as images are read.
@@ -55,11 +57,13 @@ def write_predictions(
         Numbers of images, refused images, and images of each label.
 
     Raises:
-        DataError: If something in the source is no image, or there is no image behind any path of it.
+        DataError: If something in the source is no image, there is no image behind any path of it, or `unit` is another
+            word.
         BundleError: If the model is no bundle of this version.
         OutputError: If `out` exists and `overwrite` is false, its name ends otherwise, or it cannot be written.
         MissingExtraError: If Parquet is asked for and pyarrow is not installed.
     """
+    require_unit(unit)
     place = Path(out)
     _require_format(place)
     require_free(place, overwrite=overwrite)
@@ -67,13 +71,13 @@ def write_predictions(
         raise OutputError(f"{place} is a folder; a file is to be written there. Choose another --out.")
     # The columns are named too: rows of another version of crackscope would not fit.
     images, loaded = all_images_of(source, require_one=True), load(model)
-    task = json.dumps([loaded.name, max_megapixels, run_mark(images), *COLUMNS])
+    task = json.dumps([loaded.name, unit, max_megapixels, run_mark(images), *COLUMNS])
     watched = [WatchedImage(image) for image in images]
     paths = [image.path for image in images]
     with Journal(place, task=task, paths=paths, unchanged=lambda i, noted: watched[i].is_unchanged(noted)) as journal:
         n_resumed = journal.n_rows
         left = watched[n_resumed:]
-        for row, image in zip(rows_of(left, loaded, max_megapixels=max_megapixels), left, strict=True):
+        for row, image in zip(rows_of(left, loaded, max_megapixels=max_megapixels, unit=unit), left, strict=True):
             journal.append(asdict(row), state=image.state.to_dict() if image.state else None)
             if progress:
                 progress(journal.n_rows, len(images))

@@ -33,12 +33,14 @@ class PhotoResult:
         path: Path of the photo; for a photo without a path, ``#`` and its number in the source, or nothing.
         model: Name of the model.
         verdict: ``crack``, ``unsure``, ``uncracked`` or ``rejected``; None if there is an `error`.
-        reason: Reason why the photo is rejected, ``not concrete`` or ``blurred``; None if it is not.
-        crack_probability: Greatest crack probability of any footprint (a square as large as a training patch), in [0,
-            1].
+        reason: Reason why the photo is rejected, ``not concrete``, ``blurred`` or ``too small to judge``; None if it is
+            not.
+        crack_probability: Greatest crack probability of any footprint (a square as large as a training patch) that the
+            gate lets pass, in [0, 1]; in a rejected photo, of any footprint.
         threshold: Crack probability from which the verdict is ``crack``.
-        peak_xy: Pixel (x, y) to look at first.
-        regions: Connected regions of the map above its threshold, the greatest peak first.
+        peak_xy: Pixel (x, y) to look at first: a point of the region that decides, or of the most probable footprint.
+        regions: Connected regions of the map above its threshold, the greatest peak first. A region with a `reason` is
+            rejected by the gate, and does not decide.
         unit: ``photo``, or ``patch`` for an image of patch size.
         width_px: Width of the photo, in pixels.
         height_px: Height of the photo, in pixels.
@@ -142,9 +144,9 @@ def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) 
         model=model,
         verdict=verdict_of(found, card),
         reason=found.reason,
-        crack_probability=found.peak_probability,
+        crack_probability=found.deciding_probability,
         threshold=(card.patch if found.unit == "patch" else card.verdict_rule).threshold,
-        peak_xy=found.peak_xy,
+        peak_xy=(found.accepted.x_px, found.accepted.y_px) if found.accepted else found.peak_xy,
         regions=tuple(found.regions()),
         unit=prepared.unit,
         width_px=prepared.photo_hw[1],
@@ -165,13 +167,13 @@ def refused(path: str, model: str, why: str) -> PhotoResult:
 
 
 def verdict_of(found: CrackMap, card: Card) -> str:
-    """Verdict of a photo: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by its greatest probability.
+    """Verdict of a photo: ``rejected``, else ``crack``, ``unsure`` or ``uncracked`` by the probability that decides.
 
     The card states how often verdicts were wrong (`crackscope.model.card.Verdict`).
     """
     if found.reason is not None:
         return "rejected"
-    return (card.patch if found.unit == "patch" else card.verdict_rule).label(found.peak_probability)
+    return (card.patch if found.unit == "patch" else card.verdict_rule).label(found.deciding_probability)
 
 
 def _region_dict(region: Region) -> dict[str, Any]:

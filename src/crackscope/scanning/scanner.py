@@ -5,16 +5,21 @@ receptive field, and they start at multiples of the stride. So memory depends on
 
 **Network scale.** The pixels of the network per pixel of the photo. A model was trained on patches of a certain size in
 pixels, and at certain millimetres per pixel if these are known. If the photo's millimetres per pixel are given, the
-photo is resized to those of the model. Otherwise ``auto`` assumes a photo like those that training patches were cut
-from, and shrinks it in the same way. If its shorter side would then be below `SMALL_PX`, the photo was shrunk before.
-It is resized to `SMALL_PX`, but enlarged at most `MAX_ENLARGEMENT` times. An image of patch size is treated as a patch,
-with the calibration and the label of a patch.
+photo is resized to those of the model. Otherwise ``auto`` chooses by the size of the image alone, without a step:
+
+- An image of patch size is a patch. Its shorter side is resized to ``patch_px``, and it gets the calibration and the
+  label of a patch. A photo that is hardly larger is resized in the same way.
+- From there on the scale rises to 1, which it reaches at a longer side of `FULL_SIZE` times ``source_px``. So a photo
+  that somebody shrunk before is not shrunk again.
+- From a shorter side of `SMALL_PX` on, photos are shrunk, so that the shorter side stays at `SMALL_PX`, until the scale
+  is that of training patches (``patch_px / source_px``). Larger photos are taken for photos like those that training
+  patches were cut from, and are shrunk in the same way.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from numbers import Real
 from typing import Literal, TypeAlias
@@ -24,13 +29,22 @@ from crackscope.errors import BundleError, DataError, ImageError
 from crackscope.files.images import Image
 from crackscope.geometry.scale import Scale
 from crackscope.model.card import Card
-from crackscope.model.gate import clarity, gate_crops, patch_clarity, photo_reason
-from crackscope.model.preprocessing import MIN_PX, resize_photo
+from crackscope.model.gate import patch_clarity
+from crackscope.model.preprocessing import MIN_PX, resize_patch, resize_photo
 from crackscope.model.sessions import Network
 from crackscope.scanning.crack_map import CrackMap
-from crackscope.scanning.prediction import require_large_enough, unit_of
+from crackscope.scanning.prediction import (
+    MAX_PATCH,
+    Unit,
+    require_large_enough,
+    require_unit,
+    size_reason,
+    unit_of,
+)
+from crackscope.scanning.rejection import judged_map
 
 __all__ = [
+    "FULL_SIZE",
     "MAX_ENLARGEMENT",
     "SMALL_PX",
     "NetworkScale",
@@ -46,11 +60,14 @@ __all__ = [
 NetworkScale: TypeAlias = float | Literal["auto"]
 """Pixels of the network per pixel of the photo, or ``auto``: chosen by the rule at the top of this module."""
 
+FULL_SIZE = 1.6
+"""Longer side of a photo, in multiples of ``source_px``, from which it is scanned at its full size."""
+
 SMALL_PX = 768
-"""Shorter side at the network's scale, in pixels; a photo below it counts as one that was shrunk before."""
+"""Shorter side of a photo, in pixels, from which it is shrunk for the network."""
 
 MAX_ENLARGEMENT = 2.0
-"""Greatest network scale that is chosen by the size of the photo."""
+"""Greatest network scale of a narrow photo, which is enlarged until it is as wide as a patch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +79,14 @@ class PreparedPhoto:
         photo_hw: Height and width of the upright photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
         scale: Millimetres per pixel of the photo; None if they are not known.
-        unit: ``photo``, or ``patch`` for an image of patch size whose scale was not given.
+        unit: ``photo``, or ``patch`` for an image that is judged as a patch.
         path: Path of the photo.
         taken_at: Time on the camera's clock; None where not noted.
         latitude_deg: Degrees north; None where not noted.
         longitude_deg: Degrees east; None where not noted.
         clarity: Clarity of a patch; 1 for a photo that somebody shrunk before; None for other photos, which are
             measured crop by crop.
+        reason: Reason why the image is rejected whatever it shows, ``too small to judge``; None if there is none.
         page: Page or frame that was judged of a file with several, such as ``1 of 3``; None for a file with one.
     """
 
@@ -83,10 +101,16 @@ class PreparedPhoto:
     longitude_deg: float | None = None
     clarity: float | None = None
     page: str | None = None
+    reason: str | None = None
 
 
 def prepare_photo(
-    photo: Image, card: Card, *, network_scale: NetworkScale = "auto", scale: Scale | None = None
+    photo: Image,
+    card: Card,
+    *,
+    network_scale: NetworkScale = "auto",
+    scale: Scale | None = None,
+    unit: Unit = "auto",
 ) -> PreparedPhoto:
     """Resize a photo to the network's scale; its own pixels are not needed after that.
 
@@ -95,15 +119,24 @@ def prepare_photo(
         card: Card of the model.
         network_scale: Pixels of the network per pixel of the photo; ``auto`` chooses them.
         scale: Millimetres per pixel of the photo, if they are known.
+        unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a scale is
+            given, ``auto`` means ``photo``.
 
     Raises:
         BundleError: If `scale` is to choose the network's scale, and the card does not state its own millimetres per
             pixel.
-        DataError: If `network_scale` is neither ``auto`` nor a number above 0.
-        ImageError: If the photo is too small to show anything, before or after the resize.
+        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `unit` is another word, or a patch gets
+            a scale.
+        ImageError: If the photo is too small to show anything, before or after the resize; or an image that is taken
+            for a patch is a strip.
     """
     height, width = photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
     require_large_enough(photo_hw)
+    require_network_scale(card, network_scale, scale, unit)
+    given = scale is not None or network_scale != "auto"
+    taken_for = unit if unit != "auto" else "photo" if given else unit_of(photo_hw, card)
+    if taken_for == "patch":
+        return _prepared_patch(photo, card)
     chosen = network_scale_of(card, photo_hw, network_scale=network_scale, scale=scale)
     resized = resize_photo(photo.pixels, chosen)
     if min(resized.shape[:2]) < MIN_PX:
@@ -111,15 +144,31 @@ def prepare_photo(
             f"at scale {chosen:g}, {width}×{height} px become {resized.shape[1]}×{resized.shape[0]}, which is too "
             f"small to show anything (at least {MIN_PX} px a side); scan it at a larger scale"
         )
-    given = scale is not None or network_scale != "auto"
-    unit = "photo" if given else unit_of(photo_hw, card)
-    clear = None
-    if unit == "patch":
-        clear = patch_clarity(photo.pixels, card, resized=resized) if card.gate else 1.0
-    elif chosen > (1 if given else min(1, card.patch_px / card.source_px)):
-        clear = 1.0  # it was shrunk before, so its original sharpness is unknown
+    shrunk_before = chosen > (1 if given else min(1, card.patch_px / card.source_px))  # its sharpness is unknown
+    reason = None if given else size_reason(photo_hw, card)
+    return _prepared(photo, resized, chosen, scale, "photo", 1.0 if shrunk_before else None, reason)
+
+
+def _prepared_patch(photo: Image, card: Card) -> PreparedPhoto:
+    resized = resize_patch(photo.pixels, patch_px=card.patch_px)
+    clear = patch_clarity(photo.pixels, card, resized=resized) if card.gate else 1.0
+    photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
+    chosen = card.patch_px / min(photo_hw)
+    return _prepared(photo, resized, chosen, None, "patch", clear, size_reason(photo_hw, card))
+
+
+def _prepared(
+    photo: Image,
+    resized: UInt8Array,
+    network_scale: float,
+    scale: Scale | None,
+    unit: str,
+    clear: float | None,
+    reason: str | None,
+) -> PreparedPhoto:
+    photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
     facts = photo.taken_at, photo.latitude_deg, photo.longitude_deg
-    return PreparedPhoto(resized, photo_hw, chosen, scale, unit, photo.path, *facts, clear, photo.page)
+    return PreparedPhoto(resized, photo_hw, network_scale, scale, unit, photo.path, *facts, clear, photo.page, reason)
 
 
 def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
@@ -129,9 +178,9 @@ def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
         BundleError: If the network gives something that is not a number.
     """
     stride, (height, width) = network.field.stride_px, prepared.photo_hw
-    logits, reason = network.logit_map(prepared.pixels), _reason_of(prepared, network, card)
+    logits = network.logit_map(prepared.pixels)
     patch = prepared.unit == "patch"  # the whole image is one footprint, as for `predict`
-    return CrackMap(
+    found = CrackMap(
         logits=logits,
         photo_hw=prepared.photo_hw,
         cell_px=(stride * height / prepared.pixels.shape[0], stride * width / prepared.pixels.shape[1]),
@@ -141,22 +190,15 @@ def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
         unit=prepared.unit,
         path=prepared.path,
         pool=card.pool,
-        reason=reason,
+        reason=prepared.reason,
     )
-
-
-def _reason_of(prepared: PreparedPhoto, network: Network, card: Card) -> str | None:
-    """Decide why an image is rejected, a patch as a whole and a photo by its crops; None if it is not rejected."""
-    gate = card.gate
-    if gate is None:
-        return None
-    patch = prepared.unit == "patch"
-    crops = [prepared.pixels] if patch else gate_crops(prepared.pixels, prepared.network_scale, card)
-    if not crops:
-        return None
-    novelties = network.novelties(crops)
-    clarities = [clarity(crop) if prepared.clarity is None else prepared.clarity for crop in crops]
-    return photo_reason([gate.reason(float(one), other) for one, other in zip(novelties, clarities, strict=True)])
+    if prepared.reason is not None or card.gate is None:
+        return found
+    if patch:
+        signs = network.signs(prepared.pixels)
+        clear = 1.0 if prepared.clarity is None else prepared.clarity
+        return replace(found, reason=card.gate.reason(signs.novelty, clear, signs.concrete))
+    return judged_map(found, prepared.pixels, network, card, known_clarity=prepared.clarity)
 
 
 def network_scale_of(
@@ -176,8 +218,8 @@ def network_scale_of(
 
     Example:
         >>> from crackscope.model.bundle import read_bundle
-        >>> network_scale_of(read_bundle().card, (3000, 4000)), network_scale_of(read_bundle().card, (640, 960))
-        (0.625, 1.2)
+        >>> network_scale_of(read_bundle().card, (3000, 4000)), network_scale_of(read_bundle().card, (960, 1280))
+        (0.625, 0.8)
     """
     require_network_scale(card, network_scale, scale)
     if network_scale != "auto":
@@ -187,13 +229,20 @@ def network_scale_of(
     return scale.mm_per_px / card.mm_per_px
 
 
-def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale | None) -> None:
+def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale | None, unit: Unit = "auto") -> None:
     """Refuse a wrong network scale before any work.
 
     Raises:
         BundleError: If the millimetres are to decide, and the card does not state its own.
-        DataError: If `network_scale` is neither ``auto`` nor a number above 0, or `scale` is no `Scale`.
+        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `scale` is no `Scale`, `unit` is another
+            word than ``auto``, ``patch`` or ``photo``, or patches get a scale.
     """
+    require_unit(unit)
+    if unit == "patch" and (scale is not None or network_scale != "auto"):
+        raise DataError(
+            "a patch has no scale of its own: it is resized to the size of the model's patches. Leave out the scale, "
+            "or take the images as photos."
+        )
     if scale is not None and not isinstance(scale, Scale):
         raise DataError(f"scale is {scale!r}; it must be a scale such as crackscope.Scale(0.3), in mm per pixel.")
     if network_scale == "auto":
@@ -225,7 +274,13 @@ def photo_scale(card: Card, photo_hw: tuple[int, int]) -> float:
 
     Example:
         >>> from crackscope.model.bundle import read_bundle
-        >>> photo_scale(read_bundle().card, (320, 480))
-        2.0
+        >>> [photo_scale(read_bundle().card, (n, n)) for n in (320, 480, 768, 1024, 1600)]
+        [0.5625, 1.0, 1.0, 0.75, 0.625]
     """
-    return max(card.patch_px / card.source_px, min(SMALL_PX / min(photo_hw), MAX_ENLARGEMENT))
+    shorter, longer = sorted(photo_hw)
+    of_patches = card.patch_px / card.source_px
+    full = max(1.0, of_patches)
+    as_patch = min(card.patch_px / shorter, MAX_ENLARGEMENT * full)
+    as_photo = max(of_patches, full * min(1.0, SMALL_PX / shorter))
+    risen = (longer / card.source_px - MAX_PATCH) / (FULL_SIZE - MAX_PATCH)
+    return max(as_patch, as_patch + (as_photo - as_patch) * min(1.0, max(0.0, risen)))
