@@ -32,8 +32,8 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 
 from crackscope.acceptance.decision import decide, n_more_to_know
-from crackscope.measuring.clustered_shares import TAIL, Share, believe
-from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.clustered_shares import Share, believe
+from crackscope.measuring.estimates import TAIL, Estimate
 
 MIN_RECALL, MAX_FALSE_ALARMS = 0.9, 0.1
 BESIDE = 0.001

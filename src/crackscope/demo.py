@@ -15,6 +15,7 @@ from crackscope.files.output import new_folder
 from crackscope.files.pictures import picture_bytes
 from crackscope.files.streaming import Progress
 from crackscope.measuring.judging import evaluate
+from crackscope.measuring.wording import figure_text
 from crackscope.reports.batch_sheet import write_test_batch
 from crackscope.reports.class_samples import write_class_samples
 from crackscope.reports.evaluation_report import write_evaluation
@@ -80,7 +81,8 @@ def run_demo(
         write_evaluation(evaluation, part / "evaluation")
         write_test_batch(index, evaluation, part / "predictions.png")
         figure = evaluation.metrics["accuracy"]
-        tell(f"     accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] on drawn walls, a toy figure")
+        few = f" ({evaluation.few})" if evaluation.few else ""
+        tell(f"     accuracy {figure_text(figure)} on drawn walls, a toy figure{few}")
 
         tell("6/6  predicting the folder of patches")
         found = list_images([part / "patches"])

@@ -106,16 +106,18 @@ def test_without_photos_patches_are_resampled() -> None:
 
 def test_too_few_photos_for_the_intervals_are_told() -> None:
     text = resampling_text(evaluation())
-    assert text.endswith(", too few for the intervals to say much")
-    n = 24
+    assert text == "6 patches from 3 photos (2 photos of each label: read this as an anecdote, without intervals)"
+    n = 32
     many = evaluation(
         labels=np.arange(n) % 2,
         probabilities=np.linspace(0, 1, n),
         paths=[f"D/{i}.jpg" for i in range(n)],
-        photos=[f"photo {i % 10}" for i in range(n)],
+        photos=[f"photo {i % 16}" for i in range(n)],
     )
-    assert resampling_text(many) == "24 patches from 10 photos"
-    assert "too few" not in resampling_text(evaluation(photos=None))
+    assert resampling_text(many) == "32 patches from 16 photos"
+    alone = evaluation(photos=None)
+    assert resampling_text(alone) == "6 patches (3 patches of each label: read this as an anecdote)"
+    assert (alone.n_clusters(1), metrics_document(alone)["n_clusters_uncracked"]) == (3, 3)
 
 
 def test_worst_mistakes_come_most_confident_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import Any
@@ -16,6 +17,7 @@ from sklearn import metrics as sk
 from crackscope.arrays import Float64Array, Int64Array
 from crackscope.errors import DataError
 from crackscope.measuring import metrics
+from crackscope.measuring.clustered_shares import measure_share
 from crackscope.measuring.metrics import LOWER_IS_BETTER, METRICS, Estimate, always_crack, choose_threshold, measure
 
 # Few distinct probabilities, so that ties are the rule.
@@ -143,16 +145,17 @@ def test_resampling_follows_the_seed() -> None:
     assert not same(runs[0], runs[2])
 
 
-def test_interval_equals_a_plain_bootstrap_over_photos() -> None:
-    labels, probabilities, photos = simulate(12, 8, seed=3)
+def test_average_precision_has_the_interval_of_a_plain_bootstrap_over_photos() -> None:
+    labels, probabilities, photos = simulate(30, 8, seed=3)
     rng = np.random.default_rng(5)
     rows = [np.flatnonzero(np.array(photos) == photo) for photo in sorted(set(photos))]
     replicates = []
     for _ in range(200):
         taken = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        replicates.append(sk.roc_auc_score(labels[taken], probabilities[taken]))
+        replicates.append(sk.average_precision_score(labels[taken], probabilities[taken]))
     low, high = np.quantile(replicates, [0.025, 0.975])
-    ours = measure(labels, probabilities, threshold=0.5, photos=photos, n_resamples=200, seed=5)["auroc"]
+    arguments: dict[str, Any] = {"threshold": 0.5, "photos": photos, "n_resamples": 200, "seed": 5}
+    ours = measure(labels, probabilities, **arguments)["average_precision"]
     assert (ours.low, ours.high) == pytest.approx((low, high))
 
 
@@ -170,37 +173,106 @@ def test_intervals_over_photos_cover_the_truth() -> None:
     assert covered["photos"] >= covered["patches"]
 
 
-def test_perfect_shares_keep_an_honest_lower_bound() -> None:
-    labels = np.array([0, 1] * 30)
-    photos = [f"{i // 6}" for i in range(60)]  # 10 photos, each with both labels
-    figures = measure(labels, labels * 0.8 + 0.1, threshold=0.5, photos=photos)
-    bound = 0.025**0.1  # Clopper–Pearson for 10 of 10
-    for name in ("accuracy", "balanced_accuracy", "precision_crack", "recall_crack", "auroc"):
-        assert (figures[name].value, figures[name].high) == (1.0, 1.0)
-        assert figures[name].low == pytest.approx(bound), name
-    assert figures["false_alarm_rate"].low == 0.0
-    assert figures["false_alarm_rate"].high == pytest.approx(1 - bound)
-    assert figures["f1_crack"].low == pytest.approx(2 * bound / (1 + bound))
-    assert figures["mcc"].value == 1.0
-    assert math.isnan(figures["mcc"].low)
-    assert math.isnan(figures["average_precision"].low)
+SHARES = ("accuracy", "precision_crack", "recall_crack", "f1_crack", "recall_uncracked", "balanced_accuracy", "auroc")
 
 
-def test_entirely_wrong_shares_keep_an_honest_upper_bound() -> None:
+def with_errors(n_errors: int, n_photos: int = 10, per_photo: int = 40) -> dict[str, Estimate]:
+    """Figures of a sample in which each of the first photos holds one missed crack and one false alarm."""
+    labels = np.tile(np.arange(per_photo) % 2, n_photos)
+    probabilities = labels * 0.8 + 0.1
+    for photo in range(n_errors):
+        rows = [photo * per_photo, photo * per_photo + 1]
+        probabilities[rows] = [0.95, 0.05]
+    photos = np.repeat([f"{number:03d}" for number in range(n_photos)], per_photo).tolist()
+    return measure(labels, probabilities.astype(np.float64), threshold=0.5, photos=photos, n_resamples=50)
+
+
+@pytest.mark.parametrize("n_photos", [4, 10, 40])
+def test_a_perfect_result_has_about_the_interval_of_one_with_a_single_error(n_photos: int) -> None:
+    none, one = with_errors(0, n_photos), with_errors(1, n_photos)
+    for name in (*SHARES, "mcc"):
+        assert (none[name].value, none[name].high) == (1.0, 1.0), name
+        width, other = (found[name].high - found[name].low for found in (none, one))
+        assert 0.6 < width / other < 1.6, (name, none[name], one[name])
+    assert none["false_alarm_rate"].low == 0.0 < none["false_alarm_rate"].high < 0.5
+
+
+def test_shares_are_as_sure_as_their_photos() -> None:
+    widths = [with_errors(0, n)["accuracy"] for n in (4, 8, 16, 64)]
+    assert all(a.low < b.low for a, b in itertools.pairwise(widths))
+    few, many = with_errors(0, 10, 10)["accuracy"], with_errors(0, 10, 200)["accuracy"]
+    assert few.low < many.low < 0.95  # twenty times the patches of the same photos tell only a little more
+
+
+def test_entirely_wrong_shares_have_the_mirrored_interval() -> None:
     labels = np.array([0, 1] * 10)
-    figures = measure(labels, 1.0 - labels, threshold=0.5)
-    assert (figures["accuracy"].value, figures["accuracy"].low) == (0.0, 0.0)
-    assert figures["accuracy"].high == pytest.approx(1 - 0.025 ** (1 / 20))
-    jaccard = 1 - 0.025 ** (1 / 20)
-    assert figures["f1_crack"].high == pytest.approx(2 * jaccard / (1 + jaccard))
-    assert figures["mcc"].value == -1.0
+    wrong, right = (measure(labels, np.abs(labels - flip).astype(np.float64), threshold=0.5) for flip in (1.0, 0.0))
+    for name in ("accuracy", "recall_crack", "false_alarm_rate", "balanced_accuracy", "auroc"):
+        one, other = wrong[name], right[name]
+        assert one.low == pytest.approx(1 - other.high, abs=1e-9), name
+        assert one.high == pytest.approx(1 - other.low, abs=1e-9), name
+    assert wrong["accuracy"].high == pytest.approx(1 - 0.025 ** (1 / 21))  # Bayes and Laplace: Beta(1, 21)
+    assert wrong["mcc"].value == -1.0 < wrong["mcc"].high
 
 
-def test_one_photo_has_no_interval() -> None:
-    labels, probabilities, _ = simulate(1, 30, seed=0)
-    figures = measure(labels, probabilities, threshold=0.5, photos=["wall"] * 30)
+def test_the_ends_of_f1_are_those_of_its_share() -> None:
+    labels, probabilities, photos = simulate(15, 20, seed=4)
+    found = measure(labels, probabilities, threshold=0.5, photos=photos, n_resamples=1)["f1_crack"]
+    said = probabilities >= 0.5
+    photo = np.unique(photos, return_inverse=True)[1]
+    hits, counts = (np.bincount(photo[rows]) for rows in (said & (labels == 1), said | (labels == 1)))
+    jaccard = measure_share(hits, counts).estimate
+    assert (found.low, found.high) == pytest.approx(tuple(2 * j / (1 + j) for j in (jaccard.low, jaccard.high)))
+
+
+@given(seed=st.integers(0, 10**6), spread=st.floats(0.5, 2))
+@settings(max_examples=10, deadline=None)
+def test_patches_given_twice_within_their_photos_tell_nothing_new(seed: int, spread: float) -> None:
+    labels, probabilities, photos = simulate(20, 30, seed, spread)
+    once = measure(labels, probabilities, threshold=0.5, photos=photos, n_resamples=200)
+    twice = measure(
+        np.repeat(labels, 2),
+        np.repeat(probabilities, 2),
+        threshold=0.5,
+        photos=np.repeat(photos, 2).tolist(),
+        n_resamples=200,
+    )
+    for name, one in once.items():
+        other = twice[name]
+        assert other.value == pytest.approx(one.value), name
+        assert 0.7 < (other.high - other.low) / (one.high - one.low) < 1.3, name
+
+
+def test_fewer_than_three_photos_have_no_interval() -> None:
+    labels, probabilities, _ = simulate(1, 60, seed=0)
+    for n_photos, told in ((1, False), (2, False), (3, True)):
+        photos = [str(i % n_photos) for i in range(60)]
+        figures = measure(labels, probabilities, threshold=0.5, photos=photos)
+        assert figures["accuracy"].value > 0
+        for name in ("accuracy", "recall_crack", "auroc", "mcc", "log_loss", "ece"):
+            assert math.isnan(figures[name].low) != told, name
+            assert math.isnan(figures[name].high) != told, name
+
+
+def test_a_label_from_too_few_photos_takes_the_interval_of_what_rests_on_it() -> None:
+    labels = np.repeat([1, 1, 0, 0, 0, 0, 0, 0], 10)
+    probabilities = np.where(np.arange(80) % 10, labels * 0.8 + 0.1, 0.5)  # one false alarm in each photo
+    photos = np.repeat(list("abcdefgh"), 10).tolist()
+    figures = measure(labels, probabilities, threshold=0.5, photos=photos, n_resamples=20)
+    told = {name for name, figure in figures.items() if not math.isnan(figure.low)}
+    assert told == {"recall_uncracked", "false_alarm_rate"}
+
+
+def test_a_bootstrap_of_average_precision_needs_two_photos_with_a_wrong_rank() -> None:
+    assert math.isnan(with_errors(0)["average_precision"].low)
+    assert math.isnan(with_errors(1)["average_precision"].low)
+    assert with_errors(5)["average_precision"].low < with_errors(5)["average_precision"].value
+
+
+def test_without_resamples_there_is_no_interval() -> None:
+    labels, probabilities, photos = simulate(10, 5, seed=0)
+    figures = measure(labels, probabilities, threshold=0.5, photos=photos, n_resamples=0)
     assert all(math.isnan(figure.low) and math.isnan(figure.high) for figure in figures.values())
-    assert figures["accuracy"].value > 0
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -232,7 +304,7 @@ def test_no_patches() -> None:
 
 def test_always_crack_is_the_trivial_baseline() -> None:
     labels = np.array([1] * 3 + [0] * 7)
-    figures = always_crack(labels, photos=[str(i // 2) for i in range(10)])
+    figures = always_crack(labels, photos=[str(i % 5) for i in range(10)])
     assert figures["accuracy"].value == pytest.approx(0.3)
     assert figures["accuracy"].low < 0.3 < figures["accuracy"].high
     assert figures["recall_crack"] == Estimate(1.0, 1.0, 1.0)

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import crackscope
@@ -118,12 +119,16 @@ def test_false_regions_are_an_average_over_photos(model: Model) -> None:
 
 def test_pointing_asks_for_the_most_probable_place_of_photos_with_a_crack(model: Model) -> None:
     labels = np.array([[0, 1, 0, 0]])
-    right, wrong = (made_photo(np.array([row]), labels, name=str(row)) for row in ([0, 3.0, 1, 0], [0, 1.0, 3, 0]))
+    rows = ([0, 3.0, 1, 0], [0, 1.0, 3, 0])
+    cracked = [made_photo(np.array([rows[i % 2]]), labels, name=str(i)) for i in range(4)]
     clean = made_photo(np.array([[5.0, 0, 0, 0]]), np.zeros((1, 4), int), name="clean")
-    found = measure_photos([right, wrong, clean], model, dataset="x", n_resamples=200).figures
+    found = measure_photos([*cracked, clean], model, dataset="x", n_resamples=200).figures
     assert found.pointing_accuracy.value == 0.5
-    assert (found.pointing_accuracy.low, found.pointing_accuracy.high) == (0, 1)
-    assert (found.n_photos, found.n_cracked) == (3, 2)
+    ends = found.pointing_accuracy.low, found.pointing_accuracy.high
+    assert ends == pytest.approx(tuple(beta.ppf([0.025, 0.975], 3, 3)))  # two of four photos, Bayes and Laplace
+    few = measure_photos([*cracked[:2], clean], model, dataset="x", n_resamples=200).figures
+    assert np.isnan(few.pointing_accuracy.low)
+    assert (few.n_photos, few.n_cracked) == (3, 2)
 
 
 def test_without_any_crack_there_is_nothing_to_point_at(model: Model) -> None:

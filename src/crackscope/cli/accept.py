@@ -92,7 +92,7 @@ def accept(
 
 
 def _text(found: Acceptance, out: Path) -> str:
-    from crackscope.measuring.wording import interval_text, number_text
+    from crackscope.measuring.wording import figure_text, method_text
     from crackscope.reports.acceptance_report import TITLES, advice, headline, verdicts
 
     sample, mark = found.evaluation, "leaky | " if found.leaky else ""
@@ -106,10 +106,9 @@ def _text(found: Acceptance, out: Path) -> str:
         f"{mark}{'':34}{'recall of crack':24}false alarm rate",
     ]
     for name, one in found.variants.items():
-        cells = (
-            f"{number_text(share.estimate.value)} ({interval_text(share.estimate)})"
-            for share in (one.recall, one.false_alarms)
-        )
+        cells = (figure_text(share.estimate) for share in (one.recall, one.false_alarms))
         lines.append(f"{mark}{TITLES[name].lower():34}" + "".join(f"{cell:24}" for cell in cells).rstrip())
+    lines.append(method_text(sample.photo_kind))
+    lines += [f"{sample.few[0].upper()}{sample.few[1:]}."] if sample.few else []
     lines += [f"{TITLES[name].lower()}: not tried, {why}" for name, why in found.why_not.items()]
     return "\n".join([*lines, *advice(found), f"report: {out / 'report.html'}"])

@@ -153,7 +153,7 @@ def evaluate(
 
 def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) -> str:
     from crackscope.measuring.evaluation import origin_text
-    from crackscope.measuring.wording import FIGURES, interval_text, number_text
+    from crackscope.measuring.wording import FIGURES, interval_text, method_text, number_text
 
     mark = "leaky | " if evaluation.leaky else ""
     lines = [origin_text(evaluation), f"{mark}{'':24}{'model':>8}  {'95 % interval':<18}always crack"]
@@ -175,5 +175,6 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
             if (evaluation.labels == label).any()
         )
         lines.append(f"{mark}Rejected: {shares}; counted like all other patches.")
-    lines.append(f"Intervals: bootstrap, {evaluation.photo_kind} resampled.")
+    lines.append(method_text(evaluation.photo_kind))
+    lines += [f"{evaluation.few[0].upper()}{evaluation.few[1:]}."] if evaluation.few else []
     return "\n".join([*lines, f"report: {out / 'report.html'}"])

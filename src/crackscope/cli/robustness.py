@@ -134,4 +134,5 @@ def _text(found: Robustness, out: Path) -> str:
         f"{found.clean.error:.3f}; mean corruption error {found.mean_corruption_error:.3f}"
     )
     lines.append(f"calling everything crack: 1.000 / 1.000, error {ALWAYS_CRACK_ERROR:.3f} throughout")
+    lines += [f"{found.few[0].upper()}{found.few[1:]}."] if found.few else []
     return "\n".join([*lines, f"report: {out / 'report.html'}"])

@@ -147,13 +147,15 @@ def _document(run: Run, n_refused: int) -> dict[str, Any]:
 
 def _text(run: Run, data: Path, names: list[str]) -> str:
     """The outcome for people, and the commands that come next."""
+    import math
     import shlex
 
     judged, told, model = run.evaluation, run.document, run.model
     mark = " (leaky)" if judged.leaky else ""
     baseline = judged.baseline["accuracy"]
     accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
-    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}] "
+    interval = "" if math.isnan(accuracy.low) else f" [{accuracy.low:.4f}, {accuracy.high:.4f}]"
+    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f}{interval} "
     text += f"(always crack {baseline.value:.4f}), AUROC {auroc.value:.4f} (chance 0.5); "
     agreement = told.agreement_with_torch
     if agreement is None:
@@ -161,7 +163,8 @@ def _text(run: Run, data: Path, names: list[str]) -> str:
     else:
         text += f"weights of epoch {told.chosen.epoch} ({told.chosen.phase}); "
         text += f"torch says the same of {agreement.n} files within {agreement.greatest:.1e}"
-    lines = [text, f"written to {model}"]
+    few = [f"{judged.few[0].upper()}{judged.few[1:]}."] if judged.few else []
+    lines = [text, *few, f"written to {model}"]
     if (run.folder / "evaluation").is_dir():
         lines.append(f"report: {run.folder / 'evaluation' / 'report.html'}")
     if agreement is not None:

@@ -125,4 +125,4 @@ def _text(found: Transfer, out: Path) -> str:
             )
         )
         lines.append(f"{kind}: {told}")
-    return "\n".join([*lines, f"report: {out / 'report.html'}"])
+    return "\n".join([*lines, *found.few, f"report: {out / 'report.html'}"])

@@ -24,7 +24,8 @@ from crackscope.drawing.walls import draw_patch
 from crackscope.errors import DataError
 from crackscope.files.html import html_table
 from crackscope.files.tables import TableForm, read_table
-from crackscope.measuring.metrics import Estimate, always_crack
+from crackscope.measuring.estimates import Estimate, few_text
+from crackscope.measuring.metrics import always_crack
 from crackscope.measuring.paired import Answers, PairedTest, compare_pair
 from crackscope.measuring.run_document import RunDocument, Stated, read_document, read_run_document
 from crackscope.measuring.wording import FIGURES, LEAKY, figure_text, number_text
@@ -86,6 +87,8 @@ class RunSummary:
         model_mb: Size of ``model.onnx`` in millions of bytes.
         images_per_s: Patches of the model's own source size per second on one thread, resize included, decoding not;
             None where it was not measured.
+        n_clusters_crack: Number of photos, or groups, that hold a cracked patch; None where it is not stated.
+        n_clusters_uncracked: Number of photos, or groups, that hold an uncracked patch; None where it is not stated.
     """
 
     name: str
@@ -105,6 +108,13 @@ class RunSummary:
     n_trainable: int | None
     model_mb: float
     images_per_s: Speed | None
+    n_clusters_crack: int | None = None
+    n_clusters_uncracked: int | None = None
+
+    @property
+    def few(self) -> str:
+        """What is said beside intervals where a label comes from too few photos or groups; empty where not."""
+        return few_text(self.n_clusters_crack, self.n_clusters_uncracked, self.resampled)
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,14 @@ class Comparison:
         if len(found) == 1:
             return (("the patches of all runs", found[0][1]),)
         return tuple((f"the patches of {' and '.join(names)}", figures) for names, figures in found)
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """What is said where a label comes from too few photos or groups, one sentence for each kind of sample."""
+        told: dict[str, list[str]] = {}
+        for run in self.runs:
+            told.setdefault(run.few, []).append(run.name)
+        return tuple(f"{' and '.join(names)}: {few}." for few, names in told.items() if few)
 
     @property
     def reference(self) -> RunSummary:
@@ -226,6 +244,8 @@ class _MetricsFile(Stated):
     model_sha256: str
     resampled: str
     leaky: bool
+    n_clusters_crack: int | None = None
+    n_clusters_uncracked: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,6 +358,8 @@ def _summary(run: _FoundRun, images_per_s: Speed | None) -> RunSummary:
         n_trainable=about.parameters.trainable,
         model_mb=len(run.bundle.content) / 1e6,
         images_per_s=images_per_s,
+        n_clusters_crack=figures.n_clusters_crack,
+        n_clusters_uncracked=figures.n_clusters_uncracked,
     )
 
 

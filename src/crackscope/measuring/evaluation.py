@@ -15,7 +15,8 @@ from crackscope.arrays import BoolArray, Float64Array, Int64Array
 from crackscope.data.patches import LABELS, PatchIndex
 from crackscope.errors import DataError
 from crackscope.files.html import html_table
-from crackscope.measuring.metrics import Estimate, always_crack, measure
+from crackscope.measuring.estimates import Estimate, few_text
+from crackscope.measuring.metrics import always_crack, measure
 from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text
 from crackscope.model.card import REASONS
 
@@ -32,8 +33,6 @@ __all__ = [
     "worst_mistakes",
 ]
 
-
-_FEW_PHOTOS = 10
 
 PHOTO_KINDS = ("photos", "similarity groups", "patches")
 """What an interval resamples: photos where they are known, else groups that look alike, else patches."""
@@ -105,6 +104,20 @@ class Evaluation:
     def n_crack(self) -> int:
         """Number of patches whose label is crack."""
         return int(self.labels.sum())
+
+    def n_clusters(self, label: int) -> int:
+        """Count the photos or groups that hold a patch of a label; its patches, where each stands alone.
+
+        Args:
+            label: Label, 1 for crack, 0 for uncracked.
+        """
+        mine = np.flatnonzero(self.labels == label)
+        return len(mine) if self.photos is None else len({self.photos[i] for i in mine.tolist()})
+
+    @property
+    def few(self) -> str:
+        """What is said beside intervals where a label comes from too few photos or groups; empty where not."""
+        return few_text(self.n_clusters(1), self.n_clusters(0), self.photo_kind)
 
     @property
     def leaky(self) -> bool:
@@ -281,6 +294,8 @@ def metrics_document(evaluation: Evaluation) -> dict[str, object]:
         "n_leaks": evaluation.n_leaks,
         "n_seen": evaluation.n_seen,
         "n_seen_by_backbone": evaluation.n_seen_by_backbone,
+        "n_clusters_crack": evaluation.n_clusters(1),
+        "n_clusters_uncracked": evaluation.n_clusters(0),
     }
 
 
@@ -307,11 +322,10 @@ def origin_text(evaluation: Evaluation) -> str:
 def resampling_text(evaluation: Evaluation) -> str:
     """How many patches, from how many photos or groups, and whether these are too few for the intervals."""
     counts = f"{evaluation.n_patches:,} patches"
-    if evaluation.n_photos is None:
-        return counts
-    kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
-    few = ", too few for the intervals to say much" if evaluation.n_photos < _FEW_PHOTOS else ""
-    return f"{counts} from {evaluation.n_photos:,} {kind}{few}"
+    if evaluation.n_photos is not None:
+        kind = evaluation.photo_kind if evaluation.n_photos != 1 else evaluation.photo_kind.removesuffix("s")
+        counts += f" from {evaluation.n_photos:,} {kind}"
+    return f"{counts} ({evaluation.few})" if evaluation.few else counts
 
 
 def figures_html(evaluation: Evaluation, *, more: Sequence[tuple[str, Estimate]] = ()) -> str:

@@ -2,7 +2,8 @@
 
 Every figure is a function of one weight per patch. The figure itself weighs every patch once; a bootstrap resample of
 the photos weighs a patch by how often its photo was drawn. So a thousand resamples are a few matrix products and
-cumulative sums, in blocks of bounded memory. ``crack`` is 1 and the positive class, ``uncracked`` is 0.
+cumulative sums, in blocks of bounded memory. `crackscope.measuring.intervals` says which figures need resamples.
+``crack`` is 1 and the positive class, ``uncracked`` is 0.
 """
 
 from __future__ import annotations
@@ -14,40 +15,22 @@ import numpy as np
 
 from crackscope.arrays import Float64Array, Int64Array
 from crackscope.errors import DataError
+from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
+from crackscope.measuring.intervals import (
+    n_in_error,
+    percentile_interval,
+    rank_interval,
+    share_interval,
+    square_and_add,
+)
 
 __all__ = ["LOWER_IS_BETTER", "METRICS", "Estimate", "always_crack", "choose_threshold", "mcc", "measure"]
 
 
 N_CALIBRATION_BINS = 15  # Guo et al. (2017), table 1, use 15
-_ALPHA = 0.05  # two-sided, so intervals of 95 %
 _BLOCK_CELLS = 1 << 20  # resamples x patches in memory at once; a block's temporaries stay under 100 MB
 _LOG_EPSILON = float(np.finfo(np.float64).eps)  # as scikit-learn's log_loss clips
 _LOGIT_EPSILON = 1e-7  # about float32's step below 1: what a bundle's saturated sigmoid still tells apart
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure and its 95 % interval; NaN where it is not defined.
-
-    Attributes:
-        value: Value of the figure.
-        low: Lower end of the interval; NaN where there is no interval.
-        high: Upper end of the interval; NaN where there is no interval.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def document(self) -> dict[str, float | None]:
-        """Value and interval, ready for JSON; NaN becomes None, since JSON knows no NaN.
-
-        Example:
-            >>> Estimate(0.5, float("nan"), float("nan")).document()
-            {'value': 0.5, 'low': None, 'high': None}
-        """
-        fields = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: float(number) if np.isfinite(number) else None for name, number in fields.items()}
 
 
 METRICS = (
@@ -69,18 +52,21 @@ METRICS = (
 )
 LOWER_IS_BETTER = frozenset({"false_alarm_rate", "log_loss", "brier", "ece"})
 
-# A figure that is a share of patches, and which cells of (TP, FP, TN, FN) are its denominator. F1 is a
-# function of the Jaccard share TP / (TP + FP + FN), so its row is that share's denominator.
-_SHARES: dict[str, tuple[int, ...]] = {
-    "accuracy": (0, 1, 2, 3),
-    "precision_crack": (0, 1),
-    "recall_crack": (0, 3),
-    "f1_crack": (0, 1, 3),
-    "precision_uncracked": (2, 3),
-    "recall_uncracked": (1, 2),
-    "f1_uncracked": (1, 2, 3),
-    "false_alarm_rate": (1, 2),
+# A figure that is a share of patches: which cells of (TP, FP, TN, FN) count, and which are its denominator. F1 is a
+# function of the Jaccard share TP / (TP + FP + FN), so its row is that share.
+_SHARES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "accuracy": ((0, 2), (0, 1, 2, 3)),
+    "precision_crack": ((0,), (0, 1)),
+    "recall_crack": ((0,), (0, 3)),
+    "f1_crack": ((0,), (0, 1, 3)),
+    "precision_uncracked": ((2,), (2, 3)),
+    "recall_uncracked": ((2,), (1, 2)),
+    "f1_uncracked": ((2,), (1, 2, 3)),
+    "false_alarm_rate": ((1,), (1, 2)),
 }
+_OF_ONE_LABEL = {"recall_crack": 1, "recall_uncracked": 0, "false_alarm_rate": 0}  # the label it is a share of
+_LEAST_IN_ERROR = 2.0  # photos that the loss of rank comes from, from which average precision is resampled
+_RESAMPLED = ("average_precision", "log_loss", "brier", "ece")
 _BY_CONSTRUCTION = (
     "recall_crack",
     "recall_uncracked",
@@ -88,7 +74,6 @@ _BY_CONSTRUCTION = (
     "false_alarm_rate",
     "balanced_accuracy",
 )
-_PERFECT = {"average_precision": 1.0, "mcc": 1.0, "log_loss": 0.0, "brier": 0.0, "ece": 0.0}
 
 
 def measure(
@@ -102,18 +87,15 @@ def measure(
 ) -> dict[str, Estimate]:
     """Measure calibrated probabilities against the truth, with intervals by resampling photos.
 
-    Photos are drawn with replacement, every patch of a photo together, because patches of one photo share light and
-    texture and are not independent. The order of the patches changes nothing.
+    Intervals are those of photos like these, because patches of one photo share light and texture and are not
+    independent. `crackscope.measuring.intervals` lists the method for each figure: beta-binomial intervals of shares,
+    what follows from them for balanced accuracy and MCC, an interval of its own for AUROC, and a bootstrap for the
+    rest, which draws whole photos with replacement. The order of the patches changes nothing.
 
-    The interval is the 2.5th to 97.5th percentile of the resamples in which the figure is defined, widened to hold the
-    value itself (resampling inflates ``ece``). It is NaN with fewer than two photos, because one photo says nothing
-    about how photos differ, and with ``n_resamples=0``. Percentile intervals are a little short below some 30 photos.
-
-    A figure that is 0 or 1 in every resample would get an interval of no length, a false certainty. For shares
-    (accuracy, balanced accuracy, precision, recall, F1, false alarm rate, ``auroc``) the far end is then the exact
-    Clopper–Pearson bound, with n the number of photos in the share's denominator (for ``auroc`` the smaller of those
-    with crack and those with uncracked): conservative, not the patches. Perfect ``average_precision``, ``mcc``,
-    ``log_loss``, ``brier`` and ``ece`` get no interval (NaN).
+    There is no interval (NaN) where a label that the figure rests on comes from fewer than three photos, or its
+    denominator does. A bootstrap gives none where all resamples agree, and none for ``average_precision`` where the
+    loss of rank comes from too few photos (`n_in_error`): it would be too short. ``n_resamples=0`` gives no
+    interval at all.
 
     Args:
         labels: Labels, shape (n,): 1 for crack, 0 for uncracked.
@@ -141,9 +123,7 @@ def measure(
         Chicco & Jurman (2020), BMC Genomics 21:6. Log loss: Good (1952), JRSS B 14. Brier (1950), Mon.
         Weather Rev. 78. ECE over 15 bins of equal width: Naeini et al. (2015), AAAI, and Guo et al. (2017),
         ICML, section 2; here on the probability of crack (classwise, Kull et al. 2019, NeurIPS). Photos
-        resampled whole: Davison & Hinkley (1997), section 3.8; percentile interval: Efron & Tibshirani
-        (1993), ch. 13. Ends of collapsed intervals: Clopper & Pearson (1934), Biometrika 26; for AUROC by the
-        variance bound A (1 - A) / min(m, n) of Bamber (1975), J. Math. Psychol. 12.
+        resampled whole: Davison & Hinkley (1997), section 3.8. Intervals: see `crackscope.measuring.intervals`.
 
     Raises:
         DataError: If lengths differ, a label is neither 0 nor 1, or a probability is outside [0, 1].
@@ -155,13 +135,23 @@ def measure(
     """
     _check(labels, probabilities, photos)
     sample = _Sample.of(labels, probabilities, threshold=threshold, photos=photos)
-    values = sample.figures(np.ones((1, sample.n_clusters)))
-    blocks = [sample.figures(block) for block in sample.resamples(n_resamples, seed=seed)]
-    estimates = {}
-    for name in METRICS:
-        resampled = np.concatenate([block[name] for block in blocks]) if blocks else np.empty(0)
-        estimates[name] = _estimate(name, float(values[name][0]), resampled, sample)
+    whole = np.ones((1, sample.n_clusters))
+    values = {name: float(figure[0]) for name, figure in sample.figures(whole).items()}
+    estimates = {name: Estimate(value, np.nan, np.nan) for name, value in values.items()}
+    if n_resamples < 1 or sample.n_clusters < LEAST_CLUSTERS:
+        return estimates
+    blocks = [sample.resampled(block) for block in sample.resamples(n_resamples, seed=seed)]
+    for name, (low, high) in {**sample.closed_intervals(values), **_bootstrap(values, blocks)}.items():
+        if sample.can_tell(name):
+            estimates[name] = Estimate(values[name], low, high)
     return estimates
+
+
+def _bootstrap(values: dict[str, float], blocks: Sequence[dict[str, Float64Array]]) -> dict[str, tuple[float, float]]:
+    return {
+        name: percentile_interval(values[name], np.concatenate([block[name] for block in blocks]))
+        for name in _RESAMPLED
+    }
 
 
 def always_crack(
@@ -266,9 +256,7 @@ class _Sample:
         return cls(y.astype(np.float64), clusters, ends, sums, n_clusters)
 
     def resamples(self, n_resamples: int, *, seed: int) -> Iterator[Float64Array]:
-        """Blocks (b, n_clusters) of how often each photo was drawn; none where there is nothing to draw."""
-        if self.n_clusters < 2:
-            return
+        """Blocks (b, n_clusters) of how often each photo was drawn."""
         rng = np.random.default_rng(seed)
         block = max(1, _BLOCK_CELLS // self.is_crack.size)
         for start in range(0, n_resamples, block):
@@ -280,14 +268,12 @@ class _Sample:
 
     def figures(self, weights: Float64Array) -> dict[str, Float64Array]:
         """Every figure (b,) for the weights (b, n_clusters) of the photos."""
-        # Not `@`: beside a busy process, BLAS threads made this 15 times slower.
-        totals = np.einsum("bc,fc->fb", weights, self.sums)  # (6 + bins, b)
+        totals = self._totals(weights)
         tp, fp, tn, fn = totals[:4]
-        n = tp + fp + tn + fn
         recall_crack, recall_uncracked = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
-        auroc, average_precision = self._ranks(weights)
-        return {
-            "accuracy": _ratio(tp + tn, n),
+        above, crack_above = self._steps(weights)
+        found = {
+            "accuracy": _ratio(tp + tn, tp + fp + tn + fn),
             "balanced_accuracy": (recall_crack + recall_uncracked) / 2,
             "precision_crack": _ratio(tp, tp + fp),
             "recall_crack": recall_crack,
@@ -296,30 +282,115 @@ class _Sample:
             "recall_uncracked": recall_uncracked,
             "f1_uncracked": _ratio(2 * tn, 2 * tn + fp + fn),
             "false_alarm_rate": _ratio(fp, tn + fp),
-            "auroc": auroc,
-            "average_precision": average_precision,
+            "auroc": _auroc(above, crack_above),
+            "average_precision": _average_precision(above, crack_above),
             "mcc": mcc(tp, fp, tn, fn),
-            "log_loss": _ratio(totals[4], n),
-            "brier": _ratio(totals[5], n),
-            "ece": _ratio(np.abs(totals[6:]).sum(0), n),
+            **_means(totals),
         }
+        return {name: found[name] for name in METRICS}
 
-    def _ranks(self, weights: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """AUROC and average precision (b,); equal probabilities are one step, as in scikit-learn."""
+    def resampled(self, weights: Float64Array) -> dict[str, Float64Array]:
+        """The figures (b,) that a bootstrap is for, for the weights (b, n_clusters) of the photos."""
+        return {"average_precision": _average_precision(*self._steps(weights)), **_means(self._totals(weights))}
+
+    def _totals(self, weights: Float64Array) -> Float64Array:
+        # Not `@`: beside a busy process, BLAS threads made this 15 times slower.
+        totals: Float64Array = np.einsum("bc,fc->fb", weights, self.sums)  # (6 + bins, b)
+        return totals
+
+    def _steps(self, weights: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Patches, and cracked ones, down to each probability (b, steps); equal ones are one step."""
         per_patch = weights[:, self.clusters]  # (b, n)
-        above = per_patch.cumsum(1)[:, self.group_ends]  # (b, steps): everything down to this probability
+        above = per_patch.cumsum(1)[:, self.group_ends]
         per_patch *= self.is_crack
-        crack_above = per_patch.cumsum(1)[:, self.group_ends]
-        crack = np.diff(crack_above, axis=1, prepend=0)
-        uncracked = np.diff(above - crack_above, axis=1, prepend=0)
-        n_crack, n_uncracked = crack.sum(1), uncracked.sum(1)
-        auroc = _ratio((uncracked * (crack_above - crack / 2)).sum(1), n_crack * n_uncracked)
-        precision = crack_above / np.maximum(above, 1)  # weights are counts, so only an empty step is below 1
-        return auroc, _ratio((crack * precision).sum(1), n_crack)
+        return above, per_patch.cumsum(1)[:, self.group_ends]
 
-    def n_clusters_with(self, cells: Sequence[int]) -> int:
+    def closed_intervals(self, values: dict[str, float]) -> dict[str, tuple[float, float]]:
+        """Ends of the intervals that need no resamples, by figure."""
+        cells = self.sums[:4]
+        found = {
+            name: share_interval(cells[list(part)].sum(0), cells[list(whole)].sum(0))
+            for name, (part, whole) in _SHARES.items()
+        }
+        for name in ("f1_crack", "f1_uncracked"):  # F1 = 2 J / (1 + J)
+            low, high = found[name]
+            found[name] = 2 * low / (1 + low), 2 * high / (1 + high)
+        if np.isnan(values["balanced_accuracy"]):
+            return found
+        recalls = [Estimate(values[name], *found[name]) for name in ("recall_crack", "recall_uncracked")]
+        together = self._correlation_of_recalls()
+        found["balanced_accuracy"] = square_and_add(
+            lambda *both: sum(both) / 2, recalls, correlation=together, bounds=(0.0, 1.0)
+        )
+        n_crack, n = cells[[0, 3]].sum(0), cells.sum(0)
+        crack = Estimate(n_crack.sum() / n.sum(), *share_interval(n_crack, n))
+        found["mcc"] = square_and_add(_mcc_at, [*recalls, crack], correlation=together, bounds=(-1.0, 1.0))
+        found["auroc"] = rank_interval(values["auroc"], *self._placements())
+        return found
+
+    def _correlation_of_recalls(self) -> float:
+        """Correlation over photos of what each adds to both recalls; 0 where it would narrow an interval."""
+        tp, fp, tn, fn = self.sums[:4]
+        pulls = [hits - hits.sum() / n.sum() * n for hits, n in ((tp, tp + fn), (tn, tn + fp))]
+        size = np.sqrt((pulls[0] ** 2).sum() * (pulls[1] ** 2).sum())
+        return max(0.0, float(pulls[0] @ pulls[1] / size)) if size > 0 else 0.0
+
+    def _placements(self) -> tuple[tuple[Float64Array, Float64Array], tuple[Float64Array, Float64Array]]:
+        """By photo: how far patches rank on the right side of the other label's, summed, and how many they are."""
+        steps = np.diff(self.group_ends, prepend=-1)
+        step = np.repeat(np.arange(len(steps)), steps)  # (n,) the run of equal probabilities of each patch
+        crack = np.bincount(step, weights=self.is_crack)
+        uncracked = steps - crack
+        above = (crack.cumsum() - crack / 2) / crack.sum()  # share of cracked patches above, those beside by half
+        below = 1 - (uncracked.cumsum() - uncracked / 2) / uncracked.sum()
+        is_uncracked = 1 - self.is_crack
+
+        def by_photo(values: Float64Array) -> Float64Array:
+            return np.bincount(self.clusters, values, self.n_clusters).astype(np.float64)
+
+        crack_side = by_photo(self.is_crack * below[step]), by_photo(self.is_crack)
+        return crack_side, (by_photo(is_uncracked * above[step]), by_photo(is_uncracked))
+
+    def can_tell(self, name: str) -> bool:
+        """Whether a figure rests on enough photos for an interval."""
+        labels = [self._n_with((0, 3)), self._n_with((1, 2))]
+        rests_on = [labels[1 - _OF_ONE_LABEL[name]]] if name in _OF_ONE_LABEL else [n for n in labels if n]
+        if name in _SHARES:
+            rests_on.append(self._n_with(_SHARES[name][1]))
+        if name == "average_precision" and not (all(labels) and n_in_error(*self._placements()) >= _LEAST_IN_ERROR):
+            return False
+        return min(rests_on) >= LEAST_CLUSTERS
+
+    def _n_with(self, cells: Sequence[int]) -> int:
         """How many photos have a patch in these cells of TP, FP, TN, FN."""
         return int((self.sums[list(cells)].sum(0) > 0).sum())
+
+
+def _mcc_at(recall_crack: float, recall_uncracked: float, crack: float) -> float:
+    """MCC at both recalls where a share of the patches is cracked."""
+    tp, tn = recall_crack * crack, recall_uncracked * (1 - crack)
+    return float(mcc(*(np.array([each]) for each in (tp, 1 - crack - tn, tn, crack - tp)))[0])
+
+
+def _auroc(above: Float64Array, crack_above: Float64Array) -> Float64Array:
+    """AUROC (b,) from the counts (b, steps) of `_Sample._steps`."""
+    crack = np.diff(crack_above, axis=1, prepend=0)
+    uncracked = np.diff(above - crack_above, axis=1, prepend=0)
+    return _ratio((uncracked * (crack_above - crack / 2)).sum(1), crack.sum(1) * uncracked.sum(1))
+
+
+def _average_precision(above: Float64Array, crack_above: Float64Array) -> Float64Array:
+    """Average precision (b,) from the counts (b, steps) of `_Sample._steps`."""
+    crack = np.diff(crack_above, axis=1, prepend=0)
+    precision = crack_above / np.maximum(above, 1)  # weights are counts, so only an empty step is below 1
+    return _ratio((crack * precision).sum(1), crack.sum(1))
+
+
+def _means(totals: Float64Array) -> dict[str, Float64Array]:
+    """The figures (b,) that are means over patches, from the sums (6 + bins, b) of `_columns`."""
+    n = totals[:4].sum(0)
+    gaps = np.abs(totals[6:]).sum(0)
+    return {"log_loss": _ratio(totals[4], n), "brier": _ratio(totals[5], n), "ece": _ratio(gaps, n)}
 
 
 def _columns(labels: Int64Array, probabilities: Float64Array, threshold: float) -> list[Float64Array]:
@@ -349,41 +420,6 @@ def mcc(tp: Float64Array, fp: Float64Array, tn: Float64Array, fn: Float64Array) 
     found: Float64Array = _ratio(tp * tn - fp * fn, scale)
     found[(scale == 0) & (tp + fn > 0) & (tn + fp > 0)] = 0.0
     return found
-
-
-def _estimate(name: str, value: float, resampled: Float64Array, sample: _Sample) -> Estimate:
-    defined = resampled[np.isfinite(resampled)]
-    if np.isnan(value) or defined.size == 0:
-        return Estimate(value, np.nan, np.nan)
-    low, high = np.quantile(defined, [_ALPHA / 2, 1 - _ALPHA / 2])
-    low, high = min(float(low), value), max(float(high), value)
-    if high - low > 1e-9:
-        return Estimate(value, low, high)
-    if name in _PERFECT and abs(value - _PERFECT[name]) < 1e-9:
-        return Estimate(value, np.nan, np.nan)
-    return _uncollapsed(name, value, sample)
-
-
-def _uncollapsed(name: str, value: float, sample: _Sample) -> Estimate:
-    """A share of 0 or 1 with the exact bound at its far end; anything else as it is."""
-    if value not in (0.0, 1.0) or name in _PERFECT:
-        return Estimate(value, value, value)
-    n_crack, n_uncracked = sample.n_clusters_with((0, 3)), sample.n_clusters_with((1, 2))
-    if name == "balanced_accuracy":
-        reach = (_clopper_pearson(n_crack) + _clopper_pearson(n_uncracked)) / 2
-    elif name == "auroc":
-        reach = _clopper_pearson(min(n_crack, n_uncracked))
-    else:
-        reach = _clopper_pearson(sample.n_clusters_with(_SHARES[name]))
-    if name.startswith("f1"):  # reach bounds the Jaccard share J (0: from above), and F1 = 2 J / (1 + J)
-        jaccard = reach if value == 1.0 else 1 - reach
-        reach = 2 * jaccard / (1 + jaccard) if value == 1.0 else 1 - 2 * jaccard / (1 + jaccard)
-    return Estimate(value, reach, 1.0) if value == 1.0 else Estimate(value, 0.0, 1 - reach)
-
-
-def _clopper_pearson(n: int) -> float:
-    """The exact lower bound of a share that was 1 in all of n photos; one minus it bounds a share of 0."""
-    return float((_ALPHA / 2) ** (1 / n))
 
 
 def _check(labels: Int64Array, probabilities: Float64Array, photos: Sequence[str] | None) -> None:

@@ -14,13 +14,12 @@ from scipy.stats import binom
 from crackscope.arrays import BoolArray, Int64Array
 from crackscope.data.patches import LABELS
 from crackscope.errors import DataError
-from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.estimates import LEAST_CLUSTERS, TAIL, Estimate
 
 __all__ = ["Answers", "PairedTest", "compare_pair", "mcnemar"]
 
 
 _BLOCK_CELLS = 1 << 20  # resamples x photos in memory at once
-_ALPHA = 0.05  # two-sided, so intervals of 95 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ def compare_pair(first: Answers, second: Answers, *, n_resamples: int = 1000, se
 
     The gain's interval is the 2.5th to 97.5th percentile over resamples of the photos, both runs judged on the same
     ones. Patches that either run holds to be of one photo stay together. It is NaN where photos are not known, with
-    fewer than two of them, and where no resample differs, which would be a false certainty.
+    fewer than three of them, and where no resample differs, which would be a false certainty.
 
     Swapping the runs swaps the counts and the sign of the gain, and keeps p. The order of the patches changes nothing.
 
@@ -167,7 +166,7 @@ def _gain(gains: Int64Array, groups: Int64Array | None, *, n_resamples: int, see
     """Mean of the gains, each -1, 0 or 1, with its interval over groups."""
     value = float(gains.mean())
     n = 0 if groups is None else int(groups.max()) + 1
-    if groups is None or n < 2 or n_resamples < 1:
+    if groups is None or n < LEAST_CLUSTERS or n_resamples < 1:
         return Estimate(value, math.nan, math.nan)
     sums, sizes = np.bincount(groups, weights=gains, minlength=n), np.bincount(groups, minlength=n)
     rng = np.random.default_rng(seed)
@@ -176,7 +175,7 @@ def _gain(gains: Int64Array, groups: Int64Array | None, *, n_resamples: int, see
     for start in range(0, n_resamples, block):
         drawn = rng.integers(n, size=(min(block, n_resamples - start), n))
         resampled.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
-    low, high = np.quantile(np.concatenate(resampled), [_ALPHA / 2, 1 - _ALPHA / 2])
+    low, high = np.quantile(np.concatenate(resampled), [TAIL, 1 - TAIL])
     if high - low <= 1e-9:
         return Estimate(value, math.nan, math.nan)
     return Estimate(value, min(float(low), value), max(float(high), value))

@@ -27,8 +27,9 @@ from crackscope.errors import DataError, reason_of
 from crackscope.files.images import Image
 from crackscope.files.streaming import Progress
 from crackscope.geometry.scale import Scale
+from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html
-from crackscope.measuring.metrics import Estimate
+from crackscope.measuring.intervals import percentile_interval, share_interval
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model
@@ -248,12 +249,11 @@ def _figures(scanned: Sequence[ScannedPhoto], n_resamples: int, seed: int) -> Ph
     recall, threshold = _recall(counts, n_crack, np.ones((1, len(scanned))))
     recalls, _ = _recall(counts, n_crack, weights)
     cracked = n_crack > 0
-    hits = (weights * (pointed * cracked)).sum(1) / np.maximum(1, (weights * cracked).sum(1))
     pointing = float(pointed[cracked].mean()) if cracked.any() else float("nan")
     return PhotoFigures(
-        _interval(float(recall[0]), recalls),
+        _recall_estimate(float(recall[0]), recalls, _hits_at(counts, float(threshold[0])), n_crack),
         float(threshold[0]),
-        _interval(pointing, hits[(weights * cracked).sum(1) > 0]),
+        Estimate(pointing, *share_interval(pointed * cracked, cracked.astype(np.float64))),
         len(scanned),
         int(cracked.sum()),
     )
@@ -301,8 +301,16 @@ def _points_right(one: ScannedPhoto) -> bool:
     return bool(one.photo.labels[inside].any())
 
 
-def _interval(value: float, resampled: Float64Array) -> Estimate:
-    if not len(resampled) or np.isnan(value):
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Estimate(value, float(min(low, value)), float(max(high, value)))
+def _hits_at(counts: Float64Array, threshold: float) -> Float64Array:
+    """(photos,) cracked tiles that a region touches at a threshold."""
+    hits: Float64Array = counts[:, int(np.flatnonzero(threshold == _THRESHOLDS)[0]), 1]
+    return hits
+
+
+def _recall_estimate(value: float, resampled: Float64Array, hits: Float64Array, n_crack: Float64Array) -> Estimate:
+    """Recall with the interval of a share at the chosen threshold, widened by what choosing it again would change."""
+    low, high = share_interval(hits, n_crack)
+    if np.isnan(low) or len(hits) < LEAST_CLUSTERS or not len(resampled):
+        return Estimate(value, np.nan, np.nan)
+    again_low, again_high = percentile_interval(value, resampled)
+    return Estimate(value, float(np.nanmin([low, again_low, value])), float(np.nanmax([high, again_high, value])))

@@ -21,8 +21,9 @@ from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress, ordered_map
+from crackscope.measuring.estimates import Estimate, few_text
 from crackscope.measuring.judging import part_of, part_to_judge
-from crackscope.measuring.metrics import Estimate, measure
+from crackscope.measuring.metrics import measure
 from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load
@@ -87,6 +88,8 @@ class Robustness:
         index: Patches that were judged, in which a report finds the sample; None where they are not at hand.
         n_seen_by_backbone: Number of the patches in `n_seen` that the backbone was trained on.
         n_leaks: Number of photos and duplicates on two sides of the split; 0 is clean.
+        n_clusters_crack: Number of photos that hold a cracked patch; of such patches where photos are not known.
+        n_clusters_uncracked: Number of photos that hold an uncracked patch; of such patches where photos are not known.
     """
 
     dataset: str
@@ -104,6 +107,8 @@ class Robustness:
     index: PatchIndex | None = field(default=None, repr=False)
     n_seen_by_backbone: int = 0
     n_leaks: int = 0
+    n_clusters_crack: int | None = None
+    n_clusters_uncracked: int | None = None
 
     def _repr_html_(self) -> str:
         mark = f" ({LEAKY})" if self.leaky else ""
@@ -126,6 +131,16 @@ class Robustness:
     def leaky(self) -> bool:
         """Whether training has seen some of what is judged here, so that every figure is too good."""
         return self.n_leaks > 0 or self.n_seen > 0
+
+    @property
+    def cluster_kind(self) -> str:
+        """What stays together in an interval: ``photos``, or ``patches`` where photos are not known."""
+        return "patches" if self.n_photos is None else "photos"
+
+    @property
+    def few(self) -> str:
+        """What is said beside intervals where a label comes from too few photos; empty where not."""
+        return few_text(self.n_clusters_crack, self.n_clusters_uncracked, self.cluster_kind)
 
     @property
     def clean(self) -> RobustnessCondition:
@@ -179,6 +194,8 @@ class Robustness:
                 }
                 for one in self.conditions
             ],
+            "n_clusters_crack": self.n_clusters_crack,
+            "n_clusters_uncracked": self.n_clusters_uncracked,
         }
 
 
@@ -273,7 +290,15 @@ def measure_robustness(
         index=own,
         n_seen_by_backbone=count_seen(own, digests, learnt),
         n_leaks=n_leaks,
+        n_clusters_crack=_n_clusters(judged, "crack"),
+        n_clusters_uncracked=_n_clusters(judged, "uncracked"),
     )
+
+
+def _n_clusters(judged: Sequence[Patch], label: str) -> int:
+    """How many photos hold a patch of a label; how many patches do where a photo is not known."""
+    photos = [patch.photo for patch in judged if patch.label == label]
+    return len(set(photos)) if all(patch.photo is not None for patch in judged) else len(photos)
 
 
 def _conditions() -> list[tuple[str, int]]:

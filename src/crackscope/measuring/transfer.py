@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from crackscope.files.html import html_table
+from crackscope.measuring.estimates import Estimate, few_text
 from crackscope.measuring.evaluation import refused_documents
-from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.wording import LEAKY, number_text
 
 __all__ = ["FIGURES", "KINDS", "Transfer", "TransferTest", "all_but"]
@@ -33,6 +33,7 @@ _FACTS = (
     *("seed", "source", "target", "n_train", "n_val", "n_patches", "n_photos", "photo_kind", "threshold"),
     *("n_leaks", "n_seen", "model_sha256"),
 )
+_CLUSTERS = ("n_clusters_crack", "n_clusters_uncracked")
 
 
 def all_but(name: str) -> str:
@@ -62,6 +63,9 @@ class TransferTest:
         n_leaks: Number of photos and duplicates that stand both in the training and in this test part.
         n_seen: Number of patches whose file or photo the model, or its backbone, was trained on.
         model_sha256: SHA-256 of the bundle, in hexadecimal.
+        n_clusters_crack: Number of photos, or groups, that hold a tested cracked patch; None where it is not stated.
+        n_clusters_uncracked: Number of photos, or groups, that hold a tested uncracked patch; None where it is not
+            stated.
     """
 
     seed: int
@@ -79,6 +83,13 @@ class TransferTest:
     n_leaks: int
     n_seen: int
     model_sha256: str
+    n_clusters_crack: int | None = None
+    n_clusters_uncracked: int | None = None
+
+    @property
+    def few(self) -> str:
+        """What is said beside intervals where a label comes from too few photos or groups; empty where not."""
+        return few_text(self.n_clusters_crack, self.n_clusters_uncracked, self.photo_kind)
 
     @property
     def leaky(self) -> bool:
@@ -105,6 +116,7 @@ class TransferTest:
             "leaky": self.leaky,
             "always_crack_f1": _number(self.always_crack_f1),
             **{name: figure.document() for name, figure in self.figures.items()},
+            **{name: getattr(self, name) for name in _CLUSTERS},
         }
 
     @classmethod
@@ -120,6 +132,8 @@ class TransferTest:
             trained_on=tuple(document["trained_on"]),
             always_crack_f1=math.nan if f1 is None else float(f1),
             figures={name: _estimate(document[name]) for name in FIGURES},
+            n_clusters_crack=document.get("n_clusters_crack"),
+            n_clusters_uncracked=document.get("n_clusters_uncracked"),
         )
 
 
@@ -266,6 +280,15 @@ class Transfer:
             "means": [self._mean_document(source, target) for source, target in self._places],
             "tests": [one.document() for one in self.tests],
         }
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """What is said where a label of a test part comes from too few photos or groups, one sentence for each set."""
+        told: dict[str, str] = {}
+        for one in sorted(self.tests, key=lambda one: min(one.n_clusters_crack or 0, one.n_clusters_uncracked or 0)):
+            if one.few:
+                told.setdefault(one.target, one.few)
+        return tuple(f"{target}: {told[target]}." for target in self.targets if target in told)
 
     def _mean_document(self, source: str, target: str) -> dict[str, Any]:
         tests = self.of(source, target)

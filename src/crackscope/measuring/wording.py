@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from crackscope.measuring.metrics import LOWER_IS_BETTER, Estimate
+from crackscope.measuring.estimates import Estimate
+from crackscope.measuring.metrics import LOWER_IS_BETTER
 
 __all__ = [
     "FIGURES",
@@ -14,6 +15,7 @@ __all__ = [
     "Figure",
     "figure_text",
     "interval_text",
+    "method_text",
     "number_text",
     "percent_text",
     "seen_text",
@@ -154,3 +156,19 @@ def interval_text(estimate: Estimate) -> str:
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return ""
     return f"{number_text(estimate.low)}–{number_text(estimate.high)}"
+
+
+def method_text(kind: str) -> str:
+    """How intervals are found, in one sentence for the foot of a table.
+
+    Args:
+        kind: What stays together, in the plural, such as ``photos``, ``similarity groups`` or ``patches``.
+
+    Example:
+        >>> method_text("photos").split(": ")[0]
+        'Intervals over photos'
+    """
+    return (
+        f"Intervals over {kind}: beta-binomial for shares, balanced accuracy and MCC; Newcombe's for AUROC; "
+        "else bootstrap."
+    )

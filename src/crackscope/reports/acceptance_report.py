@@ -15,7 +15,7 @@ from crackscope.files.output import json_text, write_folder
 from crackscope.files.tables import table_text
 from crackscope.measuring.clustered_shares import Share
 from crackscope.measuring.evaluation import resampling_text
-from crackscope.measuring.wording import FIGURES, percent_text, seen_text
+from crackscope.measuring.wording import FIGURES, method_text, percent_text, seen_text
 from crackscope.model.card import BLURRED, NOT_CONCRETE, TOO_SMALL
 from crackscope.reports.page import environment
 
@@ -237,6 +237,7 @@ def _page(found: Acceptance, command: str) -> str:
             found=found,
             sample=sample,
             counts=resampling_text(sample),
+            method=method_text(sample.photo_kind),
             headline=headline(found),
             verdicts=verdicts(found),
             advice=advice(found),
@@ -255,8 +256,9 @@ def _scales(found: Acceptance) -> tuple[_Scale, _Scale]:
     """Make a scale for each requirement, wide enough for all intervals."""
     recalls = {name: one.recall for name, one in found.variants.items()}
     alarms = {name: one.false_alarms for name, one in found.variants.items()}
-    lowest = math.floor(10 * min(found.min_recall, *(one.estimate.low for one in recalls.values())) - 0.2) / 10
-    highest = math.ceil(10 * max(found.max_false_alarms, *(one.estimate.high for one in alarms.values())) + 0.2) / 10
+    lows, highs = [_ends(one)[0] for one in recalls.values()], [_ends(one)[1] for one in alarms.values()]
+    lowest = math.floor(10 * min(found.min_recall, *lows) - 0.2) / 10
+    highest = math.ceil(10 * max(found.max_false_alarms, *highs) + 0.2) / 10
     return (
         _scale("recall_crack", "at least", found.min_recall, recalls, (lowest, 1.0)),
         _scale("false_alarm_rate", "at most", found.max_false_alarms, alarms, (0.0, highest)),
@@ -273,8 +275,8 @@ def _scale(name: str, sense: str, required: float, shares: dict[str, Share], end
         _Bar(
             title=TITLES[variant],
             share=share,
-            left=place(share.estimate.low),
-            width=place(share.estimate.high) - place(share.estimate.low),
+            left=place(_ends(share)[0]),
+            width=place(_ends(share)[1]) - place(_ends(share)[0]),
             dot=place(share.estimate.value),
         )
         for variant, share in shares.items()
@@ -282,7 +284,15 @@ def _scale(name: str, sense: str, required: float, shares: dict[str, Share], end
     return _Scale(FIGURES[name].title, sense, required, (start, end), place(required), bars)
 
 
+def _ends(share: Share) -> tuple[float, float]:
+    """Ends of the band of a share; both lie at the dot if there is no interval."""
+    found = share.estimate
+    return (found.value, found.value) if math.isnan(found.low) else (found.low, found.high)
+
+
 def _percent_range(share: Share) -> str:
     """Write an interval in per cent."""
+    if math.isnan(share.estimate.low):
+        return "no interval"
     low, high = percent_text(share.estimate.low), percent_text(share.estimate.high)
     return f"{low.split(chr(0xA0))[0]}–{high}"

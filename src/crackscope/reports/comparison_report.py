@@ -19,7 +19,7 @@ from crackscope.files.tables import table_text
 from crackscope.measuring.comparison import SHOWN, Comparison, RunSummary, Speed
 from crackscope.measuring.metrics import Estimate
 from crackscope.measuring.paired import PairedTest
-from crackscope.measuring.wording import FIGURES, LEAKY, interval_text, number_text
+from crackscope.measuring.wording import FIGURES, LEAKY, interval_text, method_text, number_text
 from crackscope.reports.look import BLUE, DASHES, GRID, INK, MUTED, VERMILION, drawable, dress_axes, png_bytes
 
 __all__ = ["FILES", "comparison_document", "comparison_plot", "comparison_text", "write_comparison"]
@@ -153,6 +153,8 @@ def _run_document(run: RunSummary) -> dict[str, object]:
         "n_trainable": run.n_trainable,
         "model_mb": run.model_mb,
         "images_per_s": None if run.images_per_s is None else asdict(run.images_per_s),
+        "n_clusters_crack": run.n_clusters_crack,
+        "n_clusters_uncracked": run.n_clusters_uncracked,
     }
 
 
@@ -263,7 +265,8 @@ def _notes(comparison: Comparison) -> list[str]:
             + ", ".join(f"{FIGURES[name].title} {number_text(figures[name])}" for name in SHOWN)
             for names, figures in comparison.baselines
         ),
-        f"Intervals: bootstrap, {resampled} resampled; of the gain, photos or groups as both runs know them.",
+        f"{method_text(resampled)} Of the gain: bootstrap over photos or groups as both runs know them.",
+        *comparison.few,
         "p: McNemar's exact test, one pair at a time. Patches of one photo are not independent, so it is optimistic.",
     ]
     if any(run.images_per_s is not None for run in comparison.runs):
@@ -330,8 +333,9 @@ def _plot_notes(comparison: Comparison) -> str:
             f"Calling everything crack, on {names}: accuracy {number_text(figures['accuracy'])}."
             for names, figures in comparison.baselines
         ),
-        f"Judged on {datasets}. Whiskers: 95 % interval, resampling {resampled}.",
+        f"Judged on {datasets}. Whiskers: 95 % interval over {resampled}.",
         f"Dashed: {comparison.reference.name}. Whiskers that overlap do not make runs equal: see the paired test.",
+        *comparison.few,
         *comparison.warnings,
     ]
     return "\n".join(part for line in lines for part in textwrap.wrap(drawable(line), _NOTE_LETTERS))

@@ -27,7 +27,7 @@ from crackscope.measuring.evaluation import (
 )
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
-from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, number_text, seen_text
+from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, method_text, number_text, seen_text
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.look import png_bytes
 from crackscope.reports.map_sheet import map_sheet
@@ -163,7 +163,7 @@ def _classification_text(evaluation: Evaluation) -> str:
         estimate, baseline = evaluation.metrics[name], evaluation.baseline[name]
         value, trivial = number_text(estimate.value), number_text(baseline.value)
         lines.append(f"{figure.title:<26}{value:>10}  {interval_text(estimate):<20}{trivial:>12}")
-    lines += ["", f"Intervals: bootstrap, {evaluation.photo_kind} resampled."]
+    lines += ["", method_text(evaluation.photo_kind)]
     if evaluation.leaky:
         lines = [f"Training has seen what is judged here ({_leaks_text(evaluation)}).", "", *lines]
         lines = [f"{LEAKY} | {line}".rstrip() for line in lines]
@@ -215,6 +215,7 @@ def _page(
             headlines=HEADLINES,
             leaks=_leaks_text(evaluation),
             sample=resampling_text(evaluation),
+            method=method_text(evaluation.photo_kind),
             plots={name: data_uri(content, "png") for name, content in plots.items()},
             plot_notes=_PLOT_NOTES,
             heading=heading,

@@ -133,7 +133,7 @@ def _dress(
     mark = f"  ({LEAKY})" if evaluation.leaky else ""
     colour = VERMILION if evaluation.leaky else INK
     figure.suptitle(title + mark, fontsize=12, weight="bold", color=colour)
-    brackets = f"\nin brackets: 95 % interval, resampling {evaluation.photo_kind}" if intervals else ""
+    brackets = f"\nin brackets: 95 % interval over {evaluation.photo_kind}" if intervals else ""
     origin = drawable(origin_text(evaluation)) + brackets
     figure.supxlabel(origin, parse_math=False, fontsize=7.5, color=MUTED, linespacing=1.4)
     dress_axes(axes, names)

@@ -15,7 +15,7 @@ from crackscope.errors import CrackscopeError
 from crackscope.files.output import json_text, write_folder
 from crackscope.files.tables import table_text
 from crackscope.measuring.robustness import ALWAYS_CRACK_ERROR, Robustness
-from crackscope.measuring.wording import LEAKY, percent_text, seen_text
+from crackscope.measuring.wording import LEAKY, method_text, percent_text, seen_text
 from crackscope.reports.contact_sheet import contact_sheet
 from crackscope.reports.look import BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes, png_bytes
 from crackscope.reports.page import ReadImage, data_uri, environment, picture_bytes
@@ -152,6 +152,7 @@ def _page(found: Robustness, chart: bytes, sheet: bytes | None) -> str:
             alternative=_chart_words(found),
             sheet=data_uri(sheet, "jpeg") if sheet is not None else None,
             refused=found.refused[:_N_REFUSED_LISTED],
+            method=method_text(found.cluster_kind),
         )
     )
 

@@ -16,7 +16,7 @@ from crackscope.files.output import json_text, write_files, write_folder
 from crackscope.files.tables import table_text
 from crackscope.measuring.transfer import FIGURES, KINDS, Transfer, all_but
 from crackscope.measuring.wording import FIGURES as TITLES
-from crackscope.measuring.wording import LEAKY, number_text
+from crackscope.measuring.wording import LEAKY, method_text, number_text
 from crackscope.reports.look import BLUE, GRID, INK, MUTED, VERMILION, blank_sheet, drawable, png_bytes
 from crackscope.reports.page import data_uri, environment
 
@@ -180,6 +180,7 @@ def _page(found: Transfer, picture: bytes, *, models: bool) -> str:
             pairs=[(source, target) for source in found.sources for target in found.targets],
             leave_one_out={all_but(target): target for target in found.targets},
             refused=found.refused[:_N_REFUSED_LISTED],
+            method=method_text(" or ".join(dict.fromkeys(one.photo_kind for one in found.tests))),
             models=models,
         )
     )

@@ -345,6 +345,8 @@ def _test(training: _Training, target: str, judged: Evaluation, *, n_train: int,
         n_leaks=judged.n_leaks,
         n_seen=judged.n_seen,
         model_sha256=judged.model_sha256,
+        n_clusters_crack=judged.n_clusters(1),
+        n_clusters_uncracked=judged.n_clusters(0),
     )
 
 
