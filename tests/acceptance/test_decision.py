@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,13 @@ def test_the_decision_is_where_the_intervals_lie(
     recall: tuple[float, float], alarms: tuple[float, float], decision: str
 ) -> None:
     assert decide(share(*recall), share(*alarms), min_recall=0.9, max_false_alarms=0.1) == decision
+
+
+def test_without_an_interval_there_is_no_go() -> None:
+    none = share(math.nan, math.nan)
+    assert decide(none, share(0.0, 0.05), min_recall=0.5, max_false_alarms=0.1) == "undecided"
+    assert decide(share(0.9, 1.0), none, min_recall=0.5, max_false_alarms=0.1) == "undecided"
+    assert decide(none, share(0.2, 0.3), min_recall=0.5, max_false_alarms=0.1) == "no-go"
 
 
 def counts(rate: float, n_photos: int = 10, each: int = 10) -> tuple[np.ndarray, np.ndarray]:

@@ -263,6 +263,24 @@ def test_two_runs(pair: tuple[Path, Path], bundle_file: Path) -> None:
     assert comparison.warnings == ()
 
 
+def test_an_older_evaluation_is_told_by_its_intervals(pair: tuple[Path, Path]) -> None:
+    assert quickly(*pair).few == ()
+    place = pair[0] / "evaluation" / "metrics.json"
+    document = json.loads(place.read_text(encoding="utf-8"))
+    del document["n_clusters_crack"], document["n_clusters_uncracked"]
+    place.write_text(json.dumps(document), encoding="utf-8")
+    (line,) = quickly(*pair).few
+    assert line.startswith("head: evaluated by an older version")
+
+
+def test_a_run_judged_on_few_photos_is_told(pair: tuple[Path, Path]) -> None:
+    for folder in pair:
+        place = folder / "evaluation" / "metrics.json"
+        document = json.loads(place.read_text(encoding="utf-8")) | {"n_clusters_crack": 4}
+        place.write_text(json.dumps(document), encoding="utf-8")
+    assert quickly(*pair).few == ("head and full: crack in 4 photos: read this as an anecdote.",)
+
+
 def test_what_evaluate_writes_is_read(tmp_path: Path, bundle_file: Path) -> None:
     def write(evaluation: Evaluation, out: Path) -> None:
         write_evaluation(evaluation, out, read_image=lambda _: np.full((8, 8, 3), 128, np.uint8))

@@ -166,11 +166,16 @@ class Comparison:
 
     @property
     def few(self) -> tuple[str, ...]:
-        """What is said where a label comes from too few photos or groups, one sentence for each kind of sample."""
+        """What is said beside intervals: labels from too few photos or groups, and evaluations by an older version."""
         told: dict[str, list[str]] = {}
         for run in self.runs:
             told.setdefault(run.few, []).append(run.name)
-        return tuple(f"{' and '.join(names)}: {few}." for few, names in told.items() if few)
+        lines = [f"{' and '.join(names)}: {few}." for few, names in told.items() if few]
+        older = [run.name for run in self.runs if run.n_clusters_crack is None]
+        if older:
+            names = " and ".join(older)
+            lines.append(f"{names}: evaluated by an older version, so every interval is a bootstrap. Evaluate again.")
+        return tuple(lines)
 
     @property
     def reference(self) -> RunSummary:

@@ -283,12 +283,16 @@ class Transfer:
 
     @property
     def few(self) -> tuple[str, ...]:
-        """What is said where a label of a test part comes from too few photos or groups, one sentence for each set."""
+        """What is said beside intervals: labels from too few photos or groups, and tests by an older version."""
         told: dict[str, str] = {}
         for one in sorted(self.tests, key=lambda one: min(one.n_clusters_crack or 0, one.n_clusters_uncracked or 0)):
             if one.few:
                 told.setdefault(one.target, one.few)
-        return tuple(f"{target}: {told[target]}." for target in self.targets if target in told)
+        lines = [f"{target}: {told[target]}." for target in self.targets if target in told]
+        n_older = sum(one.n_clusters_crack is None for one in self.tests)
+        if n_older:
+            lines.append(f"{n_older} tests are by an older version, so every interval of theirs is a bootstrap.")
+        return tuple(lines)
 
     def _mean_document(self, source: str, target: str) -> dict[str, Any]:
         tests = self.of(source, target)
