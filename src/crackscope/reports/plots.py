@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,9 @@ from crackscope.measuring.wording import LEAKY, interval_text, number_text, perc
 from crackscope.reports.look import AMBER, BLUE, DASHES, INK, MUTED, VERMILION, blank_sheet, drawable, dress_axes
 
 __all__ = ["PLOTS", "confusion_matrix", "precision_recall", "reliability", "roc"]
+
+
+_ORIGIN_LETTERS = 84  # that a line under a plot holds
 
 
 def roc(evaluation: Evaluation) -> Figure:
@@ -134,7 +138,7 @@ def _dress(
     colour = VERMILION if evaluation.leaky else INK
     figure.suptitle(title + mark, fontsize=12, weight="bold", color=colour)
     brackets = f"\nin brackets: 95 % interval over {evaluation.photo_kind}" if intervals else ""
-    origin = drawable(origin_text(evaluation)) + brackets
+    origin = "\n".join(textwrap.wrap(drawable(origin_text(evaluation)), _ORIGIN_LETTERS)) + brackets
     figure.supxlabel(origin, parse_math=False, fontsize=7.5, color=MUTED, linespacing=1.4)
     dress_axes(axes, names)
 
