@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from crackscope.data.groups import with_scenes
 from crackscope.data.leaks import Leaks, check_split, leaks_in
 from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.data.splits import Split, apply_split, read_split, split, write_split
@@ -181,3 +182,54 @@ def test_what_has_no_part_is_on_no_side(folder: Path) -> None:
     assert len(check_split(index.select([one, *others, Patch("copy.jpg", one.label, one.photo)]))) == 0
     with pytest.raises(SplitError, match="no patch has a part"):
         check_split(index)
+
+
+# Scenes
+
+
+def in_scenes(*rows: tuple[str, str | None, str | None]) -> PatchIndex:
+    """Patches of photo, scene and part."""
+    patches = [Patch(f"{i}.jpg", "crack", photo, part, scene=scene) for i, (photo, scene, part) in enumerate(rows)]
+    return PatchIndex("decks", tuple(patches), files=None)  # type: ignore[arg-type]
+
+
+def test_a_scene_on_two_sides_is_told_with_its_photos() -> None:
+    index = in_scenes(
+        *(("D-1", "s", "train"), ("D-2", "s", "test"), ("D-1", "s", "train"), ("D-3", "s", "train")),
+        *(("D-4", "t", "train"), ("D-5", "t", "train"), ("D-6", None, "test"), ("D-7", "t", None)),
+    )
+    (leak,) = leaks_in(index, (b"",) * 8, np.empty((0, 2), np.int64))
+    assert (leak.kind, leak.places) == ("scene", (0, 1))
+    assert leak.sentence == (
+        "Scene s has photos in both train and test: D-1, D-3 (train); D-2 (test) show the same place. "
+        "Rebuild the split with `crackscope split --by scene`."
+    )
+    many = in_scenes(*((f"D-{i}", "s", "train") for i in range(6)), ("D-9", "s", "val"), ("D-8", "s", "test"))
+    (leak,) = leaks_in(many, (b"",) * 8, np.empty((0, 2), np.int64))
+    assert "in train, val and test: D-0, D-1, D-2 and 3 more (train); D-9 (val); D-8 (test) show" in leak.sentence
+
+
+def test_a_photo_on_two_sides_is_no_second_leak_of_its_scene() -> None:
+    alone = in_scenes(("D-1", "s", "train"), ("D-1", "s", "test"), ("D-2", "t", "test"))
+    (leak,) = leaks_in(alone, (b"",) * 3, np.empty((0, 2), np.int64))
+    assert leak.kind == "photo"
+    assert leak.sentence.endswith("`crackscope split --by scene`.")
+
+
+def test_leaks_of_scenes_are_counted_and_told_first() -> None:
+    leaks = Leaks(photos=("Photo a.",), scenes=("Scene s.",))
+    assert len(leaks) == 2
+    assert leaks.summary() == "1 scene, 1 photo, 0 exact and 0 near duplicates on two sides. Scene s."
+
+
+def test_photos_of_a_scene_leak_in_a_split_by_photo(folder: Path, tmp_path: Path) -> None:
+    index = read_patches(folder)
+    photos = sorted({patch.photo or "" for patch in index.patches})
+    scenes = {photo: f"s{i // 2}" for i, photo in enumerate(photos)}
+    known = with_scenes(index, scenes)
+    leaks = check_split(with_parts(known, split(known, by="photo"), tmp_path))
+    assert leaks.scenes
+    assert not leaks.photos
+    whole = split(known, by="scene", val=0.2, test=0.2)
+    assert len(check_split(with_parts(known, whole, tmp_path))) == 0
+    assert len(check_split(with_parts(index, whole, tmp_path))) == 0  # the file tells the scenes

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from crackscope.data.cache import Rows
+from crackscope.data.groups import with_scenes
 from crackscope.data.leaks import Leaks, check_split
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, content_digest, read_patches
 from crackscope.data.splits import Split, apply_split, divide, read_split, split, write_split
@@ -196,7 +197,9 @@ def test_shares_that_leave_nothing_are_an_error(val: float, test: float) -> None
 
 
 def test_an_unknown_way_offers_the_nearest() -> None:
-    with pytest.raises(SplitError, match=r"--by 'foto' is none of photo, similarity, random. Did you mean 'photo'"):
+    with pytest.raises(
+        SplitError, match=r"--by 'foto' is none of scene, photo, similarity, random. Did you mean 'photo'"
+    ):
         split(index_of(walls(9)), by="foto")
 
 
@@ -488,3 +491,69 @@ def test_turned_copies_are_looked_for_in_sets_that_are_not_too_large(
     assert 5 < len(index) <= 100
     split(index, by="similarity", val=0.25, test=0.25)
     assert asked == ([len(index)] if searched else [])
+
+
+# Scenes
+
+
+@pytest.fixture
+def overlapping(tmp_path: Path) -> PatchIndex:
+    """Fourteen drawn photos; two each show the same place, but the last two each stand alone."""
+    index = read_patches(draw_dataset(tmp_path / "walls", n_photos=14, patches_per_photo=4, side_px=64))
+    photos = sorted({patch.photo or "" for patch in index.patches})
+    return with_scenes(index, {photo: f"place {i // 2}" for i, photo in enumerate(photos[:12])})
+
+
+def test_a_scene_goes_to_one_part_and_the_file_says_so(overlapping: PatchIndex, tmp_path: Path) -> None:
+    found = split(overlapping, by="scene", val=0.2, test=0.2)
+    sides: dict[object, set[str | None]] = {}
+    for patch in found.patches:
+        sides.setdefault(patch.scene or patch.photo, set()).add(patch.part)
+    assert len(sides) == 8
+    assert all(len(parts) == 1 for parts in sides.values())
+    assert sum(part["scenes"] for part in found.counts().values()) == 8
+    write_split(found, tmp_path / "split.csv")
+    lines = (tmp_path / "split.csv").read_text().splitlines()
+    assert lines[0] == "path,label,photo,part,scene"
+    again = read_split(tmp_path / "split.csv")
+    assert (again.grouped_by, again.sha256()) == ("scene", found.sha256())
+    assert [(patch.scene, patch.part) for patch in again.patches] == [(p.scene, p.part) for p in found.patches]
+
+
+def test_scenes_of_a_split_go_before_those_of_the_data(overlapping: PatchIndex, tmp_path: Path) -> None:
+    found = split(overlapping, by="scene", val=0.2, test=0.2)
+    other = overlapping.select([replace(patch, scene=f"of {patch.path}") for patch in overlapping.patches])
+    by_path = {patch.path: patch.scene for patch in found.patches}
+    assert {patch.path: patch.scene for patch in apply_split(other, split=found).patches} == by_path
+    without = split(overlapping.select([replace(patch, scene=None) for patch in overlapping.patches]))
+    assert "scenes" not in without.counts()["train"]
+    write_split(without, tmp_path / "split.csv")
+    assert (tmp_path / "split.csv").read_text().startswith("path,label,photo,part\n")
+    kept = apply_split(other, split=read_split(tmp_path / "split.csv"))
+    assert all(patch.scene == f"of {patch.path}" for patch in kept.patches)
+
+
+def test_groups_that_look_alike_keep_scenes_whole(overlapping: PatchIndex) -> None:
+    found = split(overlapping, by="similarity", val=0.2, test=0.2)
+    groups: dict[str, set[str | None]] = {}
+    for patch in found.patches:
+        if patch.scene:
+            groups.setdefault(patch.scene, set()).add(patch.photo)
+    assert all(len(own) == 1 for own in groups.values())
+
+
+def test_without_scenes_a_split_by_scene_names_the_ways_out(overlapping: PatchIndex) -> None:
+    unknown = overlapping.select([replace(patch, scene=None) for patch in overlapping.patches])
+    with pytest.raises(SplitError, match=r"no scene is known.*`crackscope scenes`.*--scenes.*--by photo"):
+        split(unknown, by="scene")
+    photoless = [replace(patch, photo=None, scene=None) for patch in overlapping.patches[:1]]
+    with pytest.raises(SplitError, match="the photo of some patches is not known"):
+        split(overlapping.select([*photoless, *overlapping.patches[1:]]), by="scene")
+
+
+def test_a_split_file_that_puts_a_photo_into_two_scenes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text(
+        "path,label,photo,part,scene\na,crack,p,train,1\nb,crack,p,train,\nc,crack,p,train,2\n"
+    )
+    with pytest.raises(SplitError, match=r"split.csv, row 4: photo 'p' is in scene '2' here and in '1' above"):
+        read_split(tmp_path / "split.csv")

@@ -15,6 +15,7 @@ from crackscope.data.splits import split, write_split
 from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
 from shared.models import SMALL_CONFIGS, write_model_folder
 from shared.pictures import jpeg, save
+from shared.sdnet import draw_sdnet, photos_of_scenes
 
 __all__ = ["MAKERS", "StandIns"]
 
@@ -65,15 +66,9 @@ def _metu() -> dict[str, bytes]:
 
 
 def _sdnet2018(folder: Path) -> dict[str, bytes]:
-    contents = {}
-    for seed, surface in enumerate("DP"):
-        table = draw_dataset(folder / surface, n_photos=8, patches_per_photo=6, side_px=48, seed=10 + seed)
-        for number, patch in enumerate(read_patches(table).patches):
-            photo = 7001 + int((patch.photo or "0").rpartition("-")[2])
-            kind = "C" if patch.label == "crack" else "U"
-            pixels = (table.parent / patch.path).read_bytes()
-            contents[f"{surface}/{kind}{surface}/{photo}-{number}.jpg"] = pixels
-    return contents
+    """Photos of seven scenes of decks, and of eight scenes of pavements, of which two photos each overlap."""
+    root = draw_sdnet(folder / "sdnet2018", {"D": photos_of_scenes("D", 7), "P": photos_of_scenes("P", 8, most=2)})
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.jpg"))}
 
 
 def _unpacked(place: Path, archive: Path) -> Path:

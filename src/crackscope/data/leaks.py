@@ -1,7 +1,7 @@
 """Leaks: patches on two sides of a split that show the same thing, so that a figure would measure memory.
 
-A *leak* is a photo, an exact duplicate or a near duplicate with patches in several parts. Training and evaluation
-refuse a split that has any.
+A *leak* is a scene, a photo, an exact duplicate or a near duplicate with patches in several parts. Training and
+evaluation refuse a split that has any.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ __all__ = ["Leak", "Leaks", "check_split", "find_leaks", "leaks_in"]
 
 Name = TypeVar("Name", bytes, int)
 
+_SHOWN = 3  # photos of a scene that a sentence names in each part
+
 
 @dataclass(frozen=True)
 class Leak:
     """One thing that stands on two sides of a split.
 
     Attributes:
-        kind: ``photo`` (or a group that looks alike), ``exact`` or ``near``.
+        kind: ``scene``, ``photo`` (or a group that looks alike), ``exact`` or ``near``.
         places: Positions of the patches in the index. For copies, all patches in the two parts, first the two that the
-            sentence names; for a photo, one patch in each of its parts.
+            sentence names; for a scene or a photo, one patch in each of its parts.
         sentence: Description of the leak with its parts, and what to do.
     """
 
@@ -52,14 +54,16 @@ class Leaks:
         exact: One sentence for each set of identical files that stands in two parts.
         near: One sentence for each set of near duplicates (re-encoded, resized, turned by 90° or mirrored) that stands
             in two parts.
+        scenes: One sentence for each scene with photos in several parts; it names the photos.
     """
 
     photos: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.photos) + len(self.exact) + len(self.near)
+        return len(self.scenes) + len(self.photos) + len(self.exact) + len(self.near)
 
     def summary(self) -> str:
         """Say in one line how many leaks of each kind there are, and name the first.
@@ -72,15 +76,16 @@ class Leaks:
         """
         if not len(self):
             return "No leaks."
-        first = (*self.photos, *self.exact, *self.near)[0]
+        first = (*self.scenes, *self.photos, *self.exact, *self.near)[0]
+        scenes = f"{len(self.scenes)} scene{'' if len(self.scenes) == 1 else 's'}, " if self.scenes else ""
         photos = f"{len(self.photos)} photo{'' if len(self.photos) == 1 else 's'}"
-        return f"{photos}, {len(self.exact)} exact and {len(self.near)} near duplicates on two sides. {first}"
+        return f"{scenes}{photos}, {len(self.exact)} exact and {len(self.near)} near duplicates on two sides. {first}"
 
 
 def check_split(
     data: str | Path | PatchIndex, *, threads: int | None = None, progress: Progress | None = None
 ) -> Leaks:
-    """Look for leaks among patches that have their parts: photos, copies and near copies that stand in two parts.
+    """Look for leaks among patches that have their parts: scenes, photos, copies and near copies in two parts.
 
     What is computed for each image is cached, so a second look is quick.
 
@@ -110,14 +115,12 @@ def find_leaks(index: PatchIndex, rows: Rows, *, threads: int | None = None) -> 
     if not any(patch.part for patch in index.patches):
         raise SplitError(f"{index.name}: no patch has a part. Make a split with `crackscope split`.")
     found = leaks_in(index, rows.digests, duplicate_pairs(rows, threads=threads))
-    photos, exact, near = (
-        tuple(leak.sentence for leak in found if leak.kind == kind) for kind in ("photo", "exact", "near")
-    )
-    return Leaks(photos, exact, near)
+    kinds = ("photo", "exact", "near", "scene")
+    return Leaks(*(tuple(leak.sentence for leak in found if leak.kind == kind) for kind in kinds))
 
 
 def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[Leak]:
-    """Every leak: photos first, then copies in the order of their patches.
+    """Every leak: scenes and photos first, then copies in the order of their patches.
 
     Patches that copies connect, directly or through other patches, count as one thing. It leaks once between any two
     parts. Patches in no part connect as well.
@@ -127,7 +130,23 @@ def leaks_in(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> 
         digests: SHA-256 of each file.
         pairs: Pairs of places, from `crackscope.data.similarity.duplicate_pairs`.
     """
-    return [*_photos_on_two_sides(index), *_copies_on_two_sides(index, digests, pairs)]
+    return [*_scenes_on_two_sides(index), *_photos_on_two_sides(index), *_copies_on_two_sides(index, digests, pairs)]
+
+
+def _scenes_on_two_sides(index: PatchIndex) -> list[Leak]:
+    """Scenes of which one photo is in one part and another photo in another; a photo alone is a leak of photos."""
+    sides: dict[str, dict[str, dict[str, int]]] = {}  # of each scene and part, the first patch of each photo
+    for i, patch in enumerate(index.patches):
+        if patch.scene is not None and patch.part:
+            parts = sides.setdefault(patch.scene, {})
+            parts.setdefault(patch.part, {}).setdefault(patch.photo or patch.path, i)
+    found = []
+    for scene, parts in sorted(sides.items()):
+        if len(parts) > 1 and len(set(chain(*parts.values()))) > 1:
+            places = tuple(min(photos.values()) for photos in parts.values())
+            photos = {part: sorted(parts[part]) for part in PARTS if part in parts}
+            found.append(Leak("scene", places, _scene_sentence(scene, photos)))
+    return found
 
 
 def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
@@ -136,7 +155,7 @@ def _photos_on_two_sides(index: PatchIndex) -> list[Leak]:
         if patch.photo and patch.part:
             sides.setdefault(patch.photo, {}).setdefault(patch.part, i)
     return [
-        Leak("photo", tuple(parts.values()), _sentence(photo, set(parts)))
+        Leak("photo", tuple(parts.values()), _sentence(photo, set(parts), knows_scenes=index.knows_scenes))
         for photo, parts in sorted(sides.items())
         if len(parts) > 1
     ]
@@ -184,8 +203,23 @@ def _leak_of_copies(index: PatchIndex, digests: Sequence[bytes], places: tuple[i
     return Leak("exact" if same else "near", places, sentence)
 
 
-def _sentence(photo: str, parts: set[str]) -> str:
+def _scene_sentence(scene: str, photos: Mapping[str, Sequence[str]]) -> str:
+    """Sentence about a scene that names its photos in each part."""
+    told = []
+    for part, names in photos.items():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        told.append(f"{', '.join(names[:_SHOWN])}{more} ({part})")
+    return (
+        f"Scene {scene} has photos in {_where(set(photos))}: {'; '.join(told)} show the same place. "
+        "Rebuild the split with `crackscope split --by scene`."
+    )
+
+
+def _sentence(photo: str, parts: set[str], *, knows_scenes: bool) -> str:
+    what, by = ("Group", "similarity") if is_group(photo) else ("Photo", "scene" if knows_scenes else "photo")
+    return f"{what} {photo} has patches in {_where(parts)}. Rebuild the split with `crackscope split --by {by}`."
+
+
+def _where(parts: set[str]) -> str:
     *some, last = (part for part in PARTS if part in parts)
-    where = f"both {some[0]} and {last}" if len(some) == 1 else f"{', '.join(some)} and {last}"
-    what, by = ("Group", "similarity") if is_group(photo) else ("Photo", "photo")
-    return f"{what} {photo} has patches in {where}. Rebuild the split with `crackscope split --by {by}`."
+    return f"both {some[0]} and {last}" if len(some) == 1 else f"{', '.join(some)} and {last}"

@@ -2,14 +2,14 @@
 
 These layouts are read: METU/Kaggle (``Positive/``, ``Negative/``), SDNET2018 (``D/CD/7001-115.jpg``,
 ``Decks/Cracked/7001-115.jpg``), class folders, ``train/val/test`` folders of these, a CSV
-(``path,label[,photo][,part]``), and a ``.tar`` or ``.zip`` of any.
+(``path,label[,photo][,part][,scene]``), and a ``.tar`` or ``.zip`` of any.
 
 The nearest folder below DATA whose name is a known class name (`crackscope.data.class_names`) tells the label. An image
 below no such folder is left out and counted. So is an image beside folders of the other label, as in
 ``cracks/uncracked/``, since it is unclear what the outer name means.
 
 Where the layout names no photo, the names of augmented exports do (`crackscope.data.photo_names`), or a pattern that
-the user gives.
+the user gives. The scenes of SDNET2018's photos are known (`crackscope.data.scenes`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.data.class_names import LABELS, ClassNames, listed, remedy
 from crackscope.data.class_names import shown_name as _shown
 from crackscope.data.photo_names import PhotoPattern, sources_of
+from crackscope.data.scenes import SceneOfPhoto, sdnet2018_scenes
 from crackscope.errors import DataError, SplitError, did_you_mean
 from crackscope.files.archives import Files, open_files
 from crackscope.files.images import IMAGE_SUFFIXES, MAX_MEGAPIXELS, Image, decode_image
@@ -40,8 +41,8 @@ PARTS = ("train", "val", "test")
 
 _FORM = TableForm(
     ("path", "label"),
-    ("photo", "part"),
-    columns_remedy="The first line must name path,label[,photo][,part], with commas between.",
+    ("photo", "part", "scene"),
+    columns_remedy="The first line must name path,label[,photo][,part][,scene], with commas between.",
 )
 
 _PART_OF_FOLDER = {
@@ -69,6 +70,7 @@ class Patch:
         photo: Name of the photo that the patch was cut from, unique within the data; None where it is not known.
         part: Part of a split, ``train``, ``val`` or ``test``; None where no split or folder names it.
         dataset: Name of the data set: ``metu``, ``sdnet2018-D``, ``sdnet2018-P``, ``sdnet2018-W`` or ``folder``.
+        scene: Name of the scene, that is, of all photos that show the same place; None where it is not known.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Patch:
     photo: str | None = None
     part: str | None = None
     dataset: str = "folder"
+    scene: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,13 @@ class PatchIndex:
     def knows_photos(self) -> bool:
         """Whether the photo of every patch is known."""
         return all(patch.photo is not None for patch in self.patches)
+
+    @property
+    def knows_scenes(self) -> bool:
+        """Whether the scene of some patch is known, and of every other patch at least the photo."""
+        return any(patch.scene is not None for patch in self.patches) and all(
+            patch.scene is not None or patch.photo is not None for patch in self.patches
+        )
 
     def counts(self) -> dict[str, int]:
         """Count the patches of each label; both labels are always there."""
@@ -258,7 +268,8 @@ def read_patches(
         data: Path of a folder, a ``.tar``, a ``.zip`` or a ``.csv``. The nearest folder above an image whose name is a
             known word, such as ``Positive`` or ``uncracked``, tells its label. A ``labels.csv`` at the top of a folder
             or an archive, or in its only folder, is used in place of folder names. A CSV has the columns ``path`` and
-            ``label``, and may have ``photo`` and ``part``; its paths are relative to it. An index is returned as it is.
+            ``label``, and may have ``photo``, ``part`` and ``scene``; its paths are relative to it. An index is
+            returned as it is.
         names: Names of classes, beside the known ones, in folders and in the column ``label``.
         photo_from: Regular expression with one group, which takes the photo from the path of each patch. If left out,
             the layout or the column ``photo`` names the photos, and where they do not, the names of augmented exports.
@@ -389,7 +400,8 @@ def _from_path(path: str, folder: PurePosixPath, label: str) -> Patch:
         photo, dataset = f"{surface}-{match[1]}", f"sdnet2018-{surface}"
     elif folder.name in _METU_FOLDERS and _METU_NAME.fullmatch(pure.stem):
         dataset = "metu"
-    return Patch(path, label, photo, parts[-1] if parts else None, dataset)
+    scene = sdnet2018_scenes().get(photo) if photo else None
+    return Patch(path, label, photo, parts[-1] if parts else None, dataset, scene)
 
 
 def _nothing_labelled(place: Path, images: Sequence[str], names: ClassNames) -> str:
@@ -420,6 +432,7 @@ def _folders_of(images: Sequence[str]) -> list[str]:
 
 def _from_table(content: bytes, name: str, names: ClassNames) -> list[Patch]:
     found: dict[str, tuple[int, Patch]] = {}
+    scenes = SceneOfPhoto(DataError)
     rows = [*read_table(content, _FORM, name=name)]
     for row in rows:
         patch = _from_row(row, names.label_of(row["label"]))
@@ -430,6 +443,7 @@ def _from_table(content: bytes, name: str, names: ClassNames) -> list[Patch]:
             raise DataError(
                 f"{row.where}: '{_shown(patch.path)}' is listed twice, first in row {first}. Keep one row a patch."
             )
+        scenes.require_same(patch.photo, patch.scene, row.where)
         found[patch.path] = (row.number, patch)
     if not found:
         raise DataError(f"{name}: no rows. List one patch a line: path,label.")
@@ -438,14 +452,14 @@ def _from_table(content: bytes, name: str, names: ClassNames) -> list[Patch]:
 
 def _from_row(row: TableRow, label: str | None) -> Patch | None:
     """The patch of a row with its label; None where it has none."""
-    path, photo, part = (row[column].strip() for column in ("path", "photo", "part"))
+    path, photo, part, scene = (row[column].strip() for column in ("path", "photo", "part", "scene"))
     if not path:
         raise DataError(f"{row.where}: the path is empty. Name the image, or delete the row.")
     if part and part not in PARTS:
         raise DataError(f"{row.where}: part '{_shown(part)}' is none of {', '.join(PARTS)}.{did_you_mean(part, PARTS)}")
     if label is None:
         return None
-    return Patch(str(PurePosixPath(path.replace("\\", "/"))), label, photo or None, part or None)
+    return Patch(str(PurePosixPath(path.replace("\\", "/"))), label, photo or None, part or None, scene=scene or None)
 
 
 def _unknown_label(row: TableRow, rows: Sequence[TableRow], names: ClassNames) -> str:

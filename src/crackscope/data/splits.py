@@ -1,7 +1,8 @@
-"""Splits: the part of each patch (train, val or test), by photo, by similarity, or at random.
+"""Splits: the part of each patch (train, val or test), by scene, by photo, by similarity, or at random.
 
-A split is a file, ``path,label,photo,part``. A photo goes to one part as a whole; so does a group that looks alike,
-where photos are not known. Photos or groups that share a duplicate go to the same part. `leaks` checks the result.
+A split is a file, ``path,label,photo,part``, and then ``scene`` where scenes are known. A photo goes to one part as a
+whole; so does a scene, and so does a group that looks alike where photos are not known. What shares a duplicate goes to
+the same part. `leaks` checks the result.
 Files that are missing or cannot be decoded go to no part.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from crackscope.arrays import Int64Array
 from crackscope.data.assignment import assign
 from crackscope.data.cache import Rows, compute_rows
 from crackscope.data.class_names import LABELS, ClassNames
+from crackscope.data.groups import place_of
 from crackscope.data.patches import PARTS, Patch, PatchIndex, read_patches
+from crackscope.data.scenes import SceneOfPhoto
 from crackscope.errors import DataError, SplitError, did_you_mean
 from crackscope.files.output import write_text
 from crackscope.files.streaming import Progress
@@ -35,11 +38,12 @@ __all__ = [
     "read_split",
     "split",
     "split_of",
+    "widest_groups",
     "write_split",
 ]
 
 _COLUMNS = ("path", "label", "photo", "part")
-_WAYS = ("photo", "similarity", "random")
+_WAYS = ("scene", "photo", "similarity", "random")
 
 MOST_SEARCHED = 10_000
 """Patches up to which `split` looks for copies turned by any angle or zoomed. The work grows with their square."""
@@ -47,6 +51,7 @@ _GROUP = re.compile(r"group-\d{3,}")
 _REMEDY = "Make it with `crackscope split`."
 _FORM = TableForm(
     _COLUMNS,
+    ("scene",),
     complete=True,
     remedy=_REMEDY,
     columns_remedy=f"It needs path,label,photo,part. {_REMEDY}",
@@ -61,8 +66,9 @@ class Split:
     Attributes:
         patches: Patches, each with a ``part``; ``photo`` is the photo, or the group that looks alike where photos are
             not known.
-        grouped_by: What was kept together: ``photo``, ``similarity`` or ``random``; ``given`` where the data's own
-            folders name the parts, but no photos. For a split that is read from a file, it is told from the rows.
+        grouped_by: What was kept together: ``scene``, ``photo``, ``similarity`` or ``random``; ``given`` where the
+            data's own folders name the parts, but no photos. For a split that is read from a file, it is told from the
+            rows.
         refused: Path and reason of each patch that is left out, since its file is missing or cannot be read. Empty for
             a split that is read from a file.
     """
@@ -72,13 +78,15 @@ class Split:
     refused: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Count, for each part, the patches of each label, and the photos (or groups)."""
+        """Count, for each part, patches of each label, photos (or groups), and scenes where some are known."""
         found = {}
         for part in PARTS:
             mine = [patch for patch in self.patches if patch.part == part]
             labels = Counter(patch.label for patch in mine)
             photos = {patch.photo for patch in mine if patch.photo}
             found[part] = {**{label: labels[label] for label in LABELS}, "photos": len(photos)}
+            if any(patch.scene for patch in self.patches):
+                found[part]["scenes"] = len({place_of(patch) for patch in mine} - {None})
         return found
 
     def sha256(self) -> str:
@@ -104,8 +112,9 @@ def split(
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
-        by: What stays together: ``photo``; ``similarity`` (groups that look alike), where photos are not known; or
-            ``random`` (nothing), which usually leaks.
+        by: What stays together: ``scene`` (photos that show the same place), where some overlap; ``photo``;
+            ``similarity`` (groups that look alike), where photos are not known; or ``random`` (nothing), which usually
+            leaks.
         val: Share of the patches for validation, in [0, 1), for each label and data set as nearly as whole groups
             allow.
         test: Share of the patches for the test, in [0, 1).
@@ -119,8 +128,8 @@ def split(
 
     Raises:
         DataError: If the data cannot be read, or one label is missing among the files that can be read.
-        SplitError: If the shares or `by` are not as above, photos are not known, or a part would have no patch of a
-            label.
+        SplitError: If the shares or `by` are not as above, photos or scenes are not known, or a part would have no
+            patch of a label.
     """
     from crackscope.data.similarity import fingerprint_kind
     from crackscope.data.turned_copies import thumbnail_kind, turned_pairs
@@ -153,7 +162,7 @@ def divide(
     Args:
         index: The patches.
         rows: Fingerprints in the order of the index (`crackscope.data.similarity.fingerprints`).
-        by: What stays together: ``photo``, ``similarity`` or ``random``.
+        by: What stays together: ``scene``, ``photo``, ``similarity`` or ``random``.
         val: Share of the patches for validation, in [0, 1).
         test: Share of the patches for the test, in [0, 1).
         seed: Seed of the order in which groups are dealt to the parts.
@@ -166,18 +175,13 @@ def divide(
 
     Raises:
         DataError: If one label is missing.
-        SplitError: If photos are not known, or a part would stay without a label.
+        SplitError: If photos or scenes are not known, or a part would stay without a label.
     """
     _require_divisible(index, by, val, test)
     refused = tuple(sorted((index.patches[i].path, why) for i, why in rows.refused.items()))
     index, rows, turned = _readable_in_order_of_paths(index, rows, turned)
     _require_readable(index, refused)
-    copies = _copies(rows, turned, threads) if by != "random" else turned
-    if by == "similarity":
-        index = _with_groups(index, rows, copies, seed)
-    groups = [patch.photo or "" for patch in index.patches] if by == "similarity" else index.paths
-    if by == "photo":
-        groups = _photos_with_their_duplicates(index, copies)
+    index, groups = _grouped(index, rows, turned, by, seed, threads)
     shares = (1 - val - test, val, test)
     parts = assign(index.patches, groups, shares=shares, seed=seed)
     _require_labels(index.patches, groups, parts, shares)
@@ -191,7 +195,12 @@ def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> N
     if by not in _WAYS:
         raise SplitError(f"--by '{by}' is none of {', '.join(_WAYS)}.{did_you_mean(by, _WAYS)}")
     index.require_both_labels("a split")
-    if by == "photo" and not index.knows_photos:
+    if by == "scene" and not any(patch.scene for patch in index.patches):
+        raise SplitError(
+            f"{index.name}: no scene is known, that is, which photos show the same place. Find out with "
+            "`crackscope scenes` and give its file with --scenes, or split with --by photo."
+        )
+    if (by == "photo" and not index.knows_photos) or (by == "scene" and not index.knows_scenes):
         photoless = next(patch.path for patch in index.patches if patch.photo is None)
         raise SplitError(
             f"{index.name}: the photo of some patches is not known, such as {photoless}. "
@@ -207,6 +216,29 @@ def is_group(photo: str) -> bool:
         (True, False)
     """
     return _GROUP.fullmatch(photo) is not None
+
+
+def widest_groups(patches: Sequence[Patch]) -> tuple[list[str] | None, str]:
+    """The widest group that each patch is known to belong to, of which an interval resamples whole ones.
+
+    Args:
+        patches: The patches.
+
+    Returns:
+        Name of the group of each patch, and what the groups are: ``scenes``, ``photos`` or ``similarity groups``. None
+        and ``patches`` where some patch has no group.
+
+    Example:
+        >>> widest_groups([Patch("a", "crack", "D-7001", scene="D001"), Patch("b", "crack", "D-7999")])
+        (['D001', 'D-7999'], 'scenes')
+    """
+    places = [place_of(patch) for patch in patches]
+    names = [name for _, name in filter(None, places)]
+    if not patches or len(names) < len(patches):
+        return None, "patches"
+    if any(place is not None and place[0] == "scene" for place in places):
+        return names, "scenes"
+    return names, "similarity groups" if all(map(is_group, names)) else "photos"
 
 
 def _check_shares(val: float, test: float) -> None:
@@ -248,28 +280,41 @@ def _require_readable(index: PatchIndex, refused: Sequence[tuple[str, str]]) -> 
         )
 
 
+def _grouped(
+    index: PatchIndex, rows: Rows, turned: Int64Array, by: str, seed: int, threads: int | None
+) -> tuple[PatchIndex, list[str]]:
+    """The patches, and for each the name of the group that goes to one part as a whole."""
+    if by == "random":
+        return index, index.paths
+    copies = _copies(rows, turned, threads)
+    if by == "similarity":
+        index = _with_groups(index, rows, copies, seed)
+        return index, [patch.photo or "" for patch in index.patches]
+    name_of = place_of if by == "scene" else lambda patch: patch.photo
+    return index, _with_their_duplicates([name_of(patch) for patch in index.patches], copies)
+
+
 def _with_groups(index: PatchIndex, rows: Rows, copies: Int64Array, seed: int) -> PatchIndex:
-    """The patches, each with a group that looks alike as its photo. A known photo stays in one group."""
+    """The patches, each with a group that looks alike as its photo. A known photo or scene stays in one group."""
     from crackscope.data.similarity import look_alike_groups
 
-    first: dict[str, int] = {}
-    same_photo = [
-        (first.setdefault(patch.photo, i), i) for i, patch in enumerate(index.patches) if patch.photo is not None
+    first: dict[Hashable, int] = {}
+    same_place = [
+        (first.setdefault(place, i), i) for i, patch in enumerate(index.patches) if (place := place_of(patch))
     ]
-    together = np.array(same_photo, np.int64).reshape(-1, 2)
+    together = np.array(same_place, np.int64).reshape(-1, 2)
     groups = look_alike_groups(rows, seed=seed, together=together, pairs=copies)
     return index.select(
         [replace(patch, photo=f"group-{group:03d}") for patch, group in zip(index.patches, groups, strict=True)]
     )
 
 
-def _photos_with_their_duplicates(index: PatchIndex, copies: Int64Array) -> list[str]:
-    """A group for each patch: its photo, joined with every photo that holds a duplicate of one of its patches."""
+def _with_their_duplicates(names: Sequence[Hashable], copies: Int64Array) -> list[str]:
+    """A group for each patch: its photo or scene, joined with every other that holds a duplicate of its patches."""
     from crackscope.data.similarity import connected
 
-    photos = [patch.photo or "" for patch in index.patches]
-    number = {photo: i for i, photo in enumerate(sorted(set(photos)))}
-    places = np.array([number[photo] for photo in photos])
+    number = {name: i for i, name in enumerate(sorted(set(names), key=repr))}
+    places = np.array([number[name] for name in names])
     groups = connected(len(number), places[copies])
     return [f"{groups[place]}" for place in places]
 
@@ -292,7 +337,10 @@ def _require_labels(
 
 
 def _table(patches: Sequence[Patch]) -> str:
-    return table_text(_COLUMNS, ((patch.path, patch.label, patch.photo, patch.part) for patch in patches))
+    rows = ((patch.path, patch.label, patch.photo, patch.part, patch.scene) for patch in patches)
+    if any(patch.scene for patch in patches):
+        return table_text((*_COLUMNS, "scene"), rows)
+    return table_text(_COLUMNS, (row[:-1] for row in rows))
 
 
 def _as_written(text: str) -> str:
@@ -302,6 +350,8 @@ def _as_written(text: str) -> str:
 
 def write_split(result: Split, out: str | Path, *, overwrite: bool = False) -> None:
     """Write a split as a CSV with the columns ``path,label,photo,part``; the file appears whole or not at all.
+
+    The column ``scene`` follows where the scene of some patch is known.
 
     Args:
         result: The split.
@@ -315,20 +365,24 @@ def write_split(result: Split, out: str | Path, *, overwrite: bool = False) -> N
 
 
 def read_split(path: str | Path) -> Split:
-    """Read a split file: a CSV with the columns ``path,label,photo,part``; further columns are ignored.
+    """Read a split file: a CSV with the columns ``path,label,photo,part``, and perhaps ``scene``.
+
+    Further columns are ignored.
 
     Args:
         path: Path of the file.
 
     Raises:
-        SplitError: If the file cannot be read, a column is missing, a row holds an unknown label or part, or a path is
-            listed twice.
+        SplitError: If the file cannot be read, a column is missing, a row holds an unknown label or part, a path is
+            listed twice, or a photo is in two scenes.
     """
     patches: dict[str, Patch] = {}
+    scenes = SceneOfPhoto(SplitError)
     for row in read_table(Path(path), _FORM):
         patch = _from_row(row)
         if patch.path in patches:
             raise SplitError(f"{row.where}: '{patch.path}' is listed twice. Keep one row a patch.")
+        scenes.require_same(patch.photo, patch.scene, row.where)
         patches[patch.path] = patch
     if not patches:
         raise SplitError(f"{path}: no rows. {_REMEDY}")
@@ -346,16 +400,26 @@ def _from_row(row: TableRow) -> Patch:
         raise SplitError(f"{row.where}: '{found}' is none of {', '.join(LABELS)}.{names.suggestion(found)}")
     if not row["path"]:
         raise SplitError(f"{row.where}: the path is empty. {_REMEDY}")
-    return Patch(row["path"], label, row["photo"] or None, part)
+    return Patch(row["path"], label, row["photo"] or None, part, scene=row["scene"] or None)
 
 
 def _kept_together(patches: Sequence[Patch]) -> str:
     """What a split was grouped by, as far as its rows tell."""
-    sides: dict[str, str | None] = {}
-    whole = all(patch.photo and sides.setdefault(patch.photo, patch.part) == patch.part for patch in patches)
     if all(is_group(patch.photo or "") for patch in patches):
         return "similarity"
+    if any(patch.scene for patch in patches) and _is_whole(patches, [place_of(patch) for patch in patches]):
+        return "scene"
+    whole = _is_whole(patches, [patch.photo for patch in patches])
     return "photo" if whole else "random"
+
+
+def _is_whole(patches: Sequence[Patch], groups: Sequence[Hashable]) -> bool:
+    """Whether every group is known and lies in one part."""
+    parts: dict[Hashable, str | None] = {}
+    return all(
+        group is not None and parts.setdefault(group, patch.part) == patch.part
+        for patch, group in zip(patches, groups, strict=True)
+    )
 
 
 def split_of(index: PatchIndex, split: str | Path | Split | None) -> Split:
@@ -382,7 +446,7 @@ def apply_split(
     """Give patches the parts that a split names; patches that it does not name are left out.
 
     Where the data knows the photo of a patch, it is kept; else the patch gets the photo, or group, that the split
-    names.
+    names. Scenes are those of the split, or those that the data knows where the split names none.
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns. Its order is
@@ -409,6 +473,7 @@ def apply_split(
             f"the split names {len(unknown)} files that {index.name} lacks, such as '{unknown[0]}': it belongs to "
             f"other data. Make one with `crackscope split`."
         )
+    names_scenes = any(patch.scene for patch in assigned.patches)
     chosen = []
     for own in index.patches:
         patch = named.get(_as_written(own.path))
@@ -419,7 +484,8 @@ def apply_split(
                 f"'{patch.path}' is {patch.label} in the split and {own.label} in {index.name}. "
                 "Make the split anew with `crackscope split`."
             )
-        chosen.append(replace(own, photo=own.photo or patch.photo, part=patch.part))
+        scene = patch.scene if names_scenes else own.scene
+        chosen.append(replace(own, photo=own.photo or patch.photo, part=patch.part, scene=scene))
     found = index.select(chosen) if part is None else index.select(chosen).part(part)
     if part and not len(found):
         raise SplitError(f"the split has no patch in '{part}'. Make it anew with `crackscope split --{part} 0.15`.")
