@@ -149,7 +149,7 @@ def test_least_certain_come_nearest_to_the_threshold_first() -> None:
             "none of 1 images can be read; x.jpg: empty file",
         ),
         ({"paths": ["a"]}, "1 paths for 6 patches"),
-        ({"photo_kind": "walls"}, "photo_kind 'walls' is none of photos, similarity groups, patches"),
+        ({"photo_kind": "walls"}, "photo_kind 'walls' is none of scenes, photos, similarity groups, patches"),
     ],
 )
 def test_refuses_what_does_not_fit(changes: dict[str, Any], part: str) -> None:

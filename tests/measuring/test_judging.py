@@ -16,6 +16,7 @@ from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import SplitError
 from crackscope.measuring.judging import part_to_judge
 from crackscope.model.provenance import count_seen, describe_training_data
+from shared.sdnet import draw_sdnet, photos_of_scenes
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def test_trained_patches_are_counted_exactly_wherever_they_lie(drawn: Path, run:
     index = read_patches(drawn)
     model = crackscope.load(run / "model.onnx")
     n_train = sum(patch.part == "train" for patch in crackscope.read_split(run / "split.csv").patches)
-    everything = crackscope.evaluate(index, model, n_resamples=10)
+    with pytest.raises(SplitError, match=rf"trained on {n_train} of these {len(index)} patches.*photos photo-\d+, "):
+        crackscope.evaluate(index, model)
+    everything = crackscope.evaluate(index, model, allow_leakage=True, n_resamples=10)
     assert (everything.part, everything.n_seen, everything.leaky) == (None, n_train, True)
 
 
@@ -80,7 +83,7 @@ def test_a_trained_photo_of_a_published_set_is_known_by_its_name(tmp_path: Path)
     """Another tile of a trained SDNET2018 photo counts as seen; photos of other sets may share a name by chance."""
     for name, labels in (("sdnet", ("D/CD", "D/UD")), ("own", ("crack", "uncracked"))):
         for label in labels:
-            for tile in ("7001-1.jpg", "7001-2.jpg", "7002-1.jpg"):
+            for tile in ("7001-1.jpg", "7001-2.jpg", "7039-1.jpg"):
                 place = tmp_path / name / label / tile
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_patch(place, seed=zlib.crc32(f"{name}{label}{tile}".encode()))
@@ -94,6 +97,42 @@ def test_a_trained_photo_of_a_published_set_is_known_by_its_name(tmp_path: Path)
     own_rows = fingerprints(own)
     assert count_seen(own, own_rows.digests, data) == 0
     assert count_seen(own, own_rows.digests, describe_training_data(own, own_rows.digests)) == len(own)
+
+
+def test_a_model_trained_by_photo_stops_on_photos_that_overlap(backbone_file: Path, tmp_path: Path) -> None:
+    """The card knows photos; the table of SDNET2018 knows which of them show the same place."""
+    photos = photos_of_scenes("P", 6, most=2)
+    data = draw_sdnet(tmp_path / "sdnet2018", {"P": photos})
+    by_photo = split(read_patches(data), by="photo", val=0.25, test=0.25)
+    with pytest.raises(SplitError, match=r"Scene P\d+ has photos in .*: P-\d+ .*`crackscope split --by scene`"):
+        crackscope.train(data, out=tmp_path / "run", split=by_photo, backbone=backbone_file, patch_px=64)
+    crackscope.train(
+        data, out=tmp_path / "run", split=by_photo, backbone=backbone_file, patch_px=64, allow_leakage=True
+    )
+    model = crackscope.load(tmp_path / "run" / "model.onnx")
+    index = read_patches(data)
+    trained = {patch.photo for patch in by_photo.patches if patch.part == "train"}
+    scenes = {patch.scene for patch in by_photo.patches if patch.part == "train"}
+    tested = [patch for patch in index.patches if patch.photo not in trained]
+    overlapping = index.select([patch for patch in tested if patch.scene in scenes])
+    photo = overlapping.patches[0].photo
+    told = rf"photo {photo}, which shows the same place as P-\d+"
+    with pytest.raises(SplitError, match=told):
+        crackscope.evaluate(overlapping, model)
+    with pytest.raises(SplitError, match=told):
+        crackscope.measure_robustness(overlapping, model)
+    marked = crackscope.evaluate(overlapping, model, allow_leakage=True, n_resamples=10)
+    assert (marked.n_seen, marked.leaky, marked.photo_kind) == (len(overlapping), True, "scenes")
+    alone = index.select([patch for patch in tested if patch.scene not in scenes])
+    assert len(alone) == len(tested) - len(overlapping)
+    if len(alone):
+        assert not crackscope.evaluate(alone, model, n_resamples=10).leaky
+
+
+def test_intervals_resample_scenes_where_they_are_known(bundle_file: Path, tmp_path: Path) -> None:
+    data = draw_sdnet(tmp_path / "sdnet2018", {"P": photos_of_scenes("P", 4, most=2)}, patches_per_photo=3)
+    found = crackscope.evaluate(data, bundle_file, n_resamples=10)
+    assert (found.photo_kind, found.n_photos, found.leaky) == ("scenes", 4, False)
 
 
 def write_patch(place: Path, *, seed: int) -> None:

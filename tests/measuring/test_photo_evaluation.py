@@ -30,6 +30,7 @@ from crackscope.model.card import Calibration
 from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model, load
+from shared.sdnet import draw_sdnet, photos_of_scenes
 
 CALIBRATION = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
 CELL_PX = 10
@@ -213,9 +214,9 @@ def test_labels_of_one_kind_cannot_calibrate() -> None:
 
 @pytest.fixture
 def photos_and_grid(tmp_path: Path) -> tuple[Path, Path]:
-    """Four drawn photos of 2×3 tiles, laid out as SDNET2018's, and their grid."""
+    """Four drawn photos of 2×3 tiles, laid out as SDNET2018's, of which none is, and their grid."""
     lines = ["surface,photo,tile,row,col,label"]
-    for photo in range(7001, 7005):
+    for photo in range(8003, 8007):
         for tile in range(6):
             label = "CD" if (photo + tile) % 3 == 0 else "UD"
             pixels = crackscope.draw_patch(seed=photo * 10 + tile, crack=label == "CD", side_px=128).pixels
@@ -285,22 +286,38 @@ def test_photos_that_the_model_was_trained_on_are_marked(
     )
     crackscope.train(data, out=tmp_path / "run", split=tmp_path / "split.csv", backbone=backbone_file, patch_px=64)
     model = tmp_path / "run" / "model.onnx"
-    everything = crackscope.evaluate_photos(data, model, tiles=grid, n_resamples=20)
+    with pytest.raises(SplitError, match=r"photos D-\d{4}, D-\d{4}\. Judge it on photos of other scenes"):
+        crackscope.evaluate_photos(data, model, tiles=grid)
+    everything = crackscope.evaluate_photos(data, model, tiles=grid, allow_leakage=True, n_resamples=20)
     clean = crackscope.evaluate_photos(data, model, tiles=grid, split=tmp_path / "split.csv", n_resamples=20)
     assert everything.tiles.n_seen == 12
     assert not clean.tiles.leaky
+
+
+def test_intervals_of_maps_resample_whole_scenes(bundle_file: Path, tmp_path: Path) -> None:
+    """Photos of two scenes: what is drawn are scenes, not photos."""
+    photos = photos_of_scenes("P", 2, most=2)
+    data = draw_sdnet(tmp_path / "sdnet2018", {"P": photos}, patches_per_photo=4, side_px=64)
+    index = crackscope.read_patches(data)
+    lines = ["surface,photo,tile,row,col,label"]
+    for patch in index.patches:
+        photo, tile = Path(patch.path).stem.split("-")
+        lines.append(f"P,{photo},{tile},{(int(tile) - 1) // 2 % 2},{(int(tile) - 1) % 2},{patch.label}")
+    (tmp_path / "grid.csv").write_text("\n".join(lines))
+    found = crackscope.evaluate_photos(data, bundle_file, tiles=tmp_path / "grid.csv", n_resamples=20, threads=1)
+    assert (found.tiles.photo_kind, found.tiles.n_photos, found.figures.n_photos) == ("scenes", 2, 4)
 
 
 def test_a_photo_that_cannot_be_read_is_refused_and_the_others_judged(
     photos_and_grid: tuple[Path, Path], bundle_file: Path
 ) -> None:
     data, grid = photos_and_grid
-    next((data / "D").glob("*/7002-1.jpg")).write_bytes(b"")
+    next((data / "D").glob("*/8004-1.jpg")).write_bytes(b"")
     scanned, refused = scan_labelled(photos_by_grid(data, grid), load(bundle_file, threads=1))
-    assert [one.photo.name for one in scanned] == ["D-7001", "D-7003", "D-7004"]
+    assert [one.photo.name for one in scanned] == ["D-8003", "D-8005", "D-8006"]
     ((name, reason),) = refused
-    assert name == "D-7002"
-    assert re.fullmatch(r"tile D/.D/7002-1\.jpg: the file is empty", reason)
+    assert name == "D-8004"
+    assert re.fullmatch(r"tile D/.D/8004-1\.jpg: the file is empty", reason)
 
 
 def test_photos_or_masks_that_are_broken_are_refused_with_a_reason_and_the_others_judged(

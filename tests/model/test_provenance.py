@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crackscope.data.patches import Patch, PatchIndex
 from crackscope.files.archives import open_files
-from crackscope.model.provenance import describe_training_data
+from crackscope.model.provenance import count_seen, describe_training_data, find_seen
 
 
 def index_of(folder: Path, *patches: Patch) -> PatchIndex:
@@ -35,3 +35,31 @@ def test_own_patches_have_no_stated_licence_and_a_digest_of_content_alone(tmp_pa
     assert one == moved
     assert one[0].sha256 != other[0].sha256
     assert one[0].licence == "not stated"
+
+
+def deck(photo: str, name: str = "x", dataset: str = "sdnet2018-D") -> Patch:
+    return Patch(f"{name}-{photo}", "crack", photo, "train", dataset)
+
+
+def test_what_was_trained_on_is_named(tmp_path: Path) -> None:
+    trained = describe_training_data(index_of(tmp_path, deck("D-7001"), deck("D-7003")), [b"file 01", b"file 03"])
+    judged = [deck("D-7001", "y"), deck("D-7002"), deck("D-7039"), deck("D-9999")]
+    judged.append(deck("W-7001", dataset="sdnet2018-W"))
+    judged += [deck("site", dataset="folder"), deck("group-001", dataset="metu"), Patch("z", "crack")]
+    digests = [b"other 1", b"other 2", b"other 3", b"other 4", b"other 5", b"file 01", b"other 7", b"file 03"]
+    seen = find_seen(index_of(tmp_path, *judged), digests, trained)
+    assert (seen.n, seen.photos, seen.files) == (4, ("D-7001", "site"), ("z",))
+    assert seen.scenes == {"D-7002": ("D-7001", "D-7003")}
+    assert seen.sentence() == "photos D-7001, site; photo D-7002, which shows the same place as D-7001, D-7003"
+    assert count_seen(index_of(tmp_path, *judged), digests, trained) == 4
+    nothing = find_seen(index_of(tmp_path, deck("D-7039")), [b""], trained)
+    assert (nothing.n, nothing.photos, nothing.scenes) == (0, (), {})
+
+
+def test_many_photos_are_named_in_few_words(tmp_path: Path) -> None:
+    trained = describe_training_data(index_of(tmp_path, deck("D-7001")), [b"1"])
+    judged = index_of(tmp_path, *(deck(f"D-70{number:02}") for number in range(2, 9)))
+    assert find_seen(judged, [b""] * 7, trained).sentence() == (
+        "photo D-7002, which shows the same place as D-7001; photo D-7003, which shows the same place as D-7001; "
+        "photo D-7004, which shows the same place as D-7001; 4 more photos of such scenes"
+    )

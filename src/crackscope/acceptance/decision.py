@@ -37,8 +37,8 @@ __all__ = ["Acceptance", "accept", "decide", "n_more_to_know"]
 LIKELY = 0.8
 """Probability that the advised number of photos leads to a decision, if the rates stay as measured."""
 
-_UNITS = {"photos": "photo", "similarity groups": "similarity group", "patches": "patch"}
-_MOST_MORE = {"photo": 500, "similarity group": 500, "patch": 5000}
+_UNITS = {"scenes": "scene", "photos": "photo", "similarity groups": "similarity group", "patches": "patch"}
+_MOST_MORE = {"scene": 500, "photo": 500, "similarity group": 500, "patch": 5000}
 _N_TRIED = 24  # numbers of photos that are tried in one step of the search
 
 
@@ -95,7 +95,7 @@ class Acceptance:
 
     @property
     def unit(self) -> str:
-        """Name of what is sampled: ``photo``, ``similarity group``, or ``patch`` where photos are not known."""
+        """Name of what is sampled: ``scene``, ``photo``, ``similarity group``, or ``patch`` where none is known."""
         return _UNITS[self.evaluation.photo_kind]
 
     @property

@@ -8,7 +8,7 @@ unlike the rest. Nothing is ever deleted; `crackscope.auditing.cleaning` writes 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from crackscope.auditing.kinds import KINDS, Audit, AuditFinding
 from crackscope.auditing.label_errors import LabelErrors, find_label_errors
 from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
 from crackscope.data.cache import Rows, compute_rows
+from crackscope.data.groups import place_of
 from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
@@ -94,7 +95,7 @@ def audit(
         path, why = index.paths[min(refused)], refused[min(refused)]
         raise DataError(f"{index.name}: none of {len(index)} files can be read; {path}: {why}. Check the paths.")
     del prints  # 2 kB a patch
-    say(f"judging labels by patches of other {'photos' if _knows_photos(index) else 'groups that look alike'}")
+    say(f"judging labels by patches of {_others(index)}")
     features = kinds["features"].filled(rows["features"]) if "features" in kinds else None
     judged = _judge_labels(index, features, groups, refused)
     del features
@@ -148,21 +149,31 @@ def _knows_photos(index: PatchIndex) -> bool:
     return index.knows_photos and not all(is_group(patch.photo or "") for patch in index.patches)
 
 
+def _others(index: PatchIndex) -> str:
+    """What labels are judged by: other scenes, photos or groups."""
+    if index.knows_scenes:
+        return "other scenes"
+    return "other photos" if _knows_photos(index) else "other groups that look alike"
+
+
 def _kept_together(index: PatchIndex, prints: Rows, pairs: Int64Array) -> Int64Array:
     """Number the groups of patches that must not judge each other, shape (n,).
 
-    A group holds the photos that share copies; where photos are not known, it holds patches that look alike.
+    A group holds the scenes, or else the photos, that share copies; where photos are not known, it holds patches that
+    look alike.
     """
-    number: dict[str, int] = {}
-    photos = [number.setdefault(patch.photo, len(number)) for patch in index.patches if patch.photo is not None]
-    if len(photos) == len(index):
-        places = np.array(photos, np.int64)
+    number: dict[Hashable, int] = {}
+    known = [number.setdefault(place, len(number)) for patch in index.patches if (place := place_of(patch))]
+    if len(known) == len(index):
+        places = np.array(known, np.int64)
         return np.asarray(connected(len(number), places[pairs])[places], np.int64)
-    first: dict[str, int] = {}  # first readable patch of each photo; an unreadable one has no fingerprint to link
+    first: dict[
+        Hashable, int
+    ] = {}  # first readable patch of each photo or scene; an unreadable one has no fingerprint to link
     together = [
-        (first.setdefault(patch.photo, i), i)
+        (first.setdefault(place, i), i)
         for i, patch in enumerate(index.patches)
-        if patch.photo and i not in prints.refused
+        if (place := place_of(patch)) and i not in prints.refused
     ]
     return look_alike_groups(prints, pairs=pairs, together=np.array(together, np.int64).reshape(-1, 2))
 
@@ -234,12 +245,16 @@ def _said(probability: float) -> str:
 
 def _leaks(index: PatchIndex, digests: Sequence[bytes], pairs: Int64Array) -> list[AuditFinding]:
     found = []
-    sizes = Counter((patch.photo, patch.part) for patch in index.patches)
+    sizes = {
+        "photo": Counter((patch.photo, patch.part) for patch in index.patches),
+        "scene": Counter((patch.scene, patch.part) for patch in index.patches),
+    }
     for leak in leaks_in(index, digests, pairs):
         # A leak of copies names two files; another finding already lists the whole group of copies.
-        patches = [index.patches[i] for i in (leak.places if leak.kind == "photo" else leak.places[:2])]
-        in_parts = [sizes[patch.photo, patch.part] for patch in patches]
-        score = float(sum(in_parts) - max(in_parts)) if leak.kind == "photo" else 1.0
+        of_groups = leak.kind in sizes
+        patches = [index.patches[i] for i in (leak.places if of_groups else leak.places[:2])]
+        in_parts = [sizes[leak.kind][getattr(patch, leak.kind), patch.part] for patch in patches] if of_groups else []
+        score = float(sum(in_parts) - max(in_parts)) if of_groups else 1.0
         found.append(AuditFinding(f"{leak.kind}_leak", tuple(patch.path for patch in patches), score, leak.sentence))
     return found
 
@@ -248,7 +263,7 @@ def _label_errors(index: PatchIndex, judged: _Judged) -> list[AuditFinding]:
     if judged.errors is None:
         return []
     found = []
-    others = "other photos" if _knows_photos(index) else "other groups"
+    others = _others(index).removesuffix(" that look alike")
     doubts = judged.errors.doubt(index.labels[judged.places])
     for at in np.flatnonzero(judged.errors.wrong).tolist():
         patch = index.patches[judged.places[at]]
@@ -341,6 +356,7 @@ def _facts(index: PatchIndex, quality: Quality, digests: Sequence[bytes], refuse
         "datasets": _tally(index.patches, lambda patch: patch.dataset),
         "parts": _tally(index.patches, lambda patch: patch.part),
         "n_photos": len(patches_of_photo) if knows_photos else None,
+        "n_scenes": len({place_of(patch) for patch in index.patches}) if index.knows_scenes else None,
         "patches_a_photo": (
             [
                 min(patches_of_photo.values()),

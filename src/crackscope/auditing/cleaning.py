@@ -48,6 +48,8 @@ def require_cleanable(
 def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: bool = False) -> int:
     """Write ``path,label,photo,part`` of the kept patches; paths are relative to the table's own folder.
 
+    The column ``scene`` follows where the scene of some patch is known.
+
     Returns:
         Number of patches in the table.
 
@@ -59,8 +61,9 @@ def write_clean_index(found: Audit, data: str | Path, out: Path, *, overwrite: b
     kept = [patch for patch in found.index.patches if patch.path not in without]
     if not kept:
         raise DataError(f"{found.index.name}: every patch would be left out, so no cleaned index is written.")
-    rows = ((str(start / patch.path), patch.label, patch.photo, patch.part) for patch in kept)
-    write_text(out, table_text(("path", "label", "photo", "part"), rows), overwrite=overwrite)
+    n = 5 if any(patch.scene for patch in kept) else 4
+    rows = ((str(start / patch.path), patch.label, patch.photo, patch.part, patch.scene)[:n] for patch in kept)
+    write_text(out, table_text(("path", "label", "photo", "part", "scene")[:n], rows), overwrite=overwrite)
     return len(kept)
 
 

@@ -40,6 +40,12 @@ KINDS: dict[str, Kind] = {
         "Rebuild the split. A cleaned index keeps one copy: in test, else in val, else in train.",
         "1",
     ),
+    "scene_leak": Kind(
+        "Scenes on two sides of the split",
+        "Photos that show the same place stand in two parts of the split, so figures measure what the model remembers. "
+        "Leaving out single patches does not help. Rebuild the split by scene.",
+        "patches outside the scene's main part",
+    ),
     "photo_leak": Kind(
         "Photos on two sides of the split",
         "Patches of one photo share light and texture, so a model that was trained on some recognises the rest. "
@@ -178,7 +184,7 @@ def left_out(found: Audit) -> dict[str, str]:
 
     Where copies have one label, the first is kept, in test before val before train. Where copies have opposite labels,
     none is kept.
-    A photo on two sides of a split is no reason: leaving out single patches does not mend it.
+    A photo or scene on two sides of a split is no reason: leaving out single patches does not mend it.
     """
     reasons: dict[str, str] = {}
     of_kind: dict[str, list[AuditFinding]] = {kind: [] for kind in KINDS}

@@ -72,9 +72,9 @@ def audit(
         found = examine(index, split=split, backbone=backbone, threads=threads, progress=progress, say=say)
     write_audit(found, out, overwrite=overwrite)
     n_kept = write_clean_index(found, data, clean, overwrite=overwrite) if clean else None
-    n_photos = found.counts()["photo_leak"]
-    if clean and n_photos:
-        say(f"{n_photos} photos stand on two sides; no cleaned index mends that. Rebuild the split: crackscope split.")
+    for kind, name in (("scene_leak", "scenes"), ("photo_leak", "photos")):
+        if clean and (n := found.counts()[kind]):
+            say(f"{n} {name} stand on two sides; no cleaned index mends that. Rebuild the split: crackscope split.")
     document = {
         "status": "findings" if found.findings else "clean",
         "out": str(out),

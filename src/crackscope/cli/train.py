@@ -78,8 +78,9 @@ def train(
     `head` fits a linear head on a frozen backbone in seconds. The other recipes train by epochs, and compare the bundle
     with torch file by file. Every model is evaluated on the test part.
 
-    Without --split, where DATA names no parts, a split is made as `crackscope split` does by default: by photo where
-    every patch tells its photo, else by similarity. The run folder keeps it as split.csv.
+    Without --split, where DATA names no parts, a split is made with the shares of `crackscope split`: by scene where
+    scenes are known, by photo where every patch tells its photo, else by similarity. The run folder keeps it as
+    split.csv.
 
     Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """

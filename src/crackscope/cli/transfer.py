@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["transfer"]
 
 
+class KeptTogether(str, Enum):
+    """Widest group that stays in one part."""
+
+    scene = "scene"
+    photo = "photo"
+
+
 def transfer(
     data: Annotated[list[Path], typer.Argument(help="Folders, .tar, .zip or .csv of labelled patches.")],
     recipe: Annotated[
@@ -47,6 +55,10 @@ def transfer(
         Path | None,
         typer.Option(help="A .csv of photos that take no part, with the column photo, or surface and photo."),
     ] = None,
+    by: Annotated[
+        KeptTogether,
+        typer.Option(help="What stays in one part: scene where known, or photo to compare with figures by photo."),
+    ] = KeptTogether.scene,
     out: Annotated[Path, typer.Option(help="Folder for figures, picture, page and all models.")] = Path("transfer"),
     crack: CrackNames = None,
     uncracked: UncrackedNames = None,
@@ -81,6 +93,7 @@ def transfer(
             seeds=_numbers(seeds),
             per_label=per_label,
             without=without,
+            by=by.value,
             threads=threads,
             overwrite=overwrite,
             progress=progress,

@@ -1,9 +1,9 @@
 """Joined data: several data sets as one index, so that a training can learn from all of them at once.
 
 A path begins with the name of its set. A photo keeps its name where the publisher gave it, so that what a model was
-trained on is recognised later (`crackscope.model.provenance`); other photos get the set's name in front, and groups
-that look alike are numbered anew. So no two sets share a photo by accident, and `crackscope.data.splits.is_group` goes
-on to hold.
+trained on is recognised later (`crackscope.model.provenance`); other photos get the set's name in front, as their
+scenes do, and groups that look alike are numbered anew. So no two sets share a photo by accident, and
+`crackscope.data.splits.is_group` goes on to hold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ def join_indexes(named: Mapping[str, PatchIndex], *, name: str = "") -> PatchInd
     )
     numbers = {group: f"group-{number:03d}" for number, group in enumerate(groups)}
     patches = [
-        replace(patch, path=f"{one}/{patch.path}", photo=numbers.get((one, patch.photo)) or _photo(one, patch))
+        replace(
+            patch,
+            path=f"{one}/{patch.path}",
+            photo=numbers.get((one, patch.photo)) or _named(one, patch, patch.photo),
+            scene=_named(one, patch, patch.scene),
+        )
         for one, index in named.items()
         for patch in index.patches
     ]
@@ -60,8 +65,9 @@ def set_of(path: str) -> str:
     return path.partition("/")[0]
 
 
-def _photo(name: str, patch: Patch) -> str | None:
-    return f"{name}/{patch.photo}" if patch.photo and patch.dataset == "folder" else patch.photo
+def _named(name: str, patch: Patch, own: str | None) -> str | None:
+    """Name of a patch's photo or scene, with the set's name in front where no publisher gave it."""
+    return f"{name}/{own}" if own and patch.dataset == "folder" else own
 
 
 class _JoinedFiles:

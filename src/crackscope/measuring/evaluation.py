@@ -34,8 +34,9 @@ __all__ = [
 ]
 
 
-PHOTO_KINDS = ("photos", "similarity groups", "patches")
-"""What an interval resamples: photos where they are known, else groups that look alike, else patches."""
+PHOTO_KINDS = ("scenes", "photos", "similarity groups", "patches")
+"""What an interval resamples: the widest group known, that is, scenes, else photos, else groups that look alike, else
+patches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,18 @@ class Evaluation:
         model: Name of the model and the beginning of its SHA-256.
         model_sha256: SHA-256 of the bundle file, in hexadecimal.
         paths: Path of each patch, relative to the data, n paths.
-        photos: Name of the photo, or group, that each patch was resampled with, n names; None where each stands alone.
-        photo_kind: What the intervals resample: ``photos``, ``similarity groups`` or ``patches``.
+        photos: Name of the scene, photo or group that each patch was resampled with, n names; None where each stands
+            alone.
+        photo_kind: What the intervals resample: ``scenes``, ``photos``, ``similarity groups`` or ``patches``.
         labels: Label of each patch, shape (n,): 1 for crack, 0 for uncracked.
         probabilities: Calibrated probability of crack of each patch, shape (n,), in [0, 1].
         threshold: Probability from which a patch is called crack, in [0, 1].
         unsure_band: Low and high probability; a patch with low <= probability < high is unsure, none if they are equal.
         metrics: Figures by name, such as ``accuracy``, ``recall_crack`` and ``auroc``, with 95 % intervals.
         baseline: The same figures for calling everything crack.
-        n_leaks: Number of photos and duplicates on two sides of the split; 0 is clean.
-        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was; 0 is clean.
+        n_leaks: Number of scenes, photos and duplicates on two sides of the split; 0 is clean.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo or scene was; 0 is
+            clean.
         n_seen_by_backbone: Number of those patches that the backbone was trained on.
         refused: Path and reason of every file that could not be read, and so is in no figure.
         reasons: Why each patch is rejected, None where it is not, n reasons; None where no gate was asked. Rejected
@@ -97,7 +100,7 @@ class Evaluation:
 
     @property
     def n_photos(self) -> int | None:
-        """Number of photos, or groups, that the patches come from; None where each patch stands alone."""
+        """Number of scenes, photos or groups that are resampled; None where each patch stands alone."""
         return None if self.photos is None else len(set(self.photos))
 
     @property
@@ -207,9 +210,9 @@ def evaluate_predictions(
         model_sha256: SHA-256 of the bundle file, in hexadecimal.
         part: Part of the split; None for all patches.
         split: Name of the split file.
-        photo_kind: What ``photos`` are, ``photos`` or ``similarity groups``; without them it is ``patches``.
-        n_leaks: Number of photos and duplicates on two sides of the split.
-        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was.
+        photo_kind: What ``photos`` are: ``scenes``, ``photos`` or ``similarity groups``; ``patches`` without them.
+        n_leaks: Number of scenes, photos and duplicates on two sides of the split.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo or scene was.
         n_seen_by_backbone: Number of those patches that the backbone was trained on.
         refused: Path and reason of files that could not be read.
         reasons: Why each patch is rejected, None where it is not, n reasons; left out for a model without a gate.

@@ -6,6 +6,7 @@ This is `crackscope.evaluate` and `evaluate_photos`; `crackscope.measuring.evalu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,19 @@ from crackscope.data.class_names import ClassNames
 from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split, apply_split, is_group, split_of
+from crackscope.data.splits import Split, apply_split, split_of, widest_groups
 from crackscope.errors import DataError, SplitError
 from crackscope.files.streaming import Progress
 from crackscope.geometry.scale import Scale
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
-from crackscope.model.provenance import count_seen
+from crackscope.measuring.wording import seen_text
+from crackscope.model.provenance import count_seen, find_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load, rows_of
 from crackscope.scanning.prediction import Unit, require_unit
 from crackscope.scanning.scanner import NetworkScale
 
-__all__ = ["evaluate", "evaluate_photos", "judge", "part_of", "part_to_judge"]
+__all__ = ["evaluate", "evaluate_photos", "judge", "part_of", "part_to_judge", "require_unseen"]
 
 
 def evaluate(
@@ -43,9 +45,9 @@ def evaluate(
 ) -> Evaluation:
     """Run a model over labelled patches and measure it.
 
-    With a split, or where the data's own folders name parts, one part is judged. A split that leaks, with a photo or a
-    duplicate in two parts, is refused. Patches that the model was trained on, or whose photo was, are judged too, but
-    then every figure is marked leaky.
+    With a split, or where the data's own folders name parts, one part is judged. A split that leaks, with a scene, a
+    photo or a duplicate in two parts, is refused. So are patches that the model was trained on, or whose photo or scene
+    was.
 
     Args:
         data: Labelled patches: a path that `crackscope.read_patches` takes, or the index that it returns.
@@ -54,7 +56,8 @@ def evaluate(
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where there are parts, else all
             patches.
         unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
-        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        allow_leakage: Whether a leaking split, and what the model was trained on, are judged all the same; every figure
+            is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
         threads: Number of threads; all cores if left out.
@@ -65,7 +68,7 @@ def evaluate(
 
     Raises:
         DataError: If the data cannot be read, or none of its patches; or if `unit` is another word.
-        SplitError: If the split leaks, or does not fit the data.
+        SplitError: If the split leaks, does not fit the data, or the model was trained on what is to be judged.
         BundleError: If the model is no bundle of this version.
     """
     require_unit(unit)
@@ -82,6 +85,7 @@ def evaluate(
         split=Path(split).name if isinstance(split, (str, Path)) else None,
         n_leaks=n_leaks,
         unit=unit,
+        allow_seen=allow_leakage,
         n_resamples=n_resamples,
         seed=seed,
         threads=threads,
@@ -120,13 +124,14 @@ def evaluate_photos(
         masks: Path of a folder or an archive of masks; give either `tiles` or `masks`.
         masks_inverted: Whether cracks are black in the masks, and everything else is white.
         names: Names of classes, beside the known ones, in the folders of tiles and in `tiles`.
-        split: A split of the tiles by photo, or its file; with `tiles` only.
+        split: A split of the tiles by scene or by photo, or its file; with `tiles` only.
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where a split is given, else all
             photos.
         network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
             `crackscope.scan`.
         scale: Millimetres per pixel of all photos, where they are known.
-        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        allow_leakage: Whether a leaking split, and what the model was trained on, are judged all the same; every figure
+            is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
         threads: Number of threads; all cores if left out.
@@ -138,7 +143,7 @@ def evaluate_photos(
     Raises:
         DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, no photo can be read,
             or the masks seem to be inverted or show no crack.
-        SplitError: If the split leaks, or does not fit the data.
+        SplitError: If the split leaks, does not fit the data, or the model was trained on what is to be judged.
         BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
             card does not know its own millimetres per pixel.
     """
@@ -157,7 +162,17 @@ def evaluate_photos(
         photos = photos_by_grid(index, str(tiles), names)
     else:
         photos = photos_by_grid(data, str(tiles), names)
-    scanned, refused = scan_labelled(photos, loaded, network_scale=network_scale, scale=scale, progress=progress)
+    if not allow_leakage:  # what names tell, before any photo is scanned
+        named = PatchIndex(name, tuple(patch for photo in photos for patch in photo.patches), files=None)  # type: ignore[arg-type]
+        require_unseen(named, [b""] * len(named), loaded)
+    scanned, refused = scan_labelled(
+        photos,
+        loaded,
+        network_scale=network_scale,
+        scale=scale,
+        check=None if allow_leakage else lambda own, digests: require_unseen(own, digests, loaded),
+        progress=progress,
+    )
     return measure_photos(
         scanned,
         loaded,
@@ -168,6 +183,27 @@ def evaluate_photos(
         n_leaks=n_leaks,
         n_resamples=n_resamples,
         seed=seed,
+    )
+
+
+def require_unseen(index: PatchIndex, digests: Sequence[bytes], model: Model) -> None:
+    """Refuse to judge a model on what it, or its backbone, was trained on.
+
+    Args:
+        index: Patches to be judged.
+        digests: SHA-256 of each patch's file, in the order of the index.
+        model: Model that is to be judged.
+
+    Raises:
+        SplitError: If it was trained on one of the patches, or on its photo or scene; the message names photos.
+    """
+    seen = find_seen(index, digests, (*model.card.backbone.trained_on, *model.card.training_data))
+    if not seen.n:
+        return
+    by_backbone = count_seen(index, digests, model.card.backbone.trained_on)
+    raise SplitError(
+        f"{seen_text(seen.n, by_backbone, len(index))}: {seen.sentence()}. Judge it on photos of other scenes, or say "
+        "--allow-leakage to have every figure marked."
     )
 
 
@@ -199,6 +235,7 @@ def judge(
     split: str | None,
     n_leaks: int,
     unit: Unit = "auto",
+    allow_seen: bool = True,
     n_resamples: int = 1000,
     seed: int = 0,
     threads: int | None = None,
@@ -213,6 +250,7 @@ def judge(
         split: Name of the split file, for the record.
         n_leaks: Number of leaks of that split.
         unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
+        allow_seen: Whether what the model was trained on is judged all the same; every figure is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
         threads: Number of threads for reading; all cores if left out.
@@ -220,16 +258,19 @@ def judge(
 
     Raises:
         DataError: If no patch can be read.
+        SplitError: If the model was trained on one of the patches, or on its photo or scene, and this is not allowed.
     """
     digests = index.digests(threads=threads, progress=progress)
+    if not allow_seen:
+        require_unseen(index, digests, model)
     lineage = (*model.card.backbone.trained_on, *model.card.training_data)
     judged, probabilities, reasons, refused = _predictions(index, model, unit, progress)
-    photos = [patch.photo for patch in judged if patch.photo is not None]
+    groups, kind = widest_groups(judged)
     return evaluate_predictions(
         index.select(judged).labels,
         np.array(probabilities, np.float64),
         paths=[patch.path for patch in judged],
-        photos=photos if judged and len(photos) == len(judged) else None,
+        photos=groups,
         threshold=model.card.patch.threshold,
         unsure_band=(model.card.patch.unsure_low, model.card.patch.unsure_high),
         dataset=index.name,
@@ -237,7 +278,7 @@ def judge(
         model_sha256=model.sha256,
         part=part,
         split=split,
-        photo_kind="similarity groups" if photos and all(map(is_group, photos)) else "photos",
+        photo_kind=kind,
         n_leaks=n_leaks,
         n_seen=count_seen(index, digests, lineage),
         n_seen_by_backbone=count_seen(index, digests, model.card.backbone.trained_on),

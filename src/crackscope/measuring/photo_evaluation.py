@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.data.labelled_photos import LabelledPhoto
-from crackscope.data.patches import PatchIndex
+from crackscope.data.patches import Patch, PatchIndex
+from crackscope.data.splits import widest_groups
 from crackscope.errors import DataError, reason_of
 from crackscope.files.images import Image
 from crackscope.files.streaming import Progress
@@ -59,6 +60,12 @@ class ScannedPhoto:
     logits: Float64Array
     n_seen: int
     n_seen_by_backbone: int = 0
+
+    @property
+    def group(self) -> Patch:
+        """A patch that has the photo's name and its scene, where it is known."""
+        scenes = {patch.scene for patch in self.photo.patches}
+        return Patch(self.photo.name, "crack", self.photo.name, scene=scenes.pop() if len(scenes) == 1 else None)
 
     @property
     def probabilities(self) -> Float64Array:
@@ -123,6 +130,7 @@ def scan_labelled(
     *,
     network_scale: NetworkScale = "auto",
     scale: Scale | None = None,
+    check: Callable[[PatchIndex, Sequence[bytes]], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[ScannedPhoto], list[tuple[str, str]]]:
     """Scan labelled photos, one at a time.
@@ -132,6 +140,8 @@ def scan_labelled(
         model: The model.
         network_scale: Pixels of the network per pixel of all photos; ``auto`` chooses, as in `crackscope.scan`.
         scale: Millimetres per pixel of all photos, where they are known.
+        check: Called with the patches of a photo and the SHA-256 of each file, before it is scanned; it may refuse them
+            by an error.
         progress: Called with (done, total).
 
     Returns:
@@ -144,6 +154,15 @@ def scan_labelled(
     for i, photo in enumerate(photos):
         try:
             pixels, digests = photo.load()
+        except (OSError, DataError) as error:
+            refused.append((photo.name, reason_of(error)))
+            if progress:
+                progress(i + 1, len(photos))
+            continue
+        own = PatchIndex(photo.name, photo.patches, files=None)  # type: ignore[arg-type]  # nothing is read
+        if check:
+            check(own, digests)
+        try:
             # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
             auto = scale is None and network_scale == "auto"
             chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
@@ -153,7 +172,6 @@ def scan_labelled(
             refused.append((photo.name, reason_of(error)))
         else:
             logits = np.array([seen.logit_in(box) for box in photo.boxes_xyxy(seen.photo_hw)], np.float64)
-            own = PatchIndex(photo.name, photo.patches, files=None)  # type: ignore[arg-type]  # nothing is read
             counts = [count_seen(own, digests, data) for data in (lineage, card.backbone.trained_on)]
             if len(own) == 1:  # a whole photo, one file for all of its tiles
                 counts = [len(logits) if n else 0 for n in counts]
@@ -175,7 +193,7 @@ def measure_photos(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> PhotoEvaluation:
-    """Measure maps against the labels of tiles; intervals by bootstrap over photos.
+    """Measure maps against the labels of tiles; intervals by bootstrap over scenes, else over photos.
 
     Args:
         scanned: Photos and their maps, from `scan_labelled`.
@@ -194,12 +212,13 @@ def measure_photos(
     if not scanned:
         raise DataError(f"{dataset}: none of {len(refused)} photos could be scanned; {refused[0][0]}: {refused[0][1]}.")
     calibration = model.card.map_calibration
+    groups, kind = widest_groups([one.group for one in scanned for _ in one.photo.tiles])
     tiles = evaluate_predictions(
         np.concatenate([one.photo.labels for one in scanned]),
         np.concatenate([one.probabilities for one in scanned]),
         paths=[tile for one in scanned for tile in one.photo.tiles],
-        photos=[one.photo.name for one in scanned for _ in one.photo.tiles],
-        photo_kind="photos",
+        photos=groups,
+        photo_kind=kind,
         threshold=calibration.threshold,
         unsure_band=(calibration.unsure_low, calibration.unsure_high),
         dataset=dataset,
@@ -243,9 +262,11 @@ def _figures(scanned: Sequence[ScannedPhoto], n_resamples: int, seed: int) -> Ph
     counts = np.array([_touched(one) for one in scanned], np.float64)  # (photos, thresholds, false regions and found)
     n_crack = np.array([one.photo.labels.sum() for one in scanned], np.float64)
     pointed = np.array([_points_right(one) for one in scanned], np.float64)
-    weights = np.random.default_rng(seed).multinomial(
-        len(scanned), np.full(len(scanned), 1 / len(scanned)), n_resamples
-    )
+    groups, _ = widest_groups([one.group for one in scanned])
+    names, group = np.unique(groups or [], return_inverse=True)
+    # A scene is drawn whole, so each of its photos as often.
+    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), n_resamples)
+    weights = weights[:, group]
     recall, threshold = _recall(counts, n_crack, np.ones((1, len(scanned))))
     recalls, _ = _recall(counts, n_crack, weights)
     cracked = n_crack > 0

@@ -16,13 +16,13 @@ import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, UInt8Array
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split
+from crackscope.data.splits import Split, widest_groups
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.html import html_table
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.measuring.estimates import Estimate, few_text
-from crackscope.measuring.judging import part_of, part_to_judge
+from crackscope.measuring.judging import part_of, part_to_judge, require_unseen
 from crackscope.measuring.metrics import measure
 from crackscope.measuring.wording import LEAKY, number_text
 from crackscope.model.provenance import count_seen
@@ -79,8 +79,8 @@ class Robustness:
         model_sha256: SHA-256 of the bundle file, in hexadecimal.
         n_patches: Number of patches that were judged in every condition.
         n_crack: Number of patches labelled crack.
-        n_photos: Number of photos that the patches come from; None where each patch counts for itself.
-        n_seen: Number of patches that the model or its backbone was trained on, or whose photo was.
+        n_photos: Number of scenes, photos or groups that are resampled; None where each patch counts for itself.
+        n_seen: Number of patches that the model or its backbone was trained on, or whose photo or scene was.
         conditions: Figures of each condition: ``clean`` first, then by corruption and strength.
         refused: Path and reason of every file that could not be read.
         sample: Path of the first cracked patch that was judged, for a report to show corruptions on; None where none
@@ -231,7 +231,8 @@ def measure_robustness(
         max_patches: Greatest number of patches that are judged, half of them cracked where there are enough; `seed`
             draws them.
         unit: ``patch`` resizes images that are larger than the model's patches; ``auto`` refuses them.
-        allow_leakage: Whether a leaking split is judged all the same; every figure is then marked leaky.
+        allow_leakage: Whether a leaking split, and what the model was trained on, are judged all the same; every figure
+            is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the choice of patches, and of the bootstrap resamples.
         threads: Number of threads; all cores if left out.
@@ -242,7 +243,7 @@ def measure_robustness(
 
     Raises:
         DataError: If the data or all patches of a label cannot be read, a label is missing, or `unit` is another word.
-        SplitError: If the split leaks, or does not fit the data.
+        SplitError: If the split leaks, does not fit the data, or the model was trained on what is to be judged.
         BundleError: If the model is no bundle of this version.
     """
     require_unit(unit)
@@ -253,14 +254,15 @@ def measure_robustness(
         index, n_leaks = part_of(index, split, part, allow_leakage, threads, progress)
     index.require_both_labels("robustness")
     index = _drawn(index, max_patches, seed)
+    if not allow_leakage:
+        require_unseen(index, index.digests(threads=threads), loaded)
     judged, probabilities, rejected, refused = _answers(index, loaded, unit, threads, progress)
     if not judged:
         raise DataError(f"{index.name}: none of {len(refused)} patches can be read; {refused[0][0]}: {refused[0][1]}.")
     own = index.select(judged)
     own.require_both_labels("robustness, on what can be read,")
     labels = own.labels
-    photos = [patch.photo for patch in judged if patch.photo is not None]
-    known = photos if len(photos) == len(judged) else None
+    known, _ = widest_groups(judged)
     learnt = loaded.card.backbone.trained_on
     digests = own.digests(threads=threads)
     calibration = loaded.card.patch

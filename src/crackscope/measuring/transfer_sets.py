@@ -1,8 +1,8 @@
 """The sets of a transfer: what counts as one set, what takes no part, how each is split, how many patches are drawn.
 
-Every set is split 70:15:15, by photo where photos are known, else into groups that look alike. Then as many patches of
-either label are drawn from each part: with one half cracked, always saying crack has an F1 of 2/3 on every set, and
-figures of different sets can be held against each other.
+Every set is split 70:15:15, by scene where scenes are known, else by photo, else into groups that look alike. Then as
+many patches of either label are drawn from each part: with one half cracked, always saying crack has an F1 of 2/3 on
+every set, and figures of different sets can be held against each other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from crackscope.data.cache import Rows
+from crackscope.data.groups import place_of
 from crackscope.data.patches import LABELS, PARTS, PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import Split, divide
@@ -40,6 +41,7 @@ class TransferSet:
         rows: Fingerprints of the patches.
         without: Names of photos of the set that take no part.
         refused: Path and reason of those that cannot be read.
+        widest: Widest group to keep together, ``scene`` or ``photo``.
     """
 
     name: str
@@ -47,10 +49,13 @@ class TransferSet:
     rows: Rows
     without: frozenset[str] = frozenset()
     refused: tuple[tuple[str, str], ...] = ()
+    widest: str = "scene"
 
     @property
     def split_by(self) -> str:
-        """What stays together: ``photo`` where every photo is known, else ``similarity``."""
+        """What stays together: ``scene`` where scenes are known, else ``photo``, else ``similarity``."""
+        if self.index.knows_scenes and self.widest == "scene":
+            return "scene"
         return "photo" if self.index.knows_photos else "similarity"
 
     def parts(self, seed: int, *, threads: int | None = None) -> Split:
@@ -66,7 +71,8 @@ class TransferSet:
         """Digest of what is in it: paths, labels, photos and the bytes of every file."""
         content = hashlib.sha256()
         for patch, digest in zip(self.index.patches, self.rows.digests, strict=True):
-            fields = "\0".join((patch.path, patch.label, patch.photo or ""))
+            scene = (patch.scene,) if patch.scene and self.widest == "scene" else ()
+            fields = "\0".join((patch.path, patch.label, patch.photo or "", *scene))
             content.update(fields.encode("utf-8", "surrogateescape") + b"\0" + digest)
         return content.hexdigest()
 
@@ -79,6 +85,7 @@ class TransferSet:
             "n_patches": len(self.index),
             "n_crack": counts["crack"],
             "n_photos": len(photos) if self.index.knows_photos else None,
+            "n_scenes": len({place_of(patch) for patch in self.index.patches}) if self.index.knows_scenes else None,
             "split_by": self.split_by,
             "n_photos_without": len(self.without),
             "n_refused": len(self.refused),
@@ -90,6 +97,7 @@ def read_sets(
     data: Sequence[str | Path | PatchIndex],
     *,
     without: Collection[str] = (),
+    widest: str = "scene",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[TransferSet, ...]:
@@ -98,6 +106,7 @@ def read_sets(
     Args:
         data: Sets of labelled patches, see `crackscope.data.patches.read_patches`.
         without: Names of photos whose patches take no part.
+        widest: Widest group to keep together, ``scene`` or ``photo``.
         threads: Thread budget for reading.
         progress: Called as images are read.
 
@@ -118,11 +127,16 @@ def read_sets(
         )
     for index in named.values():  # before any image is read
         index.require_both_labels("a transfer")
-    return tuple(_read(name, index, without, threads, progress) for name, index in named.items())
+    return tuple(_read(name, index, without, widest, threads, progress) for name, index in named.items())
 
 
 def _read(
-    name: str, index: PatchIndex, without: Collection[str], threads: int | None, progress: Progress | None
+    name: str,
+    index: PatchIndex,
+    without: Collection[str],
+    widest: str,
+    threads: int | None,
+    progress: Progress | None,
 ) -> TransferSet:
     left_out = frozenset(patch.photo for patch in index.patches if patch.photo is not None and patch.photo in without)
     taken = without_photos(index, left_out)
@@ -132,7 +146,7 @@ def _read(
     readable.require_both_labels("a transfer")
     refused = tuple((f"{name}/{taken.patches[i].path}", why) for i, why in rows.refused.items())
     own = Rows(rows.values[kept], tuple(rows.digests[i] for i in kept))
-    return TransferSet(name, readable, own, left_out, refused)
+    return TransferSet(name, readable, own, left_out, refused, widest)
 
 
 def _plain(name: str) -> str:

@@ -118,21 +118,21 @@ def seen_text(n_seen: int, n_by_backbone: int, n_judged: int) -> str:
     """Who was trained on how many of the judged patches: the model, or the backbone that it was built on.
 
     Args:
-        n_seen: Number of judged patches that the model or its backbone was trained on, or whose photo was.
+        n_seen: Number of judged patches that the model or its backbone was trained on, or whose photo or scene was.
         n_by_backbone: Number of those that the backbone was trained on.
         n_judged: Number of judged patches.
 
     Example:
         >>> seen_text(15, 0, 20)
-        'The model was trained on 15 of these 20 patches, or on photos they come from'
+        'The model was trained on 15 of these 20 patches, or on photos they come from or overlap with'
         >>> seen_text(15, 15, 20)
-        "The model's backbone was trained on 15 of these 20 patches, or on photos they come from"
-        >>> seen_text(15, 4, 20)
-        'The model was trained on 15 of these 20 patches, or on photos they come from (its backbone on 4 of them)'
+        "The model's backbone was trained on 15 of these 20 patches, or on photos they come from or overlap with"
+        >>> seen_text(5, 4, 9)
+        'The model was trained on 5 of these 9 patches, or on photos they come from or overlap with (its backbone on 4)'
     """
     who = "The model's backbone" if n_by_backbone == n_seen else "The model"
-    text = f"{who} was trained on {n_seen:,} of these {n_judged:,} patches, or on photos they come from"
-    return f"{text} (its backbone on {n_by_backbone:,} of them)" if 0 < n_by_backbone < n_seen else text
+    text = f"{who} was trained on {n_seen:,} of these {n_judged:,} patches, or on photos they come from or overlap with"
+    return f"{text} (its backbone on {n_by_backbone:,})" if 0 < n_by_backbone < n_seen else text
 
 
 def figure_text(estimate: Estimate) -> str:

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from crackscope import __version__
 from crackscope.data.patches import PatchIndex
-from crackscope.data.splits import Split, is_group
+from crackscope.data.splits import Split, widest_groups
 from crackscope.errors import ImageError
 from crackscope.files.images import image_size
 from crackscope.measuring.calibration import fit_calibration
@@ -24,7 +24,7 @@ __all__ = ["calibrated_card"]
 
 _SHOWN = {
     *("accuracy", "balanced_accuracy", "f1_crack", "auroc", "average_precision", "mcc"),
-    *("n_patches", "n_photos", "n_crack", "leaky"),
+    *("n_patches", "n_photos", "n_crack", "resampled", "leaky"),
 }
 
 
@@ -68,14 +68,14 @@ def calibrated_card(
     labels = judged.labels
     logits = np.asarray(val_logits, np.float64)
     calibration = fit_calibration(logits, labels, fitted_on=f"{len(judged)} patches of part val")
-    photos = [patch.photo or "" for patch in judged.patches]
+    groups, kind = widest_groups(judged.patches)
     n_seen = count_seen(judged, [digests[i] for i in places["val"]], backbone.trained_on)
     evaluation = evaluate_predictions(
         labels,
         expit(logits / calibration.temperature),
         paths=judged.paths,
-        photos=photos if all(photos) else None,
-        photo_kind="similarity groups" if all(map(is_group, photos)) else "photos",
+        photos=groups,
+        photo_kind=kind,
         threshold=calibration.threshold,
         unsure_band=(calibration.unsure_low, calibration.unsure_high),
         dataset=index.name,

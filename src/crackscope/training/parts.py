@@ -17,9 +17,13 @@ from crackscope.data.splits import split as make_split
 from crackscope.errors import SplitError
 from crackscope.files.streaming import Progress
 
-__all__ = ["TrainingParts", "divide_for_training", "to_judge"]
+__all__ = ["TrainingParts", "divide_for_training", "to_judge", "widest_way"]
 
-_HOW = {"photo": "all patches of a photo in one part", "similarity": "patches that look alike in one part"}
+_HOW = {
+    "scene": "all photos of a place in one part",
+    "photo": "all patches of a photo in one part",
+    "similarity": "patches that look alike in one part",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,7 @@ class TrainingParts:
         index: All patches of the data.
         parts: Patches that the split names, each with its part.
         split: The split.
-        n_leaks: Number of photos and sets of duplicates that stand in two parts.
+        n_leaks: Number of scenes, photos and sets of duplicates that stand in two parts.
         made: Whether the split was made for this training.
         refused: Path and reason of patches that the made split leaves out, since they cannot be read.
     """
@@ -90,6 +94,13 @@ def divide_for_training(
     return TrainingParts(index, parts, assigned, len(leaks), made, refused)
 
 
+def widest_way(index: PatchIndex) -> str:
+    """How to split so that the widest groups known stay together: by ``scene``, ``photo`` or ``similarity``."""
+    if index.knows_scenes:
+        return "scene"
+    return "photo" if index.knows_photos else "similarity"
+
+
 def to_judge(parts: PatchIndex) -> PatchIndex:
     """The test part, or val where there is none."""
     test = parts.part("test")
@@ -97,8 +108,8 @@ def to_judge(parts: PatchIndex) -> PatchIndex:
 
 
 def _own_split(index: PatchIndex, *, threads: int | None, progress: Progress | None) -> Split:
-    """A split with the defaults of `crackscope split`, by photo where every patch tells its photo."""
-    way = "photo" if index.knows_photos else "similarity"
+    """A split with the shares of `crackscope split`, by the widest group known: scene, photo, or what looks alike."""
+    way = widest_way(index)
     try:
         return make_split(index, by=way, threads=threads, progress=progress)
     except SplitError as error:

@@ -91,7 +91,8 @@ def train(
     is evaluated on the test part.
 
     Where no split is given and the data names no parts, a split is made, with the shares of `crackscope.split` and seed
-    0: by photo where every patch tells its photo, else by similarity. The run folder keeps it as ``split.csv``.
+    0: by scene where scenes are known, else by photo where every patch tells its photo, else by similarity. The run
+    folder keeps it as ``split.csv``.
 
     When it returns, torch's number of threads, its random numbers and the log level of its libraries are as before. On
     Linux, a program that fine-tunes should first call `crackscope.keep_memory`, as `crackscope train` does: it can save

@@ -10,16 +10,17 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from crackscope import __version__
+from crackscope.data.groups import place_of
 from crackscope.data.joined import join_indexes, set_of
 from crackscope.data.leaks import leaks_in
-from crackscope.data.patches import PARTS, PatchIndex, content_digest
+from crackscope.data.patches import PARTS, Patch, PatchIndex, content_digest
 from crackscope.data.similarity import duplicate_pairs, fingerprints
 from crackscope.data.splits import Split
 from crackscope.errors import DataError, OutputError, RecipeError
@@ -68,6 +69,7 @@ class _Drawn:
     n_per_label: dict[str, dict[str, int]]  # by set and part
     leaks: tuple[tuple[str, str], ...]  # path of a training or validation patch, and of a test patch
     shared: tuple[tuple[str, str], ...]  # path of a validation patch of one set, and of a training patch of another
+    widest: str = "scene"  # widest group that is kept together
 
     def training_index(self, training: _Training) -> PatchIndex:
         """What a training learns from and is validated on: of several sets an equal share each, as much as of one."""
@@ -82,8 +84,8 @@ class _Drawn:
             chosen.update(f"{name}/{patch.path}" for patch in mine.patches)
         chosen -= {val for val, trained in self.shared if trained in chosen}  # what was learnt validates nothing
         patches = [patch for patch in self.index.patches if patch.path in chosen]
-        learnt = {patch.photo for patch in patches if patch.part == "train"} - {None}
-        patches = [patch for patch in patches if patch.part == "train" or patch.photo not in learnt]
+        learnt = {self.name_of(patch) for patch in patches if patch.part == "train"} - {None}
+        patches = [patch for patch in patches if patch.part == "train" or self.name_of(patch) not in learnt]
         return replace(self.index.select(patches), name=training.source)
 
     def test_index(self, target: str) -> PatchIndex:
@@ -94,7 +96,11 @@ class _Drawn:
     def grouped_by(self, names: Sequence[str]) -> str:
         """What was kept together in these sets."""
         ways = {self.parts[name].grouped_by for name in names}
-        return ways.pop() if len(ways) == 1 else "photo"
+        return next((way for way in ("scene", "photo") if way in ways), "similarity")
+
+    def name_of(self, patch: Patch) -> Hashable:
+        """What a patch stays together with: its scene where sets are split by scene, else its photo."""
+        return place_of(patch) if self.widest == "scene" else patch.photo
 
 
 def measure_transfer(
@@ -107,6 +113,7 @@ def measure_transfer(
     seeds: Sequence[int] = (0, 1, 2),
     per_label: int = 2000,
     without: str | Path | None = None,
+    by: str = "scene",
     n_resamples: int = 1000,
     threads: int | None = None,
     overwrite: bool = False,
@@ -115,10 +122,10 @@ def measure_transfer(
 ) -> Transfer:
     """Train a recipe on each set, and on all sets but one where there are three; test every model on every set.
 
-    Each set is split 70:15:15 with each seed, by photo where photos are known, else into groups that look alike. A
-    model is chosen and calibrated on validation patches of what it was trained on, and so is its threshold: the set
-    that it is tested on decides nothing. A training on several sets has as many patches in all as a training on one, an
-    equal share of each set.
+    Each set is split 70:15:15 with each seed, by scene where scenes are known, else by photo, else into groups that
+    look alike. A model is chosen and calibrated on validation patches of what it was trained on, and so is its
+    threshold: the set that it is tested on decides nothing. A training on several sets has as many patches in all as a
+    training on one, an equal share of each set.
 
     Args:
         data: Sets of labelled patches, each a path that `crackscope.read_patches` takes, or the index that it returns.
@@ -132,6 +139,8 @@ def measure_transfer(
         per_label: Number of patches of either label that are drawn from each set, over all parts, at least 10; fewer
             where it has fewer.
         without: Path of a CSV of photos that take no part, with a column ``photo``, or the columns ``surface,photo``.
+        by: What stays together: ``scene``, where scenes are known; or ``photo``, to compare with figures that were
+            measured so. Tests are then marked leaky where photos overlap.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         threads: Number of threads; all cores if left out.
         overwrite: Whether an existing folder is replaced, and what an interrupted run with other settings left.
@@ -154,16 +163,23 @@ def measure_transfer(
     changes = (changes,) if isinstance(changes, str) else tuple(changes)
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _check_numbers(seeds, per_label)
+    if by not in ("scene", "photo"):
+        raise DataError(f"by '{by}' is none of scene, photo. Say what stays together in one part.")
     settings = _settings(recipe, changes, backbone)
     reserved = read_photo_list(without) if without is not None else frozenset[str]()
     say("reading the sets")
-    sets = read_sets(data, without=reserved, threads=threads, progress=progress)
+    sets = read_sets(data, without=reserved, widest=by, threads=threads, progress=progress)
     if unknown := reserved.difference(*(one.without for one in sets)):
         found_none = f"{without}: {len(unknown)} of its {len(reserved)} photos, such as {min(unknown)}, are in no set."
         if len(unknown) == len(reserved):
             raise DataError(f"{found_none} Name photos as `crackscope split` writes them, such as D-7001.")
         say(found_none)
-    settings |= {"per_label": per_label, "n_resamples": n_resamples, "sets": {one.name: one.sha256() for one in sets}}
+    settings |= {
+        "by": by,
+        "per_label": per_label,
+        "n_resamples": n_resamples,
+        "sets": {one.name: one.sha256() for one in sets},
+    }
     identity = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     trainings = _trainings([one.name for one in sets], seeds)
     with resumable_folder(out, ours=FILES, overwrite=overwrite) as folder:
@@ -179,7 +195,7 @@ def measure_transfer(
             if training in missing:
                 if drawn is None or drawn[0] != training.seed:
                     say(f"splitting and drawing, seed {training.seed}")
-                    drawn = training.seed, _drawn(sets, training.seed, per_label, threads, progress)
+                    drawn = training.seed, _drawn(sets, training.seed, per_label, by, threads, progress)
                 left = _time_left(missing.index(training), len(missing), time.monotonic() - begun)
                 say(f"training {number} of {len(trainings)}: {training.source}, seed {training.seed}{left}")
                 _train_and_test(
@@ -245,7 +261,7 @@ def _trainings(names: Sequence[str], seeds: Sequence[int]) -> list[_Training]:
 
 
 def _drawn(
-    sets: Sequence[TransferSet], seed: int, per_label: int, threads: int | None, progress: Progress | None
+    sets: Sequence[TransferSet], seed: int, per_label: int, by: str, threads: int | None, progress: Progress | None
 ) -> _Drawn:
     parts = {one.name: one.parts(seed, threads=threads) for one in sets}
     numbers = {name: n_to_draw(assigned, per_label) for name, assigned in parts.items()}
@@ -258,8 +274,8 @@ def _drawn(
     for leak in leaks_in(index, rows.digests, duplicate_pairs(rows, threads=threads)):
         train, val, test = ([index.paths[i] for i in leak.places if index.patches[i].part == part] for part in PARTS)
         leaks += product([*train, *val], test)
-        shared += product(val, train)
-    return _Drawn(index, parts, numbers, tuple(leaks), tuple(shared))
+        shared += product(val, train) if leak.kind != "scene" else ()  # by photo, scenes are shared on purpose
+    return _Drawn(index, parts, numbers, tuple(leaks), tuple(shared), by)
 
 
 def _train_and_test(
@@ -286,6 +302,7 @@ def _train_and_test(
         recipe=recipe,
         changes=changes,
         split=Split(index.patches, drawn.grouped_by(training.sets)),
+        allow_leakage=drawn.widest == "photo",
         backbone=backbone,
         seed=training.seed,
         resume=goes_on,
