@@ -2,7 +2,7 @@
 
 - Look at images: `load`, `predict`, `scan`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
-- Train a model: `train`, `recipe_names`, `export`.
+- Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
 - Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
 - Draw concrete to try things out: `draw_patch`, `draw_photo`, `draw_dataset`.
 
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         RunComputed,
         RunData,
         RunDocument,
+        RunFolds,
         RunGate,
         RunParameters,
         RunSeconds,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from crackscope.scanning.summary import BatchSummary
     from crackscope.training.augmentation import Augmentation
     from crackscope.training.conversion import convert_backbone
+    from crackscope.training.cross_validation import cross_validate
     from crackscope.training.memory import keep_memory
     from crackscope.training.recipes import Finetuning, HeadSettings, Phase, Plateau, Recipe, read_recipe, recipe_names
     from crackscope.training.runs import Run, train
@@ -157,6 +159,7 @@ _HOMES = {
     "RunAgreement": "measuring.run_document",
     "RunChoice": "measuring.run_document",
     "RunCommit": "measuring.run_document",
+    "RunFolds": "measuring.run_document",
     "RunComputed": "measuring.run_document",
     "RunData": "measuring.run_document",
     "RunDocument": "measuring.run_document",
@@ -193,6 +196,7 @@ _HOMES = {
     "keep_memory": "training.memory",
     "load": "scanning.loaded_model",
     "measure_robustness": "measuring.robustness",
+    "cross_validate": "training.cross_validation",
     "measure_transfer": "training.transfer_run",
     "predict": "scanning.loaded_model",
     "read_bundle": "model.bundle",
@@ -278,6 +282,7 @@ __all__ = [
     "RunComputed",
     "RunData",
     "RunDocument",
+    "RunFolds",
     "RunGate",
     "RunParameters",
     "RunSeconds",
@@ -302,6 +307,7 @@ __all__ = [
     "check_split",
     "compare",
     "convert_backbone",
+    "cross_validate",
     "draw_dataset",
     "draw_patch",
     "draw_photo",

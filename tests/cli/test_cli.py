@@ -244,13 +244,17 @@ def test_what_the_model_was_trained_on_is_not_taken_for_new(
     model = tmp_path / "run" / "model.onnx"
     same = run("evaluate", drawn, "--model", model, "--split", other, "--out", tmp_path / "a")
     assert "trained on" not in same.err
-    differs = run("evaluate", drawn, "--model", model, "--split", split_file, "--out", tmp_path / "b")
+    words = ("evaluate", drawn, "--model", model, "--split", split_file, "--out", tmp_path / "b")
+    assert_one_line(run(*words), "trained on", "photo-", "--allow-leakage")
+    assert not (tmp_path / "b").exists()
+    differs = run(*words, "--allow-leakage")
+    assert differs.code == 0
     assert "all figures are leaky" in differs.err
     document = json.loads((tmp_path / "b" / "metrics.json").read_text())
     assert document["leaky"] is True
     assert 0 < document["n_seen"] <= document["n_patches"]
     assert "was trained on" in (tmp_path / "b" / "report.html").read_text()
-    everything = run("evaluate", drawn, "--model", model, "--out", tmp_path / "c", "--json")
+    everything = run("evaluate", drawn, "--model", model, "--out", tmp_path / "c", "--allow-leakage", "--json")
     counted = sum(row["part"] == "train" for row in rows_of(other))
     assert everything.json["n_seen"] == counted
     again = run(

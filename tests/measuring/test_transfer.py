@@ -87,7 +87,7 @@ def test_published_sets_are_divided_and_have_readable_names(tmp_path: Path) -> N
         [tmp_path / "data", tmp_path / "SDNET2018", tmp_path / "crack data!", tmp_path / "b" / "Crack-Data"]
     )
     assert [one.name for one in found] == ["metu", "decks", "pavements", "walls", "crack-data", "Crack-Data-2"]
-    assert [one.split_by for one in found] == ["similarity", "scene", "scene", "scene", "similarity", "similarity"]
+    assert [one.split_by for one in found] == ["similarity", "scene", "scene", "photo", "similarity", "similarity"]
     assert {patch.photo for patch in found[1].index.patches} == {"D-7001"}
 
 

@@ -65,7 +65,11 @@ def evaluate(
     ] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for figures, plots and report.html.")] = Path("evaluation"),
     allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
+        bool,
+        typer.Option(
+            "--allow-leakage",
+            help="Judge a leaking split, or what the model was trained on; every figure is marked leaky.",
+        ),
     ] = False,
     taken_as: AsPatch = TakenAsPatch.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over photos.")] = 0,

@@ -48,7 +48,11 @@ def robustness(
     ] = 1000,
     out: Annotated[Path, typer.Option(help="Folder for figures, chart, samples and report.html.")] = Path("robustness"),
     allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Judge on a leaking split; every figure is marked leaky.")
+        bool,
+        typer.Option(
+            "--allow-leakage",
+            help="Judge a leaking split, or what the model was trained on; every figure is marked leaky.",
+        ),
     ] = False,
     taken_as: AsPatch = TakenAsPatch.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of patches and of the bootstrap.")] = 0,

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
+class FoldsBy(str, Enum):
+    """What stays together in one fold."""
+
+    scene = "scene"
+    photo = "photo"
+    similarity = "similarity"
+
+
 class CacheUse(str, Enum):
     """Whether what is frozen is kept on disk."""
 
@@ -47,6 +55,13 @@ def train(
         Path | None,
         typer.Option(help="A split file; if left out, the parts that DATA itself names, or else a split made here."),
     ] = None,
+    cross_validate: Annotated[
+        FoldsBy | None,
+        typer.Option(
+            help="Judge by cross-validation on folds of whole scenes, photos or groups, in place of one test."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Number of folds, with --cross-validate.")] = 5,
     backbone: Annotated[
         str | None,
         typer.Option(help="A model folder or hub id, for `head` also a bundle; the recipe's own if left out."),
@@ -82,34 +97,34 @@ def train(
     scenes are known, by photo where every patch tells its photo, else by similarity. The run folder keeps it as
     split.csv.
 
+    --cross-validate trains one model for each fold, and judges the fold by it: every patch is judged once, by a model
+    that has not seen its group. One more model learns from all folds and is kept, with the pooled figures.
+
     Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """
     from crackscope.measuring.wording import seen_text
     from crackscope.training.memory import keep_memory
     from crackscope.training.recipes import HEAD
-    from crackscope.training.runs import train as run_training
 
+    if cross_validate and split:
+        raise typer.BadParameter("folds are dealt anew; leave --split out.", param_hint="--cross-validate")
     if recipe != HEAD:
         keep_memory()
     index = read_labelled(data, crack, uncracked, photo_from)
     with progress_bar("working") as progress:
-        run = run_training(
-            index,
-            out=out or Path("runs") / recipe,
-            recipe=recipe,
-            changes=changes or (),
-            split=split,
-            backbone=backbone,
-            patch_px=patch_px,
-            seed=seed,
-            allow_leakage=allow_leakage,
-            cache=cache is CacheUse.disk,
-            resume=resume,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-            say=say,
-        )
+        options: dict[str, Any] = {
+            **{"out": out or Path("runs") / recipe, "recipe": recipe, "changes": changes or (), "backbone": backbone},
+            **{"patch_px": patch_px, "seed": seed, "allow_leakage": allow_leakage, "cache": cache is CacheUse.disk},
+            **{"resume": resume, "threads": threads, "overwrite": overwrite, "progress": progress, "say": say},
+        }
+        if cross_validate:
+            from crackscope.training.cross_validation import cross_validate as run_folds
+
+            run = run_folds(index, by=cross_validate.value, n_folds=folds, **options)
+        else:
+            from crackscope.training.runs import train as run_training
+
+            run = run_training(index, split=split, **options)
     judged = run.evaluation
     refused = dict([*run.refused, *judged.refused])
     for path, why in list(refused.items())[:5]:
@@ -156,7 +171,8 @@ def _text(run: Run, data: Path, names: list[str]) -> str:
     baseline = judged.baseline["accuracy"]
     accuracy, auroc = judged.metrics["accuracy"], judged.metrics["auroc"]
     interval = "" if math.isnan(accuracy.low) else f" [{accuracy.low:.4f}, {accuracy.high:.4f}]"
-    text = f"{judged.part}{mark}: accuracy {accuracy.value:.4f}{interval} "
+    name = f"{told.folds.n_folds} folds by {told.folds.by}" if told.folds else judged.part
+    text = f"{name}{mark}: accuracy {accuracy.value:.4f}{interval} "
     text += f"(always crack {baseline.value:.4f}), AUROC {auroc.value:.4f} (chance 0.5); "
     agreement = told.agreement_with_torch
     if agreement is None:
@@ -170,6 +186,8 @@ def _text(run: Run, data: Path, names: list[str]) -> str:
         lines.append(f"report: {run.folder / 'evaluation' / 'report.html'}")
     if agreement is not None:
         lines.append(f"next: {shlex.join(['tensorboard', '--logdir', str(run.folder / 'tensorboard')])}")
+    if told.folds:
+        return "\n".join(lines)
     following = ["crackscope", "robustness", str(data), *names, "--model", str(model)]
     following += ["--split", str(run.folder / "split.csv")]
     following += ["--part", "val"] if judged.part == "val" else []

@@ -9,7 +9,7 @@ import numpy as np
 from crackscope.arrays import BoolArray, Float64Array, Int64Array
 from crackscope.data.patches import LABELS, PARTS, Patch
 
-__all__ = ["assign"]
+__all__ = ["assign", "deal"]
 
 
 _TRIALS = 64
@@ -18,7 +18,12 @@ _TRIALS = 64
 def assign(
     patches: Sequence[Patch], groups: Sequence[str], *, shares: tuple[float, float, float], seed: int
 ) -> list[str]:
-    """Give every group to a part, so that each label of each data set is shared out as asked.
+    """Give every group to a part, so that each label of each data set is shared out as asked; see `deal`."""
+    return [PARTS[place] for place in deal(patches, groups, shares=shares, seed=seed)]
+
+
+def deal(patches: Sequence[Patch], groups: Sequence[str], *, shares: Sequence[float], seed: int) -> list[int]:
+    """Deal every group to one of several parts or folds, and give the place of each patch's part among the shares.
 
     Groups are taken large ones first, in 64 random orders of nearly equal ones; each goes to the part that lacks most
     of what it holds. The order whose counts come nearest to the shares is kept. Where it leaves a part without a
@@ -36,13 +41,13 @@ def assign(
     rng = np.random.default_rng(seed)
     single = len(names) == len(patches)
     tried = [_shuffle(held, wanted, rng)] if single else [_deal(held, wanted, rng) for _ in range(_TRIALS)]
-    best = min(tried, key=lambda chosen: _cost(_counts(held, chosen), wanted, labels))
+    best = min(tried, key=lambda chosen: _cost(_counts(held, chosen, len(shares)), wanted, labels))
     best = _mended(best, held, wanted, labels)
-    return [PARTS[best[number[group]]] for group in groups]
+    return [int(best[number[group]]) for group in groups]
 
 
-def _counts(held: Float64Array, chosen: Int64Array) -> Float64Array:
-    return np.stack([held[chosen == part].sum(0) for part in range(len(PARTS))])
+def _counts(held: Float64Array, chosen: Int64Array, n_parts: int) -> Float64Array:
+    return np.stack([held[chosen == part].sum(0) for part in range(n_parts)])
 
 
 def _lacking(counts: Float64Array, wanted: Float64Array, labels: Float64Array) -> BoolArray:
@@ -58,7 +63,7 @@ def _cost(counts: Float64Array, wanted: Float64Array, labels: Float64Array) -> t
 
 def _mended(chosen: Int64Array, held: Float64Array, wanted: Float64Array, labels: Float64Array) -> Int64Array:
     """Move groups to parts that lack one of their labels, as long as this leaves fewer labels missing."""
-    counts = _counts(held, chosen)
+    counts = _counts(held, chosen, len(wanted))
     cost = _cost(counts, wanted, labels)
     while cost[0]:
         of_use = (held @ labels) @ _lacking(counts, wanted, labels).T > 0  # (n_groups, n_parts)
@@ -71,7 +76,7 @@ def _mended(chosen: Int64Array, held: Float64Array, wanted: Float64Array, labels
         if best[0] == cost[0]:
             break
         chosen[move[0]] = move[1]
-        counts, cost = _counts(held, chosen), best
+        counts, cost = _counts(held, chosen, len(wanted)), best
     return chosen
 
 
@@ -95,7 +100,7 @@ def _shuffle(held: Float64Array, wanted: Float64Array, rng: np.random.Generator)
     chosen = np.zeros(len(held), np.int64)
     for kind in range(held.shape[1]):
         members = rng.permutation(np.nonzero(held[:, kind])[0])
-        cuts = np.round(np.cumsum(wanted[:, kind])[:2]).astype(np.int64)
+        cuts = np.round(np.cumsum(wanted[:, kind])[:-1]).astype(np.int64)
         for part, piece in enumerate(np.split(members, cuts)):
             chosen[piece] = part
     return chosen

@@ -34,7 +34,9 @@ __all__ = [
     "Split",
     "apply_split",
     "divide",
+    "group_patches",
     "is_group",
+    "read_prints",
     "read_split",
     "split",
     "split_of",
@@ -131,11 +133,29 @@ def split(
         SplitError: If the shares or `by` are not as above, photos or scenes are not known, or a part would have no
             patch of a label.
     """
+    index = read_patches(data)
+    _require_divisible(index, by, val, test)
+    rows, turned = read_prints(index, by=by, threads=threads, progress=progress)
+    return divide(index, rows, by=by, val=val, test=test, seed=seed, turned=turned, threads=threads)
+
+
+def read_prints(
+    index: PatchIndex, *, by: str, threads: int | None = None, progress: Progress | None = None
+) -> tuple[Rows, Int64Array | None]:
+    """Read what tells copies and what looks alike, as far as a split needs it.
+
+    Args:
+        index: The patches.
+        by: What stays together, as for `split`.
+        threads: Number of threads; all cores if left out.
+        progress: Called with (done, total) as images are read.
+
+    Returns:
+        Fingerprints of the patches, and pairs of places that are turned copies; None where these were not looked for.
+    """
     from crackscope.data.similarity import fingerprint_kind
     from crackscope.data.turned_copies import thumbnail_kind, turned_pairs
 
-    index = read_patches(data)
-    _require_divisible(index, by, val, test)
     searched = by != "random" and len(index) <= MOST_SEARCHED
     kinds = [fingerprint_kind(), thumbnail_kind()][: 2 if searched else 1]
     rows, *thumbnails = compute_rows(index, kinds, threads=threads, progress=progress)
@@ -143,7 +163,7 @@ def split(
     turned = None
     if thumbnails:
         turned = turned_pairs(kinds[1].filled(thumbnails[0]), threads=threads, progress=progress)
-    return divide(index, rows, by=by, val=val, test=test, seed=seed, turned=turned, threads=threads)
+    return rows, turned
 
 
 def divide(
@@ -178,15 +198,45 @@ def divide(
         SplitError: If photos or scenes are not known, or a part would stay without a label.
     """
     _require_divisible(index, by, val, test)
-    refused = tuple(sorted((index.patches[i].path, why) for i, why in rows.refused.items()))
-    index, rows, turned = _readable_in_order_of_paths(index, rows, turned)
-    _require_readable(index, refused)
-    index, groups = _grouped(index, rows, turned, by, seed, threads)
+    index, groups, refused = group_patches(index, rows, by=by, turned=turned, seed=seed, threads=threads)
     shares = (1 - val - test, val, test)
     parts = assign(index.patches, groups, shares=shares, seed=seed)
     _require_labels(index.patches, groups, parts, shares)
     patches = tuple(replace(patch, part=part) for patch, part in zip(index.patches, parts, strict=True))
     return Split(patches, by, refused)
+
+
+def group_patches(
+    index: PatchIndex,
+    rows: Rows,
+    *,
+    by: str,
+    turned: Int64Array | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> tuple[PatchIndex, list[str], tuple[tuple[str, str], ...]]:
+    """Put patches into groups that must stay in one part.
+
+    Args:
+        index: The patches.
+        rows: Fingerprints in the order of the index.
+        by: What stays together, as for `split`.
+        turned: Pairs of places that are copies, as for `divide`.
+        seed: Seed of the groups that look alike.
+        threads: Thread budget for comparing.
+
+    Returns:
+        The readable patches in the order of their paths; the name of the group of each; path and reason of the others.
+
+    Raises:
+        DataError: If one label is missing among what can be read.
+        SplitError: If photos or scenes are not known.
+    """
+    _require_divisible(index, by, 0, 0)
+    refused = tuple(sorted((index.patches[i].path, why) for i, why in rows.refused.items()))
+    index, rows, pairs = _readable_in_order_of_paths(index, rows, turned)
+    _require_readable(index, refused)
+    return *_grouped(index, rows, pairs, by, seed, threads), refused
 
 
 def _require_divisible(index: PatchIndex, by: str, val: float, test: float) -> None:

@@ -45,7 +45,8 @@ class Evaluation:
 
     Attributes:
         dataset: Name of the data.
-        part: Part that was judged, ``train``, ``val`` or ``test``; None for all patches.
+        part: Part that was judged, ``train``, ``val`` or ``test``; ``folds`` for the pooled folds of a
+            cross-validation; None for all patches.
         split: Name of the split file; None without one.
         model: Name of the model and the beginning of its SHA-256.
         model_sha256: SHA-256 of the bundle file, in hexadecimal.
@@ -67,6 +68,9 @@ class Evaluation:
         reasons: Why each patch is rejected, None where it is not, n reasons; None where no gate was asked. Rejected
             patches are in every figure, by their probability.
         index: Patches in which a report finds their pictures; None where they are not at hand.
+        said: Answer for each patch, shape (n,), where models with thresholds of their own gave them
+            (`crackscope.measuring.pooling`); None where `threshold` decides.
+        doubted: Whether each patch lies in the unsure band of its model, shape (n,); None where `unsure_band` decides.
     """
 
     dataset: str
@@ -89,6 +93,8 @@ class Evaluation:
     refused: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str | None, ...] | None = None
     index: PatchIndex | None = field(default=None, repr=False)
+    said: Int64Array | None = field(default=None, repr=False)
+    doubted: BoolArray | None = field(default=None, repr=False)
 
     def _repr_html_(self) -> str:
         return figures_html(self)
@@ -130,11 +136,13 @@ class Evaluation:
     @property
     def predictions(self) -> Int64Array:
         """Answer for each patch, shape (n,): 1 where the model says crack, by the threshold alone, else 0."""
-        return (self.probabilities >= self.threshold).astype(np.int64)
+        return (self.probabilities >= self.threshold).astype(np.int64) if self.said is None else self.said
 
     @property
     def unsure(self) -> BoolArray:
         """Whether the probability of each patch lies in the unsure band, shape (n,)."""
+        if self.doubted is not None:
+            return self.doubted
         low, high = self.unsure_band
         return (self.probabilities >= low) & (self.probabilities < high)
 

@@ -26,6 +26,7 @@ __all__ = [
         "RunParameters",
         "RunData",
         "RunDocument",
+        "RunFolds",
         "RunSettings",
     ),
     *("RunSplit", "RunSeconds", "Stated", "read_document", "read_run_document", "write_run_document"),
@@ -169,6 +170,22 @@ class RunSplit(Stated):
     made: bool = False
 
 
+class RunFolds(Stated):
+    """Cross-validation that the figures of a run come from.
+
+    Attributes:
+        by: What stays together in one fold: ``scene``, ``photo`` or ``similarity``.
+        n_folds: Number of folds.
+        n_patches: Number of judged patches of each fold.
+        thresholds: Threshold of the model of each fold.
+    """
+
+    by: str = "not stated"
+    n_folds: int = 0
+    n_patches: list[int] = []
+    thresholds: list[float] = []
+
+
 class RunCommit(Stated):
     """Commit of the clone that crackscope ran from.
 
@@ -197,6 +214,7 @@ class RunDocument(Stated):
         gate: Whether the model got a gate.
         data: Data that the model was trained on.
         split: How the data was split.
+        folds: Cross-validation that the figures come from; None where one part was judged.
         versions: Version of each package by its name.
         git: Commit of the clone that crackscope ran from; None where it ran from none.
     """
@@ -212,6 +230,7 @@ class RunDocument(Stated):
     gate: RunGate = RunGate()
     data: RunData = RunData()
     split: RunSplit = RunSplit()
+    folds: RunFolds | None = None
     versions: dict[str, str] = {}
     git: RunCommit | None = None
 

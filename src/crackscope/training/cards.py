@@ -20,7 +20,7 @@ from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, me
 from crackscope.model.card import BackboneCard, Card, Pool
 from crackscope.model.provenance import count_seen, describe_training_data
 
-__all__ = ["calibrated_card"]
+__all__ = ["calibrated_card", "shown_figures"]
 
 _SHOWN = {
     *("accuracy", "balanced_accuracy", "f1_crack", "auroc", "average_precision", "mcc"),
@@ -99,9 +99,14 @@ def calibrated_card(
         training_data=describe_training_data(training, [digests[i] for i in places["train"]]),
         recipe=recipe,
         split={"by": split.grouped_by, "sha256": split.sha256(), "leaky": evaluation.leaky},
-        figures={"val": {key: value for key, value in metrics_document(evaluation).items() if key in _SHOWN}},
+        figures={"val": shown_figures(evaluation)},
     )
     return card, evaluation
+
+
+def shown_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """The figures of an evaluation that a card keeps."""
+    return {key: value for key, value in metrics_document(evaluation).items() if key in _SHOWN}
 
 
 def _longest_side(index: PatchIndex) -> int:

@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from crackscope.data.folds import MOST_FOLDS
 from crackscope.errors import OutputError
 from crackscope.files.output import require_free_folder
 
-__all__ = ["FILES", "RECIPE_FILES", "leftovers", "remove", "require_free_run"]
+__all__ = ["FILES", "FOLD_FILES", "RECIPE_FILES", "leftovers", "remove", "require_free_run"]
 
 FILES = ("evaluation", "metrics.json", "model.onnx", "run.json", "split.csv")
 """What a run folder of the recipe ``head`` holds; ``evaluation`` where the split has a test part."""
@@ -21,6 +22,9 @@ RECIPE_FILES = (
     *("tensorboard", "test_batch.png", "views.png"),
 )
 """What a run folder of the other recipes holds."""
+
+FOLD_FILES = (*RECIPE_FILES, *(f"fold-{number}" for number in range(1, MOST_FOLDS + 1)), "final", "folds.json")
+"""What a run folder of a cross-validation holds; ``final`` and ``folds.json`` are there only until it ends."""
 
 
 def require_free_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
