@@ -1,6 +1,7 @@
 """Measure time, memory and findings of `crackscope audit`, on whole data sets and on faults planted in drawn walls.
 
     python benchmarks/audit.py METU SDNET2018 [--threads N] [--work FOLDER] [--samples TAR ...] [--backbone FILE]
+        [--without RESERVED.csv]
 
 Each set is audited twice, each time in a new process: first with an empty cache (in FOLDER), then with a full one. The
 program prints seconds, processor seconds, images per second, the peak of RssAnon, and findings by kind. RssAnon is the
@@ -23,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,10 +221,11 @@ def tell_planted(seed: int, threads: int | None) -> None:
         print(f"  {kind:24} {right / max(1, len(told)):6.3f} {right / len(planted):6.3f}   of {len(planted)}")
 
 
-def tell_flips(data: Path, seeds: range, backbone: Path | None, threads: int | None) -> None:
+def tell_flips(data: Path, seeds: range, backbone: Path | None, without: Collection[str], threads: int | None) -> None:
     import crackscope
+    from crackscope.measuring.transfer_sets import without_photos
 
-    index = crackscope.read_patches(data)
+    index = without_photos(crackscope.read_patches(data), without)
     n_unplanted = crackscope.audit(index, backbone=backbone, threads=threads).counts()["label_error"]
     for seed in seeds:
         n = round(0.05 * len(index))
@@ -247,6 +249,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="*", help="METU and SDNET2018, whole")
     parser.add_argument("--samples", type=Path, nargs="*", default=[], help="sets to plant wrong labels in")
     parser.add_argument("--backbone", type=Path, help="for the samples")
+    parser.add_argument("--without", type=Path, help="a CSV of photos that the samples are judged without")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--work", type=Path, help="where the cache goes; a temporary folder if left out")
     parser.add_argument("--seeds", type=int, default=3)
@@ -280,8 +283,11 @@ def main() -> None:
         tell_planted(seed, given.threads)
     if given.samples:
         print("\nWrong labels planted in 5 %")
+    from crackscope.measuring.transfer_sets import read_photo_list
+
+    without = read_photo_list(given.without) if given.without else frozenset[str]()
     for data in given.samples:
-        tell_flips(data, range(given.seeds), given.backbone, given.threads)
+        tell_flips(data, range(given.seeds), given.backbone, without, given.threads)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
         [--model BUNDLE] [--grid GRID.csv] [--photos FOLDER] [--foreign FOLDER ...]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
-SDNET2018 by photo, with seed 0 and 70:15:15, as for the training of the default bundle. Its gate was fitted on train
-and val. The figures here are measured on test, with 95 % intervals over photos (in METU over groups that look alike).
+SDNET2018 by photo (photos overlap), with seed 0 and 70:15:15, as for the training of the default bundle. Its gate was
+fitted on train and val. The figures here are measured on test, with 95 % intervals over photos (in METU over groups
+that look alike).
 
 The program always judges patches, drawn text, drawn screens, noise and flat colours. It also blurs cracked patches, and
 prints the recall of all of them and of those that are not rejected. Each FOLDER of --foreign holds pictures of one

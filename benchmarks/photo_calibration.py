@@ -4,8 +4,8 @@
         [--masks FOLDER] [--model BUNDLE]
 
 GRID.csv puts SDNET2018's tiles together to photos; photos in RESERVED.csv (surface,photo) are never read. The set is
-split by photo, with seed 0 and 70:15:15, as for the training of the default bundle. Calibration and verdict were fitted
-on val. The program prints:
+split by photo (photos overlap), with seed 0 and 70:15:15, as for the training of the default bundle. Calibration and
+verdict were fitted on val. The program prints:
 
 - the share of val's tiles whose label differs between the tile alone and the photo's map, each at its own calibrated
   threshold. The map is read with the patch calibration, with the photo calibration, and with a calibration that was

@@ -3,10 +3,10 @@
     python benchmarks/widths.py --sdnet2018 SDNET2018 --reserved RESERVED.csv --masks FOLDER [--model BUNDLE]
 
 Drawn cracks: a pale or dark crack of one typical width is drawn on each of 600 uncracked tiles. The tiles are from
-SDNET2018's test part, split by photo with seed 0 and 70:15:15; photos in RESERVED.csv are never read. Real cracks: the
-photos of FOLDER (images/ and masks/) have masks that trace the cracks. The width of a tile's crack is twice the median
-distance of its middle line from its edge. The program prints, by width in pixels of the network, the share of tiles
-called crack at the bundle's threshold, with its 95 % interval over photos.
+SDNET2018's test part, split by photo (photos overlap) with seed 0 and 70:15:15; photos in RESERVED.csv are
+never read. Real cracks: the photos of FOLDER (images/ and masks/) have masks that trace the cracks. The width of a
+tile's crack is twice the median distance of its middle line from its edge. The program prints, by width in pixels of
+the network, the share of tiles called crack at the bundle's threshold, with its 95 % interval over photos.
 """
 
 from __future__ import annotations

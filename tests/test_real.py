@@ -16,10 +16,12 @@ import crackscope
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.data.patches import Patch, PatchIndex, content_digest
 from crackscope.data.splits import apply_split, split, write_split
+from crackscope.errors import SplitError
+from crackscope.files.tables import TableForm, read_table
 from crackscope.measuring.photo_evaluation import scan_labelled
-from crackscope.measuring.transfer_sets import read_photo_list
+from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.model.preprocessing import resize_photo
-from crackscope.model.provenance import count_seen
+from crackscope.model.provenance import count_seen, find_seen
 from crackscope.scanning.scanner import network_scale_of
 from shared.memory_files import MemoryFiles
 
@@ -79,6 +81,19 @@ def test_sdnet_by_photo_keeps_photos_together(real_data: Path) -> None:
     assert {len({p.photo for p in assigned.patches if p.part == part}) > 1 for part in ("val", "test")} == {True}
 
 
+def test_sdnet_by_scene_separates_no_overlapping_pair(real_data: Path) -> None:
+    index = without_photos(
+        crackscope.read_patches(real_data / "sdnet2018_sample.tar"),
+        read_photo_list(real_data / "sdnet2018_reserved.csv"),
+    )
+    assert len({patch.photo for patch in index.patches}) == 18
+    parts = {patch.photo: patch.part for patch in split(index, by="scene").patches}
+    form = TableForm(("surface", "photo_a", "photo_b"))
+    for row in read_table(real_data / "sdnet2018_overlaps.csv", form):
+        one, other = (f"{row['surface']}-{row[name]}" for name in ("photo_a", "photo_b"))
+        assert one not in parts or other not in parts or parts[one] == parts[other]
+
+
 def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: Path) -> None:
     bundle = crackscope.read_bundle()
     assert len(bundle.content) <= 10_000_000
@@ -87,10 +102,13 @@ def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: P
     assert {data.licence for data in card.training_data} == {"CC BY 4.0"}
     index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
     chosen = index.select(index.patches[::8])
-    evaluation = crackscope.evaluate(chosen, crackscope.load())
+    with pytest.raises(SplitError, match=r"trained on .* photos [DPW]-\d+, .* --allow-leakage"):
+        crackscope.evaluate(chosen, crackscope.load())
+    evaluation = crackscope.evaluate(chosen, crackscope.load(), allow_leakage=True)
     assert evaluation.metrics["auroc"].value > 0.85
     assert evaluation.leaky  # photos of the sample are among those it was trained on, and it says so
-    assert 0 < evaluation.n_seen < len(chosen)
+    assert 0 < evaluation.n_seen <= len(chosen)
+    assert evaluation.photo_kind == "scenes"
 
 
 def test_the_default_bundle_holds_no_layer_that_others_trained(real_weights: Path) -> None:
@@ -130,7 +148,7 @@ def test_the_default_bundle_was_trained_on_no_photo_of_the_first_reserved_list_b
 
     def seen(photo: str) -> bool:
         alone = PatchIndex("a photo", (Patch("?", "crack", photo, dataset=f"sdnet2018-{photo[0]}"),), MemoryFiles({}))
-        return bool(count_seen(alone, [b""], data))
+        return bool(find_seen(alone, [b""], data).photos)
 
     trained_on = {photo for photo in every if seen(photo)}
     assert len(trained_on) == next(one.n_photos for one in data if one.name == "SDNET2018") == 129

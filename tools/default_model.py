@@ -5,7 +5,7 @@
         [--out FOLDER] [--round BUNDLE]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
-SDNET2018 by photo, with seed 0 and 70:15:15. If the program is killed, the same command goes on from WORK. It writes
+SDNET2018 by scene, with seed 0 and 70:15:15. If the program is killed, the same command goes on from WORK. It writes
 WORK/default.onnx and WORK/default-int8.onnx, and prints figures on the validation parts, on which everything was
 chosen. With --test it also prints figures on the test parts, which go into the cards.
 

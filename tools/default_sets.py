@@ -15,7 +15,7 @@ def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[st
     sdnet = without_photos(read_patches(sdnet_place), read_photo_list(reserved_place))
     metu, sdnet = (
         apply_split(metu, split=split(metu, by="similarity")),
-        apply_split(sdnet, split=split(sdnet, by="photo")),
+        apply_split(sdnet, split=split(sdnet, by="scene")),
     )
     return {METU: metu, **surfaces_of(sdnet)}
 

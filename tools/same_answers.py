@@ -33,17 +33,17 @@ COMMANDS = {
     "predict-int8.csv": ["predict", "inputs/photos/images", "--precision", "int8"],
     "scan": ["scan", "inputs/photos/images"],
     "scan-half": ["scan", "inputs/photos/images", "--scale", "0.5"],
-    "evaluate-metu": ["evaluate", METU, "--split", "split-metu.csv", "--part", "test"],
-    "evaluate-tiles": ["evaluate", SDNET, "--tiles", "inputs/sdnet2018_grid.csv"],
+    "evaluate-metu": ["evaluate", METU, "--split", "split-metu.csv", "--part", "test", "--allow-leakage"],
+    "evaluate-tiles": ["evaluate", SDNET, "--tiles", "inputs/sdnet2018_grid.csv", "--allow-leakage"],
     "evaluate-masks": ["evaluate", "inputs/photos/images", "--masks", "inputs/photos/masks"],
     "audit": ["audit", SDNET, "--split", "split-sdnet.csv"],
     "train-head": ["train", METU, "--split", "split-metu.csv", "--recipe", "head"],
     "train-frozen": [
-        *("train", SDNET, "--split", "split-sdnet.csv", "--recipe", "mobilenetv2-frozen", "--set", "frozen.epochs=3"),
+        *("train", METU, "--split", "split-metu.csv", "--recipe", "mobilenetv2-frozen", "--set", "frozen.epochs=3"),
         *("--backbone", "inputs/mobilenet_v2_1.0_224"),
     ],
     "accept": ["accept", SDNET],
-    "robustness": ["robustness", SDNET, "--split", "split-sdnet.csv", "--max-patches", "60"],
+    "robustness": ["robustness", SDNET, "--split", "split-sdnet.csv", "--max-patches", "60", "--allow-leakage"],
 }
 """Commands by the name of their output, which is given as ``--out``."""
 

@@ -34,6 +34,7 @@ from crackscope.reports.audit_report import FILES, FILES_APART, write_audit
 from shared.command import Run
 from shared.markup import ReadPage
 from shared.pages import violations
+from shared.sdnet import draw_sdnet, photos_of_scenes
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "audit.py"
 
@@ -561,3 +562,26 @@ def test_an_index_inside_the_folder_of_the_report_is_refused(tmp_path: Path, dra
     assert code == 1
     assert "which is replaced as a whole. Write the index elsewhere." in err
     assert not (tmp_path / "out").exists()
+
+
+def test_photos_of_a_scene_in_two_parts_are_a_finding(tmp_path: Path, backbone_file: Path) -> None:
+    data = draw_sdnet(tmp_path / "sdnet2018", {"P": photos_of_scenes("P", 6, most=2)}, patches_per_photo=4)
+    index = read_patches(data)
+    by_photo = crackscope.split(index, by="photo", val=0.25, test=0.25)
+    found = crackscope.audit(index, split=by_photo, backbone=backbone_file)
+    leaks = [one for one in found.findings if one.kind == "scene_leak"]
+    sides: dict[str | None, set[str | None]] = {}
+    for patch in by_photo.patches:
+        sides.setdefault(patch.scene, set()).add(patch.part)
+    assert len(leaks) == sum(len(parts) > 1 for parts in sides.values()) > 0
+    assert all(one.why.startswith("Scene P") and one.score >= 1 for one in leaks)
+    assert (found.facts["n_photos"], found.facts["n_scenes"]) == (12, 6)
+    assert found.facts["label_error"]["n_groups"] == 6  # a label is judged by other scenes
+    write_audit(found, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "6 scenes" in page
+    assert "neither the patch nor its scene" in page
+    clean = crackscope.audit(
+        index, split=crackscope.split(index, by="scene", val=0.25, test=0.25), backbone=backbone_file
+    )
+    assert clean.counts()["scene_leak"] == 0

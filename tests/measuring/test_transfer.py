@@ -35,6 +35,7 @@ from shared.folders import contents_of
 from shared.markup import ReadPage
 from shared.pages import violations
 from shared.pictures import read_pixels
+from shared.sdnet import draw_sdnet, photos_of_scenes
 from shared.stopping import Stopped
 
 NAMES = ("north", "south", "east")
@@ -630,3 +631,21 @@ def test_axe_and_the_width_of_the_page(browser: Browser, done: tuple[Transfer, P
     page.goto((done[1] / "report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert violations(page) == []
+
+
+@pytest.mark.slow
+def test_sets_are_split_by_scene_unless_photos_are_asked_for(backbone_file: Path, tmp_path: Path) -> None:
+    photos = {surface: photos_of_scenes(surface, 8, most=2) for surface in "PW"}
+    data = draw_sdnet(tmp_path / "sdnet2018", photos, patches_per_photo=4)
+    options: dict[str, Any] = {"backbone": backbone_file, "seeds": [0], "per_label": 12, "n_resamples": 10}
+    by_scene = crackscope.measure_transfer([data], out=tmp_path / "by scene", **options)
+    assert [one["split_by"] for one in by_scene.sets] == ["scene", "scene"]
+    assert [one["n_scenes"] for one in by_scene.sets] == [8, 8]
+    assert not by_scene.leaky
+    assert {one.photo_kind for one in by_scene.tests} == {"scenes"}
+    by_photo = crackscope.measure_transfer([data], out=tmp_path / "by photo", by="photo", **options)
+    assert [one["split_by"] for one in by_photo.sets] == ["photo", "photo"]
+    assert {one.leaky for one in by_photo.tests if one.source == one.target} == {True}
+    assert {one.leaky for one in by_photo.tests if one.source != one.target} == {False}
+    with pytest.raises(DataError, match="by 'random' is none of scene, photo"):
+        crackscope.measure_transfer([data], out=tmp_path / "at random", by="random", **options)

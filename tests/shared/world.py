@@ -10,6 +10,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from crackscope.cli import app
+from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
 from shared.command import Result
 from shared.pictures import jpeg, save
@@ -69,6 +70,14 @@ class World:
         """A split file of the drawn patches that has train and val alone."""
         path = self.folder / "split without test.csv"
         assert call("split", self.drawn, "--val", 0.3, "--test", 0, "--out", path, "--overwrite").code == 0
+        return path
+
+    def scenes(self) -> Path:
+        """A scenes file of the drawn patches: two photos each show the same place."""
+        path = self.folder / "scenes.csv"
+        photos = sorted({patch.photo for patch in read_patches(self.drawn).patches if patch.photo})
+        rows = [f"{photo},place {i // 2}\n" for i, photo in enumerate(photos)]
+        path.write_text("photo,scene\n" + "".join(rows), encoding="utf-8")
         return path
 
     def photos(self) -> Path:
@@ -150,10 +159,20 @@ CASES: dict[str, Case] = {
     "audit, with findings": Case("audit", lambda world, out: [world.marred(), "--clean", out / "clean.csv"]),
     "audit, of one label": Case("audit", lambda world, _: [world.one_label()]),
     "split": Case("split", lambda world, _: [world.drawn], out="split.csv"),
+    "split, by scene": Case(
+        "split", lambda world, _: [world.drawn, "--by", "scene", "--scenes", world.scenes()], out="split.csv"
+    ),
     "train": Case(
         "train",
         lambda world, _: [
             *(world.drawn, "--split", world.split_file),
+            *("--backbone", world.backbone, "--patch-px", 64),
+        ],
+    ),
+    "train, by folds": Case(
+        "train",
+        lambda world, _: [
+            *(world.drawn, "--cross-validate", "photo", "--folds", 2),
             *("--backbone", world.backbone, "--patch-px", 64),
         ],
     ),

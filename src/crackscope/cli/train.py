@@ -61,6 +61,9 @@ def train(
             help="Judge by cross-validation on folds of whole scenes, photos or groups, in place of one test."
         ),
     ] = None,
+    without: Annotated[
+        Path | None, typer.Option(help="A CSV of photos to leave out, with photo or surface,photo.")
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, max=20, help="Number of folds, with --cross-validate.")] = 5,
     backbone: Annotated[
         str | None,
@@ -102,6 +105,7 @@ def train(
 
     Example: `crackscope train metu.tar --split split.csv --recipe mobilenetv2-top10 --set finetuning.epochs=5`
     """
+    from crackscope.measuring.transfer_sets import read_photo_list, without_photos
     from crackscope.measuring.wording import seen_text
     from crackscope.training.memory import keep_memory
     from crackscope.training.recipes import HEAD
@@ -111,6 +115,10 @@ def train(
     if recipe != HEAD:
         keep_memory()
     index = read_labelled(data, crack, uncracked, photo_from)
+    if without:
+        if split:
+            raise typer.BadParameter("a split names what takes part; leave --without out.", param_hint="--without")
+        index = without_photos(index, read_photo_list(without))
     with progress_bar("working") as progress:
         options: dict[str, Any] = {
             **{"out": out or Path("runs") / recipe, "recipe": recipe, "changes": changes or (), "backbone": backbone},

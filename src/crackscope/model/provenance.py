@@ -79,7 +79,8 @@ class Seen:
             for photo, others in list(self.scenes.items())[:_SHOWN]
         ]
         if len(self.scenes) > _SHOWN:
-            told.append(f"{len(self.scenes) - _SHOWN} more photos of such scenes")
+            n_more = len(self.scenes) - _SHOWN
+            told.append(f"{n_more} more {'photo' if n_more == 1 else 'photos'} of such scenes")
         return "; ".join(told) or f"such as {_listed(self.files)}"
 
 
