@@ -42,7 +42,7 @@ COMMANDS = {
         *("train", METU, "--split", "split-metu.csv", "--recipe", "mobilenetv2-frozen", "--set", "frozen.epochs=3"),
         *("--backbone", "inputs/mobilenet_v2_1.0_224"),
     ],
-    "accept": ["accept", SDNET],
+    "accept": ["accept", METU],
     "robustness": ["robustness", SDNET, "--split", "split-sdnet.csv", "--max-patches", "60", "--allow-leakage"],
 }
 """Commands by the name of their output, which is given as ``--out``."""
