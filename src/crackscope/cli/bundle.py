@@ -122,7 +122,7 @@ def _gate_line(card: Card) -> str:
 
 
 def _figure_lines(card: Card) -> Iterator[str]:
-    names = [name for name in card.figures if name.endswith("test")] or [*card.figures]
+    names = [name for name in card.figures if name.endswith(("test", "folds"))] or [*card.figures]
     leaky = "leaky " if card.split.get("leaky") else ""
     yield f"{leaky}figures [95 % interval], {len(names)} sets of test data:" if names else "figures: none"
     for name in names[:_MOST_FIGURES]:
