@@ -585,3 +585,5 @@ def test_photos_of_a_scene_in_two_parts_are_a_finding(tmp_path: Path, backbone_f
         index, split=crackscope.split(index, by="scene", val=0.25, test=0.25), backbone=backbone_file
     )
     assert clean.counts()["scene_leak"] == 0
+    write_clean_index(clean, data, tmp_path / "clean.csv")
+    assert {patch.scene for patch in read_patches(tmp_path / "clean.csv").patches} == {p.scene for p in index.patches}

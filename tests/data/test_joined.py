@@ -103,3 +103,10 @@ def test_a_set_without_a_name_and_a_file_of_no_set_are_errors() -> None:
             join_indexes(wrong)
     with pytest.raises(FileNotFoundError, match="No such data set"):
         join_indexes({"a": index}).files.read("b/x.jpg")
+
+
+def test_scenes_of_own_sets_are_kept_apart_and_published_ones_keep_their_names() -> None:
+    own = [index_of(name, [Patch("1.jpg", "crack", "a", scene="s")]) for name in ("east", "west")]
+    decks = index_of("sdnet", [Patch("D/CD/7001-1.jpg", "crack", "D-7001", dataset="sdnet2018-D", scene="D001")])
+    joined = join_indexes({"east": own[0], "west": own[1], "sdnet": decks})
+    assert [patch.scene for patch in joined.patches] == ["east/s", "D001", "west/s"]
