@@ -2,6 +2,7 @@
 
 - Look at images: `load`, `predict`, `scan`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
+- Find a place of one photo in another: `register`.
 - Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
 - Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
 - Draw concrete to try things out: `draw_patch`, `draw_photo`, `draw_dataset`.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from crackscope.data.labelled_photos import LabelledPhoto
     from crackscope.data.leaks import Leaks, check_split
     from crackscope.data.patches import Patch, PatchFile, PatchIndex, read_patches
+    from crackscope.data.registration import Registration, register
     from crackscope.data.splits import Split, apply_split, read_split, split, write_split
     from crackscope.drawing.drawn_lines import DrawnCrack
     from crackscope.drawing.walls import Drawing, draw_dataset, draw_patch, draw_photo
@@ -152,6 +154,7 @@ _HOMES = {
     "Recipe": "training.recipes",
     "RecipeError": "errors",
     "Region": "scanning.regions",
+    "Registration": "data.registration",
     "RejectedPoint": "scanning.regions",
     "Robustness": "measuring.robustness",
     "RobustnessCondition": "measuring.robustness",
@@ -205,6 +208,7 @@ _HOMES = {
     "read_recipe": "training.recipes",
     "read_split": "data.splits",
     "recipe_names": "training.recipes",
+    "register": "data.registration",
     "scan": "scanning.loaded_model",
     "split": "data.splits",
     "train": "training.runs",
@@ -272,6 +276,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Region",
+    "Registration",
     "RejectedPoint",
     "Robustness",
     "RobustnessCondition",
@@ -325,6 +330,7 @@ __all__ = [
     "read_recipe",
     "read_split",
     "recipe_names",
+    "register",
     "scan",
     "split",
     "train",

@@ -19,6 +19,7 @@ from crackscope.cli.predict import predict
 from crackscope.cli.recipes import recipes
 from crackscope.cli.robustness import robustness
 from crackscope.cli.scan import scan
+from crackscope.cli.scenes import scenes
 from crackscope.cli.split import split
 from crackscope.cli.train import train
 from crackscope.cli.transfer import transfer
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 GROUPS = {
     "Look": (demo, scan, predict),
-    "Train": (audit, split, train, recipes, download),
+    "Train": (audit, scenes, split, train, recipes, download),
     "Judge": (evaluate, compare, robustness, transfer, accept),
     "Models": (bundle, export),
 }
@@ -70,8 +71,8 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into the code 130
         if code == 130:
             fail(
-                "interrupted; nothing is half written. Run the same command again: predict, scan, transfer and "
-                "download go on, and so does train with --resume",
+                "interrupted; nothing is half written. Run the same command again: predict, scan, scenes, transfer "
+                "and download go on, and so does train with --resume",
                 code=130,
             )
     except CrackscopeError as error:

@@ -61,7 +61,7 @@ def overlap_of(homography: Float64Array, hw_a: tuple[int, int], hw_b: tuple[int,
         hw_b: Height and width of the second photo in pixels.
     """
     frame_a, frame_b = (np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float32) for h, w in (hw_a, hw_b))
-    laid = mapped(np.linalg.inv(homography), frame_b.astype(np.float64))
+    laid = mapped(np.asarray(np.linalg.inv(homography), np.float64), frame_b.astype(np.float64))
     if not np.isfinite(laid).all() or not cv2.isContourConvex(laid.astype(np.float32)):
         return np.empty((0, 2))
     area, corners = cv2.intersectConvexConvex(frame_a, laid.astype(np.float32))

@@ -11,6 +11,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,7 +19,15 @@ import numpy as np
 
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
-__all__ = ["WORKING_MEGAPIXELS", "PhotoFeatures", "features_of", "grey_of", "in_working_px", "matches_between", "shrunk"]
+__all__ = [
+    "WORKING_MEGAPIXELS",
+    "PhotoFeatures",
+    "features_of",
+    "grey_of",
+    "in_working_px",
+    "matches_between",
+    "shrunk",
+]
 
 
 WORKING_MEGAPIXELS = 1.4
@@ -97,11 +106,21 @@ def in_working_px(photo_hw: tuple[int, int], working_hw: tuple[int, int]) -> Flo
     return np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]], np.float64)
 
 
-def features_of(grey: UInt8Array) -> PhotoFeatures:
+def hw_of(pixels: UInt8Array) -> tuple[int, int]:
+    """Height and width of a picture.
+
+    Args:
+        pixels: Picture, shape (H, W) or (H, W, 3).
+    """
+    return pixels.shape[0], pixels.shape[1]
+
+
+def features_of(grey: UInt8Array, *, megapixels: float = WORKING_MEGAPIXELS) -> PhotoFeatures:
     """Find the features of a photo. A photo that is too narrow has none.
 
     Args:
         grey: Grey levels, uint8, shape (H, W).
+        megapixels: Size that a larger photo is shrunk to.
 
     Example:
         >>> from crackscope.drawing.walls import draw_photo
@@ -110,13 +129,13 @@ def features_of(grey: UInt8Array) -> PhotoFeatures:
         (1.0, 128)
     """
     height, width = grey.shape[:2]
-    scale = min(1.0, float(np.sqrt(WORKING_MEGAPIXELS * 1e6 / max(1, height * width))))
+    scale = min(1.0, float(np.sqrt(megapixels * 1e6 / max(1, height * width))))
     small = shrunk(grey, scale)
     none = np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 128), np.uint8)
     if min(small.shape) < _LEAST_SIDE_PX:
         return PhotoFeatures((height, width), scale, small, *none)
     even = np.asarray(cv2.createCLAHE(*_CLAHE).apply(small), np.uint8)
-    sift = cv2.SIFT_create(0, 3, _CONTRAST, _EDGE, 1.6, True)
+    sift = cv2.SIFT.create(0, 3, _CONTRAST, _EDGE, 1.6, True)
     found = sift.detect(even, None)
     kept = [found[i] for i in _chosen(found, (small.shape[0], small.shape[1])).tolist()]
     if not kept:
@@ -127,7 +146,7 @@ def features_of(grey: UInt8Array) -> PhotoFeatures:
     return PhotoFeatures((height, width), scale, small, points_xy, sizes, np.asarray(descriptors).astype(np.uint8))
 
 
-def _chosen(points: tuple[cv2.KeyPoint, ...], hw: tuple[int, int]) -> Int64Array:
+def _chosen(points: Sequence[cv2.KeyPoint], hw: tuple[int, int]) -> Int64Array:
     """Places of the strongest points of each cell of the grid; coarse points have a share of their own."""
     if not points:
         return np.empty(0, np.int64)

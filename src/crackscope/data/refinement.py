@@ -95,7 +95,13 @@ class PatchShifts:
 
 
 def patch_shifts(
-    grey_a: UInt8Array, grey_b: UInt8Array, point_map: PointMap, centres_xy: Float64Array, *, half_px: int, reach_px: int
+    grey_a: UInt8Array,
+    grey_b: UInt8Array,
+    point_map: PointMap,
+    centres_xy: Float64Array,
+    *,
+    half_px: int,
+    reach_px: int,
 ) -> PatchShifts:
     """Look for patches of one picture near their expected places in another one.
 
@@ -108,7 +114,7 @@ def patch_shifts(
         reach_px: How far from the expected place is searched, in pixels of the first picture.
     """
     expected = point_map(centres_xy)
-    across, down = (point_map(centres_xy + (offset,)) - expected for offset in ((1.0, 0.0), (0.0, 1.0)))
+    across, down = (point_map(centres_xy + np.eye(2)[i]) - expected for i in (0, 1))
     shifts = np.zeros((len(centres_xy), 2))
     correlation, others = np.full(len(centres_xy), -1.0), np.zeros(len(centres_xy))
     for i, centre in enumerate(centres_xy):

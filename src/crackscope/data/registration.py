@@ -21,25 +21,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
-from crackscope.data.pair_geometry import (
-    find_homography,
-    homography_fault,
-    overlap_of,
-    overlap_share,
-    spread_of,
-    within,
-    zoom_at,
-)
+from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
+from crackscope.data.pair_geometry import find_homography, homography_fault, overlap_share, zoom_at
+from crackscope.data.photo_alignment import PhotoAlignment, clear_places, texture_share
 from crackscope.data.photo_features import (
     PhotoFeatures,
     features_of,
     grey_of,
+    hw_of,
     in_working_px,
     matches_between,
     shrunk,
 )
-from crackscope.data.refinement import Field, PatchShifts, fit_field, mapped, patch_shifts
+from crackscope.data.refinement import Field, mapped
 from crackscope.errors import DataError
 from crackscope.files.sources import AnyImage, as_image
 
@@ -47,17 +41,11 @@ __all__ = ["Registration", "register", "register_features"]
 
 
 _FEWEST_POINTS = 40
-_FEWEST_INLIERS = 20
-"""Least number of matches that agree. Of 3,000 pairs of different places in SDNET2018 none had more than 12, and of
-178 pairs of one place none had fewer than 60."""
-_LOOSE_PX = 8.0  # working pixels: a match this far from the homography may still speak for the field
+_FEWEST_INLIERS = 12
 _LEAST_SPREAD = 0.08
-_LEAST_TEXTURE = 0.25
-_SAME = 0.35  # correlation of fine detail from which a patch is found again
-_CLEAR = 0.06  # by how much that correlation exceeds any other one in the window
+_LEAST_TEXTURE = 0.4
 _ROUGH, _FULL = (18, 6, 600), (28, 6, 900)  # half a patch's side, reach, most patches
 _FAR_PX, _NEAR_PX = 1.5, 3.0  # distance from its neighbours beyond which a shift is wrong: working pixels, pixels
-_MOST_SHIFT_PX = 14.0  # working pixels
 _OVERLAY_PX = 1200
 _CHECKS = 10
 _STRIP_ROWS = 256
@@ -136,7 +124,8 @@ class Registration:
         Raises:
             DataError: If the photos do not match, or the pixels have another size than the second photo.
         """
-        _require_size(pixels_b, self.photo_hw_b, "second")
+        if tuple(pixels_b.shape[:2]) != self.photo_hw_b:
+            raise DataError(_other_size(pixels_b, self.photo_hw_b, "second"))
         return self._laid(pixels_b, self.photo_hw_a)
 
     def overlay(self, pixels_a: UInt8Array, pixels_b: UInt8Array, *, side_px: int = _OVERLAY_PX) -> UInt8Array:
@@ -145,16 +134,16 @@ class Registration:
         Lines go on from cell to cell where the photos fit. Outside the overlap only the first photo is seen, paler.
 
         Args:
-            pixels_a: Pixels of the first photo, uint8, shape (H, W, 3).
-            pixels_b: Pixels of the second photo, uint8, shape (H, W, 3).
-            side_px: Longer side of the picture in pixels, at most that of the first photo.
+            pixels_a: Pixels of the first photo, or of the photo shrunk, uint8, shape (H, W, 3).
+            pixels_b: Pixels of the second photo, or of the photo shrunk, uint8, shape (H, W, 3).
+            side_px: Longer side of the picture in pixels, at most that of `pixels_a`.
 
         Raises:
-            DataError: If the photos do not match, or the pixels have another size than the photos.
+            DataError: If the photos do not match, or the pixels have another form than the photos.
         """
-        _require_size(pixels_a, self.photo_hw_a, "first")
-        _require_size(pixels_b, self.photo_hw_b, "second")
-        first = shrunk(pixels_a, side_px / max(self.photo_hw_a))
+        _require_form(pixels_a, self.photo_hw_a, "first")
+        _require_form(pixels_b, self.photo_hw_b, "second")
+        first = shrunk(pixels_a, side_px / max(pixels_a.shape[:2]))
         hw = first.shape[0], first.shape[1]
         inside = self._laid(np.full(self.photo_hw_b, 255, np.uint8), hw) > 127
         second = self._laid(pixels_b, hw)
@@ -181,9 +170,9 @@ class Registration:
 
     def _laid(self, pixels_b: UInt8Array, hw: tuple[int, int]) -> UInt8Array:
         """The second photo in the frame of the first one at another size, strip by strip, so memory is bounded."""
-        to_photo = np.linalg.inv(in_working_px(self.photo_hw_a, hw))
+        to_photo = np.asarray(np.linalg.inv(in_working_px(self.photo_hw_a, hw)), np.float64)
         zoom = self._zoom() * self.photo_hw_a[1] / hw[1]
-        small = shrunk(pixels_b, 1 / zoom)
+        small = shrunk(pixels_b, self.photo_hw_b[1] / pixels_b.shape[1] / zoom)
         to_small = in_working_px(self.photo_hw_b, (small.shape[0], small.shape[1]))
         laid = np.zeros((*hw, *small.shape[2:]), np.uint8)
         for top in range(0, hw[0], _STRIP_ROWS):
@@ -210,12 +199,18 @@ def _sampled(pixels: UInt8Array, targets: Float32Array) -> UInt8Array:
     return found
 
 
-def _require_size(pixels: UInt8Array, photo_hw: tuple[int, int], which: str) -> None:
-    if tuple(pixels.shape[:2]) != photo_hw:
-        raise DataError(
-            f"the pixels are {pixels.shape[1]}×{pixels.shape[0]} px and the {which} photo was {photo_hw[1]}×"
-            f"{photo_hw[0]} px. Pass the pixels of that photo."
-        )
+def _require_form(pixels: UInt8Array, photo_hw: tuple[int, int], which: str) -> None:
+    """Refuse pixels that are no shrunk copy of a photo."""
+    height, width = pixels.shape[:2]
+    if abs(height - photo_hw[0] * width / photo_hw[1]) > 1.5 or width > photo_hw[1]:
+        raise DataError(_other_size(pixels, photo_hw, which))
+
+
+def _other_size(pixels: UInt8Array, photo_hw: tuple[int, int], which: str) -> str:
+    return (
+        f"the pixels are {pixels.shape[1]}×{pixels.shape[0]} px and the {which} photo was {photo_hw[1]}×{photo_hw[0]} "
+        "px. Pass the pixels of that photo."
+    )
 
 
 def register(photo_a: AnyImage, photo_b: AnyImage) -> Registration:
@@ -272,148 +267,51 @@ def register_features(
     counts = len(pairs), int(agree.sum())
     if working is None or counts[1] < _FEWEST_INLIERS:
         return _refused(a, b, f"{counts[1]} points agree, {_FEWEST_INLIERS} needed", counts)
-    if fault := homography_fault(working, _hw(a.grey), _hw(b.grey)):
+    if fault := homography_fault(working, hw_of(a.grey), hw_of(b.grey)):
         return _refused(a, b, fault, counts)
-    pair = _Pair.of(a, b, working, np.column_stack([points_a, points_b]), agree)
+    pair = PhotoAlignment.of(a, b, working, np.column_stack([points_a, points_b]), agree)
     if pair.spread < _LEAST_SPREAD:
-        why = f"the points that agree lie in {pair.spread:.0%} of the overlap only, as on a logo; {_LEAST_SPREAD:.0%} needed"
+        where = f"the points that agree lie in {pair.spread:.0%} of the overlap only, as on a logo"
+        why = f"{where}; {_LEAST_SPREAD:.0%} needed"
         return _refused(a, b, why, counts)
     rough = pair.laid_through(pair.matches_xy, None, far=_FAR_PX / pair.scale)
     found = pair.compared(a.grey, b.grey, rough, _ROUGH)
-    texture_share = _texture_share(found)
-    if texture_share < _LEAST_TEXTURE:
-        why = f"the texture agrees in {texture_share:.0%} of the overlap, {_LEAST_TEXTURE:.0%} needed"
-        return replace(_refused(a, b, why, counts), spread=pair.spread, texture_share=texture_share)
-    refined = pair.laid_through(np.concatenate([pair.matches_xy, _clear(found)]), rough, far=_FAR_PX / pair.scale)
+    texture = texture_share(found)
+    if texture < _LEAST_TEXTURE:
+        why = f"the texture agrees in {texture:.0%} of the overlap, {_LEAST_TEXTURE:.0%} needed"
+        return replace(_refused(a, b, why, counts), spread=pair.spread, texture_share=texture)
+    refined = pair.laid_through(np.concatenate([pair.matches_xy, clear_places(found)]), rough, far=_FAR_PX / pair.scale)
     if grey_a is not None and grey_b is not None and refined is not None:
         factor = min(1.0, pair.zoom)
         fine = pair.compared(shrunk(grey_a, factor), shrunk(grey_b, factor / pair.zoom), refined, _FULL)
-        refined = pair.laid_through(np.concatenate([pair.matches_xy, _clear(fine)]), refined, far=_NEAR_PX / factor)
-    return pair.registration(refined, counts, texture_share)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """A pair of photos and the homography between them, all in pixels of the photos.
-
-    Attributes:
-        hw_a, hw_b: Height and width of the photos.
-        homography: Homography from the first photo to the second one.
-        corners_xy: Corners of the overlap in the first photo.
-        zoom: Pixels of the second photo per pixel of the first one, in the middle of the overlap.
-        scale: Working pixels per pixel of the second photo.
-        matches_xy: Places of the matches near the homography in the first and the second photo, shape (n, 4).
-        agree: Which of these agree with the homography.
-    """
-
-    hw_a: tuple[int, int]
-    hw_b: tuple[int, int]
-    homography: Float64Array
-    corners_xy: Float64Array
-    zoom: float
-    scale: float
-    matches_xy: Float64Array
-    agree: BoolArray
-
-    @classmethod
-    def of(
-        cls, a: PhotoFeatures, b: PhotoFeatures, working: Float64Array, points: Float64Array, agree: BoolArray
-    ) -> _Pair:
-        """Take a homography and points in working pixels to pixels of the photos."""
-        to_a, to_b = (in_working_px(photo.photo_hw, _hw(photo.grey)) for photo in (a, b))
-        homography = np.linalg.inv(to_b) @ working @ to_a
-        homography = homography / homography[2, 2]
-        near = agree | (np.hypot(*(mapped(working, points[:, :2]) - points[:, 2:]).T) <= _LOOSE_PX)
-        places = [mapped(np.linalg.inv(to), points[near, i : i + 2]) for to, i in ((to_a, 0), (to_b, 2))]
-        corners = overlap_of(homography, a.photo_hw, b.photo_hw)
-        zoom = float(zoom_at(homography, corners.mean(0)[None])[0])
-        return cls(
-            a.photo_hw, b.photo_hw, homography, corners, zoom, b.scale, np.column_stack(places), agree[near]
+        refined = pair.laid_through(
+            np.concatenate([pair.matches_xy, clear_places(fine)]), refined, far=_NEAR_PX / factor
         )
-
-    @property
-    def spread(self) -> float:
-        """Share of the overlap that holds a point that agrees."""
-        return spread_of(self.corners_xy, self.matches_xy[self.agree, :2])
-
-    def laid_through(self, places_xy: Float64Array, before: Field | None, *, far: float) -> Field | None:
-        """Field of shifts from the homography through places in both photos; the one before if they are too few."""
-        shifts = places_xy[:, 2:] - mapped(self.homography, places_xy[:, :2])
-        field_, _ = fit_field(places_xy[:, :2], shifts, far=far, most=_MOST_SHIFT_PX / self.scale)
-        return before if field_ is None else field_
-
-    def compared(
-        self, small_a: UInt8Array, small_b: UInt8Array, shifts: Field | None, patches: tuple[int, int, int]
-    ) -> PatchShifts:
-        """Compare small patches of shrunk photos; the places found are in pixels of the photos themselves."""
-        half, reach, most = patches
-        to_a, to_b = in_working_px(self.hw_a, _hw(small_a)), in_working_px(self.hw_b, _hw(small_b))
-        back_a, back_b = np.linalg.inv(to_a), np.linalg.inv(to_b)
-
-        def point_map(points_xy: Float64Array) -> Float64Array:
-            places = mapped(back_a, points_xy)
-            found = mapped(self.homography, places)
-            return mapped(to_b, found if shifts is None else found + shifts.at(places))
-
-        centres = _grid(mapped(to_a, self.corners_xy), half, most)
-        found = patch_shifts(small_a, small_b, point_map, centres, half_px=half, reach_px=reach)
-        return replace(
-            found, centres_xy=mapped(back_a, found.centres_xy), targets_xy=mapped(back_b, found.targets_xy)
-        )
-
-    def registration(self, refined: Field | None, counts: tuple[int, int], texture_share: float) -> Registration:
-        """The result for photos that match."""
-        inliers = self.matches_xy[self.agree]
-        found = Registration(
-            True,
-            None,
-            self.hw_a,
-            self.hw_b,
-            *counts,
-            self.homography,
-            self.spread,
-            texture_share,
-            None,
-            self.corners_xy,
-            overlap_share(self.corners_xy, self.hw_a),
-            overlap_share(mapped(self.homography, self.corners_xy), self.hw_b),
-            inliers,
-            refined,
-        )
-        missed = np.hypot(*(found.map_points(inliers[:, :2]) - inliers[:, 2:]).T)
-        return replace(found, residual_px=float(np.median(missed)))
+    return _matched(pair, refined, counts, texture)
 
 
-def _hw(pixels: UInt8Array) -> tuple[int, int]:
-    return pixels.shape[0], pixels.shape[1]
+def _matched(pair: PhotoAlignment, refined: Field | None, counts: tuple[int, int], texture: float) -> Registration:
+    """The result for photos that match."""
+    inliers = pair.matches_xy[pair.agree]
+    found = Registration(
+        True,
+        None,
+        pair.hw_a,
+        pair.hw_b,
+        *counts,
+        pair.homography,
+        pair.spread,
+        texture,
+        None,
+        pair.corners_xy,
+        overlap_share(pair.corners_xy, pair.hw_a),
+        overlap_share(mapped(pair.homography, pair.corners_xy), pair.hw_b),
+        inliers,
+        refined,
+    )
+    missed = np.hypot(*(found.map_points(inliers[:, :2]) - inliers[:, 2:]).T)
+    return replace(found, residual_px=float(np.median(missed)))
 
 
 def _refused(a: PhotoFeatures, b: PhotoFeatures, why: str, counts: tuple[int, int] = (0, 0)) -> Registration:
     return Registration(False, why, a.photo_hw, b.photo_hw, *counts)
-
-
-def _grid(corners_xy: Float64Array, half_px: int, most: int) -> Float64Array:
-    """Middles of patches all over the overlap, whole pixels, shape (n, 2): side by side, or spaced where many."""
-    area = float(cv2.contourArea(corners_xy.astype(np.float32)))
-    step = max(1.5 * half_px, float(np.sqrt(area / most)))
-    low, high = corners_xy.min(0) + half_px, corners_xy.max(0) - half_px
-    x, y = (np.arange(start, end + 1e-6, step) for start, end in zip(low, high, strict=True))
-    centres = np.rint(np.stack(np.meshgrid(x, y), 2).reshape(-1, 2))
-    return np.asarray(centres[within(corners_xy, centres, half_px)], np.float64)
-
-
-def _texture_share(found: PatchShifts) -> float:
-    """Share of the patches that show anything which are found again, clearly, near where they are expected."""
-    shows = found.correlation > -1
-    return float(_is_clear(found)[shows].mean()) if shows.any() else 0.0
-
-
-def _is_clear(found: PatchShifts) -> BoolArray:
-    clear = (found.correlation >= _SAME) & (found.correlation - found.others >= _CLEAR) & found.inside
-    return np.asarray(clear, np.bool_)
-
-
-def _clear(found: PatchShifts) -> Float64Array:
-    """Places in both photos of the patches that were found clearly, shape (n, 4)."""
-    clear = _is_clear(found)
-    return np.column_stack([found.centres_xy[clear], found.targets_xy[clear]])
