@@ -76,6 +76,6 @@ def _require_photos(path: str | Path, names: ClassNames | None) -> None:
     photos = {patch.photo for patch in index.patches if patch.photo is not None}
     if photos and len(index) >= _TILES_A_PHOTO * len(photos):
         raise DataError(
-            f"{path}: holds {len(index):,} tiles of {len(photos):,} photos, not the photos. Give --grid, a CSV that says where "
-            "each tile lies, or name the whole photos."
+            f"{path}: holds {len(index):,} tiles of {len(photos):,} photos, not the photos. Give --grid, a CSV that "
+            "says where each tile lies, or name the whole photos."
         )
