@@ -169,7 +169,9 @@ def tiles(folder: Path) -> None:
 
 
 def grid(folder: Path) -> Path:
-    lines = [f"D,{number},{tile},0,{tile - 1},{side}" for number in (7001, 7002) for tile, side in ((1, "CD"), (2, "UD"))]
+    lines = [
+        f"D,{number},{tile},0,{tile - 1},{side}" for number in (7001, 7002) for tile, side in ((1, "CD"), (2, "UD"))
+    ]
     path = folder / "grid.csv"
     path.write_text("surface,photo,tile,row,col,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -86,6 +86,15 @@ class World:
             save(self.folder / "photos" / f"wall {seed}.png", draw_photo(seed, photo_hw=(150, 300)).pixels)
         return self.folder / "photos"
 
+    def overlapping_photos(self) -> Path:
+        """Two photos of one wall that overlap, and a file that is none."""
+        folder = self.folder / "overlapping"
+        wall = draw_photo(4, photo_hw=(220, 420)).pixels
+        save(folder / "left.png", wall[:, :300])
+        save(folder / "right.png", wall[:, 120:])
+        (folder / "letter.jpg").write_text("no picture", encoding="utf-8")
+        return folder
+
     def masked_photos(self) -> tuple[Path, Path]:
         """Photos of cracked walls and a file that is none; and the masks of their cracks."""
         photos, masks = self.folder / "masked", self.folder / "masks"
@@ -230,6 +239,7 @@ CASES: dict[str, Case] = {
     ),
     "scan": Case("scan", lambda world, _: [world.photos(), "--model", world.model]),
     "scan, at a known scale": Case("scan", lambda world, _: [world.masked_photos()[0], "--mm-per-px", 0.4]),
+    "scenes": Case("scenes", lambda world, _: [world.overlapping_photos(), "--threads", 1]),
     "bundle": Case("bundle", lambda world, _: [world.run_of(0) / "model.onnx"], out=None),
     "bundle, on a trained backbone": Case(
         "bundle", lambda world, _: [world.ran("train, without a test part").folder / "out" / "model.onnx"], out=None
