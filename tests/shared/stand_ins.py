@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,20 @@ def _sdnet2018(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.jpg"))}
 
 
+def _grid(place: Path, archive: Path) -> Path:
+    """A grid that puts the tiles of each photo into one row."""
+    placed: Counter[tuple[str, str]] = Counter()
+    with place.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("surface", "photo", "tile", "row", "col", "label"))
+        for patch in read_patches(archive).patches:
+            surface, label, name = patch.path.split("/")
+            photo, _, tile = name.removesuffix(".jpg").partition("-")
+            writer.writerow((surface, photo, tile, 0, placed[surface, photo], label))
+            placed[surface, photo] += 1
+    return place
+
+
 def _unpacked(place: Path, archive: Path) -> Path:
     with tarfile.open(archive) as opened:
         opened.extractall(place, filter="data")
@@ -115,6 +130,7 @@ def _family(name: str) -> Callable[[StandIns, Path], Path]:
 MAKERS: dict[str, Callable[[StandIns, Path], Path]] = {
     "metu.tar": lambda _, place: _archive(place, _metu()),
     "sdnet2018.tar": lambda ins, place: _archive(place, _sdnet2018(ins.folder / "surfaces")),
+    "sdnet2018-grid.csv": lambda ins, place: _grid(place, ins.make("sdnet2018.tar")),
     "DATA": lambda ins, place: _unpacked(place, ins.make("metu.tar")),
     "patches": lambda _, place: _patches(place),
     "split.csv": lambda ins, place: _split(place, ins.make("patches")),
