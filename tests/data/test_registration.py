@@ -45,8 +45,9 @@ def squares(pixels: UInt8Array, seed: int) -> UInt8Array:
     marks = np.random.default_rng(7).integers(0, 2, size=(9, 9)).astype(np.uint8) * 255
     top, left = 40 + 30 * seed, 60 + 40 * seed
     found = pixels.copy()
-    found[top : top + 90, left : left + 90] = np.kron(marks, np.ones((10, 10), np.uint8))[..., None]
-    return found
+    block = np.kron(marks, np.ones((10, 10), np.uint8))
+    found[top : top + 90, left : left + 90] = block[..., None]
+    return np.asarray(found, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ def test_a_changed_copy_is_laid_where_it_belongs(
 def test_the_same_photo_twice_is_the_identity(wall: UInt8Array) -> None:
     found = register(wall, wall)
     assert found.matches
+    assert found.homography is not None
     assert np.allclose(found.homography, np.eye(3), atol=1e-3)
     assert found.overlap_share_a == found.overlap_share_b == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,10 @@ import pytest
 from crackscope.arrays import UInt8Array
 from crackscope.data import scene_search
 from crackscope.data.likeness import votes_between
+from crackscope.data.photo_features import features_of
+from crackscope.data.registration import register_features
 from crackscope.data.scene_photos import photos_for_scenes
-from crackscope.data.scene_search import ScenePhoto, _joined, _near_by_camera, _within_limit, find_scenes
+from crackscope.data.scene_search import ScenePhoto, _joined, find_scenes
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import DataError, ImageError
 from crackscope.files.images import Image
@@ -76,7 +77,7 @@ def test_an_interrupted_search_goes_on(
     whole = find_scenes(photos, threads=1)
     looked: list[str] = []
     compared = 0
-    real_features, real_register = scene_search.features_of, scene_search.register_features
+    real_features, real_register = features_of, register_features
 
     def features(grey: UInt8Array) -> object:
         looked.append("one")
@@ -117,19 +118,6 @@ def test_a_photo_that_changed_is_looked_at_again(views: dict[str, UInt8Array], t
             states[changed] = 2
         find_scenes([watched("a2"), watched("b0")], folder=tmp_path, threads=1)
     assert loads == ["a2", "b0", "b0"]
-
-
-def test_time_and_place_bring_photos_together() -> None:
-    noon = datetime(2026, 5, 1, 12)
-    rows = [{"taken_at": noon.replace(second=s).isoformat(), "place": None} for s in (0, 50, 10)]
-    rows += [{"taken_at": None, "place": [52.0, 13.0 + d]} for d in (0, 0.0001, 0.001)]
-    assert _near_by_camera(rows) == [[2, 1], [2, 0], [0, 1], [4], [3], []]
-
-
-def test_no_photo_has_more_pairs_than_stated() -> None:
-    star = [(0, j) for j in range(1, 100)]
-    assert len(_within_limit(star, {})) == scene_search.MOST_PAIRS
-    assert _within_limit([(0, 1)], {1: scene_search.MOST_PAIRS}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Search for scenes: photos that show the same place, wholly or in part, are brought together.
 
-Photos are not compared all with all. Each has at most `MOST_PAIRS` candidates: photos taken near it, soon after it or
-listed beside it, and those that hold the most alike points (`crackscope.data.likeness`). Each candidate is registered
-(`crackscope.data.registration`). Where a photo overlaps two others, it is worked out whether these should overlap, and
-they are compared too. Photos that are linked by matches are one scene, even if two of them show different ends of it.
+Photos are not compared all with all. Each has at most `crackscope.data.pair_choice.MOST_PAIRS` candidates: photos taken
+near it, soon after it or listed beside it, and those that hold the most alike points (`crackscope.data.likeness`). Each
+candidate is registered (`crackscope.data.registration`). Where a photo overlaps two others, it is worked out whether
+these should overlap, and they are compared too. Photos that are linked by matches are one scene, even if two of them
+show different ends of it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from crackscope.arrays import Float32Array, Float64Array, UInt8Array
 from crackscope.data.likeness import POINTS_A_PHOTO, votes_between
+from crackscope.data.pair_choice import near_by_camera, within_limit
 from crackscope.data.pair_geometry import overlap_of, overlap_share
 from crackscope.data.photo_features import PhotoFeatures, features_of, grey_of, shrunk
 from crackscope.data.registration import register_features
@@ -35,15 +36,10 @@ from crackscope.files.pictures import picture_bytes
 from crackscope.files.pixels import decode_jpeg
 from crackscope.files.streaming import Progress, ordered_map
 
-__all__ = ["MOST_PAIRS", "PhotoPair", "ScenePhoto", "SceneSearch", "find_scenes"]
+__all__ = ["PhotoPair", "ScenePhoto", "SceneSearch", "find_scenes"]
 
-
-MOST_PAIRS = 40
-"""Greatest number of other photos that one photo is compared with."""
 
 _BY_LIKENESS, _BY_ORDER, _BY_CAMERA = 14, 4, 8  # candidates a photo: by votes, on each side in order, by time or place
-_SECONDS, _METRES = 60.0, 15.0  # photos taken this soon after, or near, one another
-_METRES_A_DEGREE = 111_320.0
 _LEAST_EXPECTED = 0.03  # share of a photo that two neighbours of a third one are expected to share
 _MOST_ROUNDS = 4
 _PICTURE_PX, _OVERLAY_PX, _QUALITY = 900, 640, 80
@@ -179,7 +175,17 @@ class _Search:
         self._features = lru_cache(_HELD)(self._read)
 
     def found(self) -> SceneSearch:
-        rows = self._prepared()
+        photos = self._photos
+
+        def unchanged(i: int, state: Any) -> bool:
+            return self._place(i).exists() and photos[i].state() == state
+
+        # Held open to the end: its lock keeps another run away from what is kept.
+        paths = [photo.name for photo in photos]
+        with Journal(self._folder / "photos", task=_VERSION, paths=paths, unchanged=unchanged) as journal:
+            return self._found(self._prepared(journal))
+
+    def _found(self, rows: list[Row]) -> SceneSearch:
         there = [i for i, row in enumerate(rows) if row["error"] is None]
         compared: dict[tuple[int, int], Row] = {}
         wanted = self._candidates(rows, there)
@@ -199,19 +205,13 @@ class _Search:
 
     # Photos
 
-    def _prepared(self) -> list[Row]:
+    def _prepared(self, journal: Journal) -> list[Row]:
         """Facts of each photo; its features are kept on disk."""
-        photos, names = self._photos, [photo.name for photo in self._photos]
-
-        def unchanged(i: int, state: Any) -> bool:
-            return self._place(i).exists() and photos[i].state() == state
-
-        with Journal(self._folder / "photos", task=_VERSION, paths=names, unchanged=unchanged) as journal:
-            left = range(journal.n_rows, len(photos))
-            for i, (row, state) in zip(left, ordered_map(self._look, left, threads=self._threads), strict=True):
-                journal.append({"path": names[i], **row}, state=state)
-                self._tell(i + 1, len(photos))
-            return [*journal.rows()]
+        left = range(journal.n_rows, len(self._photos))
+        for i, (row, state) in zip(left, ordered_map(self._look, left, threads=self._threads), strict=True):
+            journal.append({"path": self._photos[i].name, **row}, state=state)
+            self._tell(i + 1, len(self._photos))
+        return [*journal.rows()]
 
     def _look(self, i: int) -> tuple[Row, Any]:
         photo = self._photos[i]
@@ -258,7 +258,7 @@ class _Search:
     def _candidates(self, rows: list[Row], there: list[int]) -> list[tuple[int, int]]:
         """Pairs to compare first, in order."""
         votes = votes_between([self._coarse(i) for i in there])
-        near = _near_by_camera([rows[i] for i in there])
+        near = near_by_camera([rows[i] for i in there])
         ranks: dict[tuple[int, int], int] = {}
         for own in range(len(there)):
             hinted = near[own][:_BY_CAMERA]
@@ -269,7 +269,7 @@ class _Search:
                 if 0 <= k < len(there) and k != own:
                     pair = min(there[own], there[k]), max(there[own], there[k])
                     ranks[pair] = min(rank, ranks.get(pair, rank))
-        return _within_limit(sorted(ranks, key=lambda pair: (ranks[pair], pair)), {})
+        return within_limit(sorted(ranks, key=lambda pair: (ranks[pair], pair)), {})
 
     def _coarse(self, i: int) -> Float32Array:
         features = self._features(i)
@@ -296,7 +296,7 @@ class _Search:
                         share = overlap_share(corners, tuple(rows[i]["hw"]))
                         expected[i, j] = max(share, expected.get((i, j), 0.0))
         likely = [pair for pair, share in expected.items() if share >= _LEAST_EXPECTED]
-        return _within_limit(sorted(likely, key=lambda pair: (-expected[pair], pair)), n_pairs)
+        return within_limit(sorted(likely, key=lambda pair: (-expected[pair], pair)), n_pairs)
 
     def _compared(self, pairs: list[tuple[int, int]], number: int, rows: list[Row]) -> list[Row]:
         """Register pairs; what an interrupted run has done is taken over."""
@@ -332,50 +332,6 @@ class _Search:
     def _tell(self, done: int, total: int) -> None:
         if self._progress:
             self._progress(done, total)
-
-
-def _within_limit(pairs: Sequence[tuple[int, int]], n_before: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Pairs, the most promising first, until a photo has `MOST_PAIRS`; then in order."""
-    n_pairs = defaultdict(int, n_before)
-    found = []
-    for i, j in pairs:
-        if max(n_pairs[i], n_pairs[j]) < MOST_PAIRS:
-            n_pairs[i] += 1
-            n_pairs[j] += 1
-            found.append((i, j))
-    return sorted(found)
-
-
-def _near_by_camera(rows: Sequence[Row]) -> list[list[int]]:
-    """Photos that were taken within a minute of each photo, or within a few metres, the nearest first."""
-    near: list[list[tuple[float, int]]] = [[] for _ in rows]
-    for key, reach in (("taken_at", _SECONDS), ("place", _METRES)):
-        known = [(_coordinates(key, row[key]), k) for k, row in enumerate(rows) if row[key] is not None]
-        known.sort(key=lambda item: (item[0][0], item[1]))
-        for n, (one, k) in enumerate(known):
-            for other, m in _until(known[n + 1 :], one[0] + reach):
-                distance = float(np.hypot(*np.subtract(one, other))) / reach
-                if distance <= 1:
-                    near[k].append((distance, m))
-                    near[m].append((distance, k))
-    return [[k for _, k in sorted(one)] for one in near]
-
-
-def _until(known: Sequence[tuple[tuple[float, float], int]], end: float) -> Iterator[tuple[tuple[float, float], int]]:
-    """Entries whose first coordinate is not beyond an end; at most some hundred."""
-    for n, entry in enumerate(known):
-        if entry[0][0] > end or n >= 4 * MOST_PAIRS:
-            return
-        yield entry
-
-
-def _coordinates(key: str, value: Any) -> tuple[float, float]:
-    """Seconds, or metres north and east."""
-    if key == "taken_at":
-        return (datetime.fromisoformat(value) - datetime(1970, 1, 1)).total_seconds(), 0.0
-    latitude, longitude = value
-    east = longitude * _METRES_A_DEGREE * float(np.cos(np.radians(latitude)))
-    return latitude * _METRES_A_DEGREE, east
 
 
 def _joined(n: int, links: Sequence[tuple[int, int]]) -> list[int]:
