@@ -24,6 +24,7 @@ __all__ = [
     "PhotoFeatures",
     "features_of",
     "grey_of",
+    "hw_of",
     "in_working_px",
     "matches_between",
     "shrunk",

@@ -28,7 +28,7 @@ from crackscope.data.likeness import POINTS_A_PHOTO, votes_between
 from crackscope.data.pair_choice import near_by_camera, within_limit
 from crackscope.data.pair_geometry import overlap_of, overlap_share
 from crackscope.data.photo_features import PhotoFeatures, features_of, grey_of, shrunk
-from crackscope.data.registration import register_features
+from crackscope.data.registration import Registration, register_features
 from crackscope.errors import DataError, reason_of
 from crackscope.files.images import Image
 from crackscope.files.journal import Journal
@@ -43,7 +43,8 @@ _BY_LIKENESS, _BY_ORDER, _BY_CAMERA = 14, 4, 8  # candidates a photo: by votes, 
 _LEAST_EXPECTED = 0.03  # share of a photo that two neighbours of a third one are expected to share
 _MOST_ROUNDS = 4
 _PICTURE_PX, _OVERLAY_PX, _QUALITY = 900, 640, 80
-_VERSION = "scenes-1"
+_ROOM = 0.08  # about the overlap in its picture, as a share of the longer side
+_VERSION = "scenes-2"
 _FIGURES = "n_inliers", "spread", "texture_share", "overlap_share_a", "overlap_share_b", "residual_px"
 _HELD = 96  # photos whose features are kept in memory
 
@@ -316,7 +317,7 @@ class _Search:
         row = found.document()
         del row["overlap_xy"]
         if found.matches:
-            overlay = found.overlay(self._picture(i), self._picture(j), side_px=_OVERLAY_PX)
+            overlay = _around(found, found.overlay(self._picture(i), self._picture(j), side_px=_PICTURE_PX))
             self._picture_place(i, j).write_bytes(picture_bytes(overlay, ".jpg", quality=_QUALITY))
         return row
 
@@ -332,6 +333,17 @@ class _Search:
     def _tell(self, done: int, total: int) -> None:
         if self._progress:
             self._progress(done, total)
+
+
+def _around(found: Registration, overlay: UInt8Array) -> UInt8Array:
+    """The overlap in an overlay, with some room about it."""
+    scale = overlay.shape[1] / found.photo_hw_a[1]
+    low, high = found.overlap_xy.min(0) * scale, found.overlap_xy.max(0) * scale
+    room = _ROOM * max(overlay.shape[:2])
+    left, top = np.maximum(0, low - room).astype(np.int64).tolist()
+    right, bottom = np.ceil(high + room).astype(np.int64).tolist()
+    cut = overlay[top : bottom + 1, left : right + 1]
+    return shrunk(np.ascontiguousarray(cut), _OVERLAY_PX / max(cut.shape[:2]))
 
 
 def _joined(n: int, links: Sequence[tuple[int, int]]) -> list[int]:
