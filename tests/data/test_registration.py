@@ -122,9 +122,9 @@ def test_a_homography_that_mirrors_is_refused(wall: UInt8Array) -> None:
 
 
 def test_two_places_with_the_same_logo_do_not_match() -> None:
-    walls = [squares(draw_photo(seed, photo_hw=HW).pixels, seed) for seed in range(3)]
-    found = [register(walls[i], walls[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert [one.matches for one in found] == [False] * 3
+    walls = [squares(draw_photo(seed, photo_hw=HW).pixels, seed) for seed in range(2)]
+    found = register(*walls)
+    assert not found.matches
 
 
 @pytest.mark.parametrize("draw", [draw_bricks, draw_planks])

@@ -70,6 +70,7 @@ def test_two_photos_of_one_name_are_refused(views: dict[str, UInt8Array]) -> Non
         find_scenes([photo("a2", views["a2"])] * 2)
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(
     views: dict[str, UInt8Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
