@@ -128,7 +128,18 @@ def test_an_evaluation_and_a_comparison_of_runs(
         run("train", walls, "--split", split_file, "--backbone", backbone_file, "--patch-px", 64, "--out", first) == 0
     )
     model, judged = first / "model.onnx", first / "evaluation"
-    options = ("--split", split_file, "--part", "train", "--model", model, "--out", judged, "--overwrite")
+    options = (
+        "--split",
+        split_file,
+        "--part",
+        "train",
+        "--model",
+        model,
+        "--out",
+        judged,
+        "--overwrite",
+        "--allow-leakage",
+    )
     assert run("evaluate", walls, *options) == 0
     assert names_of(judged / "predictions.csv") >= set(ODD)
     shutil.copytree(first, second)

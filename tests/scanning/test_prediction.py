@@ -455,10 +455,11 @@ def test_an_image_is_taken_for_what_is_said_in_every_way(
 
 
 def test_another_word_and_a_scale_for_a_patch_are_refused(model: Model, tmp_path: Path) -> None:
+    wall: Any = "wall"
     for ask in (
-        lambda: model.predict([noise((96, 96))], unit="wall"),
-        lambda: model.scan(noise((96, 96)), unit="wall"),
-        lambda: write_predictions([noise((96, 96))], model, out=tmp_path / "p.csv", unit="wall"),
+        lambda: model.predict([noise((96, 96))], unit=wall),
+        lambda: model.scan(noise((96, 96)), unit=wall),
+        lambda: write_predictions([noise((96, 96))], model, out=tmp_path / "p.csv", unit=wall),
     ):
         with pytest.raises(DataError, match="images cannot be taken as 'wall'; choose auto, patch, photo"):
             ask()

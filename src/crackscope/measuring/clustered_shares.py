@@ -91,7 +91,7 @@ def measure_share(hits: Int64Array, counts: Int64Array) -> Share:
     Example:
         >>> few = measure_share(np.array([9, 10, 3]), np.array([10, 10, 10]))
         >>> round(few.estimate.value, 2), round(few.estimate.low, 2), round(few.estimate.high, 2)
-        (0.73, 0.37, 0.92)
+        (0.73, 0.38, 0.92)
     """
     k, m = np.asarray(hits, np.int64), np.asarray(counts, np.int64)
     if k.ndim != 1 or k.shape != m.shape or not m.sum() or (k < 0).any() or (k > m).any():

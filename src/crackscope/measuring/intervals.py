@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from crackscope.arrays import Float64Array
 from crackscope.measuring.clustered_shares import measure_share
@@ -111,7 +111,7 @@ def rank_interval(
     for n, total in zip(counts, totals, strict=True):
         assumed = 1 + _ASSUMED_ICC * (float((n**2).sum()) / total - 1)
         effective.append(total / (trust * measured + (1 - trust) * assumed))
-    reach = float(student.ppf(1 - TAIL, held - 1))
+    reach = float(stdtrit(held - 1, 1 - TAIL))  # of Student's distribution; scipy.stats is slow to import
 
     def plausible(truth: float) -> bool:
         return bool(abs(auroc - truth) <= reach * np.sqrt(_rank_variance(truth, effective[0], effective[1])))
