@@ -5,10 +5,9 @@ A scenes file is a CSV with the columns ``photo,scene``; a photo is named as `cr
 list counts as a scene of its own.
 
 The scenes of SDNET2018 ship with the package (``assets/sdnet2018-scenes.csv``) and are used wherever its layout is
-read. They were found so: the photos were laid together from their tiles. Photos of one surface that are at most eight
-numbers apart were matched by ORB points. Two photos with at least 30 points that fit one homography show the same
-place; 178 pairs do. Photos that such pairs connect are one scene. Of these pairs, 16 were looked at. The list need not
-be complete.
+read. They were found by `crackscope scenes --ignore-order`: the photos were laid together from their tiles and matched
+by their pixels alone. 290 pairs show the same place, and each was looked at (docs/development/scenes.md). Photos that
+such pairs connect are one scene.
 """
 
 from __future__ import annotations
