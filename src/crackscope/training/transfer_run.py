@@ -321,6 +321,7 @@ def _train_and_test(
             part="test",
             split=None,
             n_leaks=sum(one in learnt and set_of(other) == target for one, other in drawn.leaks),
+            unit="patch",  # another set may have larger patches than those that the model learnt
             n_resamples=n_resamples,
             seed=training.seed,
             threads=threads,
