@@ -574,7 +574,7 @@ def test_photos_of_a_scene_in_two_parts_are_a_finding(tmp_path: Path, backbone_f
     for patch in by_photo.patches:
         sides.setdefault(patch.scene, set()).add(patch.part)
     assert len(leaks) == sum(len(parts) > 1 for parts in sides.values()) > 0
-    assert all(one.why.startswith("Scene P") and one.score >= 1 for one in leaks)
+    assert all(one.why.startswith("Scene S") and one.score >= 1 for one in leaks)
     assert (found.facts["n_photos"], found.facts["n_scenes"]) == (12, 6)
     assert found.facts["label_error"]["n_groups"] == 6  # a label is judged by other scenes
     write_audit(found, tmp_path / "out")

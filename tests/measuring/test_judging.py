@@ -104,7 +104,7 @@ def test_a_model_trained_by_photo_stops_on_photos_that_overlap(backbone_file: Pa
     photos = photos_of_scenes("P", 6, most=2)
     data = draw_sdnet(tmp_path / "sdnet2018", {"P": photos})
     by_photo = split(read_patches(data), by="photo", val=0.25, test=0.25)
-    with pytest.raises(SplitError, match=r"Scene P\d+ has photos in .*: P-\d+ .*`crackscope split --by scene`"):
+    with pytest.raises(SplitError, match=r"Scene S\d+ has photos in .*: P-\d+ .*`crackscope split --by scene`"):
         crackscope.train(data, out=tmp_path / "run", split=by_photo, backbone=backbone_file, patch_px=64)
     crackscope.train(
         data, out=tmp_path / "run", split=by_photo, backbone=backbone_file, patch_px=64, allow_leakage=True

@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same(
 
 def test_folds_by_photo_leak_where_photos_overlap(pavements: Path, backbone_file: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"by": "photo", "n_folds": 2, "backbone": backbone_file, "patch_px": 32, "threads": 1}
-    with pytest.raises(SplitError, match=r"Scene P\d+ has photos in"):
+    with pytest.raises(SplitError, match=r"Scene S\d+ has photos in"):
         crackscope.cross_validate(pavements, out=tmp_path / "run", **options)
     run = crackscope.cross_validate(pavements, out=tmp_path / "run", allow_leakage=True, overwrite=True, **options)
     assert run.evaluation.leaky
