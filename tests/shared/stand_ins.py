@@ -68,7 +68,9 @@ def _metu() -> dict[str, bytes]:
 
 def _sdnet2018(folder: Path) -> dict[str, bytes]:
     """Photos of four scenes of decks, and of eight scenes of pavements, of which two photos each overlap."""
-    root = draw_sdnet(folder / "sdnet2018", {"D": photos_of_scenes("D", 4, most=2), "P": photos_of_scenes("P", 8, most=2)})
+    root = draw_sdnet(
+        folder / "sdnet2018", {"D": photos_of_scenes("D", 4, most=2), "P": photos_of_scenes("P", 8, most=2)}
+    )
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.jpg"))}
 
 
