@@ -115,9 +115,10 @@ def _gate_line(card: Card) -> str:
     if gate is None:
         return "gate: none; blurred or foreign images are answered like any other"
     rejected = gate.blurred_crack + gate.not_concrete_crack
+    concrete = "" if gate.min_concrete is None else f", concrete below {gate.min_concrete:.3f}"
     return (
-        f"gate: rejects clarity below {gate.min_clarity:.3f} and novelty above {gate.max_novelty:.2f}, at most "
-        f"{100 * rejected:.1f} % of cracked validation patches"
+        f"gate: rejects clarity below {gate.min_clarity:.3f}{concrete} and novelty above {gate.max_novelty:.2f}, at "
+        f"most {100 * rejected:.1f} % of cracked validation patches"
     )
 
 
