@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from crackscope.data.grouping import widest_groups
 from crackscope.data.groups import overlap_text, place_of, with_scenes
 from crackscope.data.patches import Patch, PatchIndex
-from crackscope.data.splits import widest_groups
 from crackscope.errors import DataError
 
 

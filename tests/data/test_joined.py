@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crackscope.data.grouping import is_group
 from crackscope.data.joined import join_indexes, set_of
 from crackscope.data.patches import LABELS, Patch, PatchIndex, read_patches
-from crackscope.data.splits import is_group
 from crackscope.drawing.walls import draw_dataset
 from crackscope.errors import DataError
 from crackscope.model.provenance import count_seen, describe_training_data

@@ -485,7 +485,7 @@ def test_turned_copies_are_looked_for_in_sets_that_are_not_too_large(
         asked.append(len(rows.digests))
         return np.empty((0, 2), np.int64)
 
-    monkeypatch.setattr("crackscope.data.splits.MOST_SEARCHED", most)
+    monkeypatch.setattr("crackscope.data.grouping.MOST_SEARCHED", most)
     monkeypatch.setattr("crackscope.data.turned_copies.turned_pairs", turned_pairs)
     index = read_patches(draw_dataset(tmp_path / "set", n_photos=12, patches_per_photo=4, side_px=48))
     assert 5 < len(index) <= 100

@@ -20,11 +20,12 @@ from crackscope.auditing.kinds import KINDS, Audit, AuditFinding
 from crackscope.auditing.label_errors import LabelErrors, find_label_errors
 from crackscope.auditing.quality import NUMBERS, Quality, WatchedFiles, find_faults, quality_kind
 from crackscope.data.cache import Rows, compute_rows
+from crackscope.data.grouping import is_group
 from crackscope.data.groups import place_of
 from crackscope.data.leaks import leaks_in
 from crackscope.data.patches import LABELS, PARTS, Patch, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprint_kind, look_alike_groups
-from crackscope.data.splits import Split, apply_split, is_group
+from crackscope.data.splits import Split, apply_split
 from crackscope.data.turned_copies import thumbnail_kind, turned_pairs
 from crackscope.errors import BundleError, DataError
 from crackscope.files.images import ImageForm

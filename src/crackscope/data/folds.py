@@ -8,8 +8,9 @@ from pathlib import Path
 
 from crackscope.data.assignment import deal
 from crackscope.data.class_names import LABELS
+from crackscope.data.grouping import group_patches, read_prints
 from crackscope.data.patches import PARTS, Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split, group_patches, read_prints
+from crackscope.data.splits import Split
 from crackscope.errors import SplitError
 from crackscope.files.streaming import Progress
 

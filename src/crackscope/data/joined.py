@@ -3,7 +3,7 @@
 A path begins with the name of its set. A photo keeps its name where the publisher gave it, so that what a model was
 trained on is recognised later (`crackscope.model.provenance`); other photos get the set's name in front, as their
 scenes do, and groups that look alike are numbered anew. So no two sets share a photo by accident, and
-`crackscope.data.splits.is_group` goes on to hold.
+`crackscope.data.grouping.is_group` goes on to hold.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from crackscope.data.grouping import is_group
 from crackscope.data.patches import Patch, PatchIndex
-from crackscope.data.splits import is_group
 from crackscope.errors import DataError
 from crackscope.files.archives import Files
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from crackscope.arrays import Int64Array
 from crackscope.data.cache import Rows
+from crackscope.data.grouping import is_group
 from crackscope.data.patches import PARTS, PatchIndex, read_patches
 from crackscope.data.similarity import connected, duplicate_pairs, fingerprints
-from crackscope.data.splits import is_group
 from crackscope.errors import SplitError
 from crackscope.files.streaming import Progress
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from crackscope.data.class_names import ClassNames
+from crackscope.data.grouping import widest_groups
 from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split, apply_split, split_of, widest_groups
+from crackscope.data.splits import Split, apply_split, split_of
 from crackscope.errors import DataError, SplitError
 from crackscope.files.streaming import Progress
 from crackscope.geometry.scale import Scale

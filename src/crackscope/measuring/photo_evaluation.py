@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crackscope.arrays import Float64Array, UInt8Array
+from crackscope.data.grouping import widest_groups
 from crackscope.data.labelled_photos import LabelledPhoto
 from crackscope.data.patches import Patch, PatchIndex
-from crackscope.data.splits import widest_groups
 from crackscope.errors import DataError, reason_of
 from crackscope.files.images import Image
 from crackscope.files.streaming import Progress

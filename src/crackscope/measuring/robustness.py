@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array, UInt8Array
+from crackscope.data.grouping import widest_groups
 from crackscope.data.patches import Patch, PatchIndex, read_patches
-from crackscope.data.splits import Split, widest_groups
+from crackscope.data.splits import Split
 from crackscope.drawing.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.html import html_table

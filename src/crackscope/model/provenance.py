@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from crackscope.data.grouping import is_group
 from crackscope.data.patches import Patch, PatchIndex
 from crackscope.data.scenes import sdnet2018_scenes
-from crackscope.data.splits import is_group
 from crackscope.model.card import TrainingData
 
 __all__ = ["Seen", "count_seen", "describe_training_data", "find_seen"]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from crackscope import __version__
+from crackscope.data.grouping import widest_groups
 from crackscope.data.patches import PatchIndex
-from crackscope.data.splits import Split, widest_groups
+from crackscope.data.splits import Split
 from crackscope.errors import ImageError
 from crackscope.files.images import image_size
 from crackscope.measuring.calibration import fit_calibration
