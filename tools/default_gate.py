@@ -41,6 +41,7 @@ import numpy as np
 import onnx
 from sklearn.linear_model import LogisticRegression
 
+from crackscope.data.class_names import LABELS
 from crackscope.data.labelled_photos import photos_by_grid
 from crackscope.data.patches import PatchIndex
 from crackscope.files.images import Image, read_image
@@ -50,6 +51,7 @@ from crackscope.model.card import Card, Gate
 from crackscope.model.gate import gate_crops
 from crackscope.model.gate_graph import material_of, plane_of, regated
 from crackscope.model.graphs import make_model
+from crackscope.model.preprocessing import resize_patch
 from crackscope.model.quantisation import match_gate, with_card
 from crackscope.model.sessions import GateSigns, Network, open_session
 from crackscope.scanning.crack_map import CrackMap
@@ -395,15 +397,14 @@ def with_gate(bundle: Bundle, plane: Plane, material: Material, gate: Gate) -> B
     return with_card(Bundle(model, bundle.card, bundle.name), bundle.card.model_copy(update={"gate": gate}))
 
 
-def shares_of(gate: Gate, crops: Fitting, plane: Plane, material: Material) -> dict[str, float | int]:
-    """Shares of patches of METU and SDNET2018 that are not concrete to the gate, for the card."""
-    mine = np.char.endswith(crops.kind.astype(str), "patches")
-    own = crops.part(mine)
-    signs = zip(plane.novelty(own.features), material.concrete(own.features), strict=True)
-    foreign = np.array([gate.reason(novelty, 1.0, concrete) is not None for novelty, concrete in signs])
-    cracked = own.probable >= 0.5
-    shares = {"crack": foreign[cracked].mean(), "uncracked": foreign[~cracked].mean()}
-    return {f"not_concrete_{label}": float(share) for label, share in shares.items()}
+def shares_of(gate: Gate, network: StoredNetwork, given: argparse.Namespace, patch_px: int) -> dict[str, float]:
+    """Shares of the validation patches of each label that are not concrete to the gate, for the card."""
+    foreign: dict[str, list[bool]] = {label: [] for label in LABELS}
+    for index in read_sets(given.metu, given.sdnet2018, given.reserved).values():
+        for patch in part_of(index, "val").patches:
+            signs = network.signs(resize_patch(index.read_pixels(patch.path), patch_px=patch_px))
+            foreign[patch.label].append(gate.reason(signs.novelty, 1.0, signs.concrete) is not None)
+    return {f"not_concrete_{label}": float(np.mean(found)) for label, found in foreign.items()}
 
 
 def val_patches(given: argparse.Namespace) -> list[np.ndarray]:
@@ -442,7 +443,9 @@ def main() -> None:
     material, gate = fitted(crops, network.plane, own)
     n = Counter(crops.concrete.tolist())
     told = f"{own.fitted_on}; limits of concrete: {n[True]:,} crops of concrete and {n[False]:,} of other things"
-    gate = gate.model_copy(update={"fitted_on": told} | shares_of(gate, crops, network.plane, material))
+    network.material = material
+    shares = shares_of(gate, network, given, exact.card.patch_px)
+    gate = gate.model_copy(update={"fitted_on": told} | shares)
     bundles = [with_gate(read_bundle(place), network.plane, material, gate) for place in places]
     bundles[1:] = [match_gate(one, bundles[0], val_patches(given)) for one in bundles[1:]]
     for place, bundle in zip(places, bundles, strict=True):
