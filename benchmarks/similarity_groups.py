@@ -1,17 +1,17 @@
-"""Measure whether similarity groups keep patches of one photo together, on SDNET2018 and on METU.
+"""Measure whether similarity groups keep patches of one place together, on SDNET2018 and on METU.
 
     python benchmarks/similarity_groups.py --metu METU --sdnet2018 SDNET2018 [--backbone BACKBONE.onnx]
 
-The photos of SDNET2018 are known. They are hidden, and the patches are split 70:15:15 by similarity, by blocks of 44
-numbers, and at random. A split by photo is made for comparison. Then the test patches are counted that have a *near
-twin* in training. Distances are measured by look: colour, light and texture of the fingerprint, each in standard
-deviations. Groups are made by the same distance. With --backbone (a backbone file or a bundle), distances are also
-measured by its features at 160 px on their 128 main axes, which are independent of the groups. A near twin has two
-meanings:
+The photos and scenes of SDNET2018 are known. They are hidden, and the patches are split 70:15:15 by similarity, by
+blocks of 44 numbers, and at random. Splits by scene and by photo are made for comparison. Then the test patches are
+counted that have a *near twin* in training. Distances are measured by look: colour, light and texture of the
+fingerprint, each in standard deviations. Groups are made by the same distance. With --backbone (a backbone file or a
+bundle), distances are also measured by its features at 160 px on their 128 main axes, which are independent of the
+groups. A near twin has two meanings:
 
-- any: nearer than the 1st percentile of the distances to the nearest patch in another photo. A split by photo has up to
-  1 % of these by chance.
-- same photo: a patch of the same photo, nearer than the 1st percentile of all pairs from different photos. This is much
+- any: nearer than the 1st percentile of the distances to the nearest patch of another scene. A split by scene has up
+  to 1 % of these by chance.
+- same scene: a patch of the same scene, nearer than the 1st percentile of all pairs from different scenes. This is much
   stricter: it counts tiles that do not overlap, but share light and surface.
 
 The photos of METU are not known. There the program checks whether byte-identical copies stay together. It also counts
@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from crackscope.data.cache import Rows
+from crackscope.data.groups import place_of
 from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.similarity import fingerprints
 from crackscope.data.splits import divide
@@ -50,7 +51,7 @@ def parts_at_random(units: np.ndarray, seed: int) -> np.ndarray:
 
 
 def parts_by_similarity(index: PatchIndex, rows: Rows, seed: int) -> np.ndarray:
-    hidden = index.select([replace(patch, photo=None) for patch in index.patches])
+    hidden = index.select([replace(patch, photo=None, scene=None) for patch in index.patches])
     found = {patch.path: patch.part for patch in divide(hidden, rows, by="similarity", seed=seed).patches}
     return np.array([found.get(path, "") for path in index.paths])
 
@@ -73,31 +74,31 @@ class Measure:
 
     Args:
         values: Values that distances are measured by, shape (n, d).
-        photos: Number of each patch's photo, shape (n,).
+        scenes: Number of each patch's scene, shape (n,).
     """
 
-    def __init__(self, values: np.ndarray, photos: np.ndarray) -> None:
-        self.values, self.photos = values, photos
+    def __init__(self, values: np.ndarray, scenes: np.ndarray) -> None:
+        self.values, self.scenes = values, scenes
         self.rng = np.random.default_rng(0)
         nearest, sample = [], []
         for chunk in self._chunks(np.arange(len(values))):
             found = distances(values[chunk], values)
-            apart = photos[chunk][:, None] != photos[None]
+            apart = scenes[chunk][:, None] != scenes[None]
             sample.append(self.rng.choice(found[apart], 20_000))
             nearest.append(np.where(apart, found, np.inf).min(1))
         self.any_limit = float(np.quantile(np.concatenate(nearest), 0.01))
         self.same_limit = float(np.quantile(np.concatenate(sample), 0.01))
 
     def twins(self, parts: np.ndarray) -> tuple[float, float]:
-        """Shares of test patches with a near twin in training: any, and of the same photo."""
+        """Shares of test patches with a near twin in training: any, and of the same scene."""
         training = np.flatnonzero(parts == "train")
-        any_twin, same_photo = [], []
+        any_twin, same_scene = [], []
         for chunk in self._chunks(np.flatnonzero(parts == "test")):
             found = distances(self.values[chunk], self.values[training])
             any_twin.append(found.min(1) < self.any_limit)
-            own = self.photos[chunk][:, None] == self.photos[training][None]
-            same_photo.append(np.where(own, found, np.inf).min(1) < self.same_limit)
-        return float(np.concatenate(any_twin).mean()), float(np.concatenate(same_photo).mean())
+            own = self.scenes[chunk][:, None] == self.scenes[training][None]
+            same_scene.append(np.where(own, found, np.inf).min(1) < self.same_limit)
+        return float(np.concatenate(any_twin).mean()), float(np.concatenate(same_scene).mean())
 
     def _chunks(self, places: np.ndarray) -> list[np.ndarray]:
         drawn = np.sort(self.rng.choice(places, min(len(places), N_SAMPLE), replace=False))
@@ -108,20 +109,22 @@ def on_sdnet2018(folder: Path, backbone: Path | None, threads: int | None) -> No
     index = read_patches(folder)
     rows = fingerprints(index, threads=threads)
     photos = np.unique([patch.photo for patch in index.patches], return_inverse=True)[1]
+    scenes = np.unique([str(place_of(patch)) for patch in index.patches], return_inverse=True)[1]
     look = rows.values[:, 1024:].astype(np.float32)
     look = (look - look.mean(0)) / look.std(0)
     blocks = np.empty(len(index), np.int64)
     blocks[np.argsort(index.paths)] = np.arange(len(index)) // BLOCK
-    measures = {"look": Measure(look, photos)}
+    measures = {"look": Measure(look, scenes)}
     if backbone is not None:
         features = extract_features(index, read_backbone(backbone), patch_px=160, threads=threads).values
-        measures["features"] = Measure(main_axes(features), photos)
+        measures["features"] = Measure(main_axes(features), scenes)
     print(
-        f"SDNET2018, {len(index):,} patches of {photos.max() + 1} photos; test patches with a near twin in training:\n"
+        f"SDNET2018, {len(index):,} patches of {photos.max() + 1} photos and {scenes.max() + 1} scenes; "
+        "test patches with a near twin in training:\n"
     )
     print(
         "| split | seed | "
-        + " | ".join(f"{name}: {kind}" for name in measures for kind in ("any", "same photo"))
+        + " | ".join(f"{name}: {kind}" for name in measures for kind in ("any", "same scene"))
         + " |"
     )
     print("| --- | --- " + "| --- " * 2 * len(measures) + "|")
@@ -130,7 +133,8 @@ def on_sdnet2018(folder: Path, backbone: Path | None, threads: int | None) -> No
             "by similarity": parts_by_similarity(index, rows, seed),
             f"blocks of {BLOCK} numbers": parts_at_random(blocks, seed),
             "at random": parts_at_random(np.arange(len(index)), seed),
-            "by photo": parts_at_random(photos, seed),
+            "by photo (photos overlap)": parts_at_random(photos, seed),
+            "by scene": parts_at_random(scenes, seed),
         }
         for way, parts in ways.items():
             found = [share for measure in measures.values() for share in measure.twins(parts)]

@@ -42,7 +42,7 @@ from crackscope.measuring.photo_calibration import fit_photo_calibration, fit_ve
 from crackscope.measuring.photo_evaluation import scan_labelled
 from crackscope.model.bundle import Backbone, Bundle, compose, read_bundle, write_model
 from crackscope.model.card import Card
-from crackscope.model.graphs import graph_digest
+from crackscope.model.graphs import Head, graph_digest
 from crackscope.model.quantisation import match_gate, match_temperature, quantise, with_card
 from crackscope.scanning.loaded_model import Model
 from crackscope.training.cards import calibrated_card
@@ -72,9 +72,11 @@ def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, l
     return bundle_of(network, settings, given, learnt)
 
 
-def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
-    """Make the fp32 bundle: calibrated on patches and photos of val, with a gate."""
-    own = load_backbone(given.backbone, until=settings.until)[1]
+def calibrated(
+    network: Network, settings: Settings, backbone_place: str, learnt: PatchIndex, *, by: str = "scene"
+) -> tuple[Backbone, Head, Card]:
+    """Calibrate the network for patches, on those of val; SDNET2018 is split by `by`."""
+    own = load_backbone(backbone_place, until=settings.until)[1]
     model = export_backbone(network.blocks, own)
     backbone = Backbone(model.graph, own.model_copy(update={"sha256": graph_digest(model.graph)}))
     val = part_of(learnt, "val")
@@ -90,16 +92,23 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
         name="default",
         patch_px=settings.patch_px,
         recipe=settings.model_dump(mode="json"),
-        split=Split(learnt.patches, "photo"),
+        split=Split(learnt.patches, by),
         n_leaks=0,
         refused=(),
         seed=settings.seed,
         pool="logsumexp",
     )
     card = card.model_copy(update={"mm_per_px": TILE_MM / settings.patch_px, "figures": {}})
-    card, plane, _ = gated(card, gate_of(used, backbone, card))
     head = network.head.exported(temperature=card.patch.temperature)
     head.bias[:] += np.float32(shift)
+    return backbone, head, card
+
+
+def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Path:
+    """Make the fp32 bundle: calibrated on patches and photos of val, with a gate."""
+    backbone, head, card = calibrated(network, settings, given.backbone, learnt)
+    val, used = part_of(learnt, "val"), learnt.select([p for p in learnt.patches if p.part in ("train", "val")])
+    card, plane, _ = gated(card, gate_of(used, backbone, card))
     out: Path = given.work / "default.onnx"
     write_model(compose(backbone, head, card, plane), out, overwrite=True)
     scanned, _ = scan_labelled(photos_by_grid(without_metu(val), given.grid), Model(read_bundle(out)))

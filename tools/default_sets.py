@@ -9,13 +9,13 @@ from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 METU, SURFACES = "metu", {"decks": "sdnet2018-D", "pavements": "sdnet2018-P", "walls": "sdnet2018-W"}
 
 
-def read_sets(metu_place: str, sdnet_place: str, reserved_place: str) -> dict[str, PatchIndex]:
-    """Read METU and the surfaces, split into parts, without the reserved photos."""
+def read_sets(metu_place: str, sdnet_place: str, reserved_place: str, *, by: str = "scene") -> dict[str, PatchIndex]:
+    """Read METU and the surfaces, split into parts, without the reserved photos; `by` is for SDNET2018 alone."""
     metu = read_patches(metu_place)
     sdnet = without_photos(read_patches(sdnet_place), read_photo_list(reserved_place))
     metu, sdnet = (
         apply_split(metu, split=split(metu, by="similarity")),
-        apply_split(sdnet, split=split(sdnet, by="scene")),
+        apply_split(sdnet, split=split(sdnet, by=by)),
     )
     return {METU: metu, **surfaces_of(sdnet)}
 
