@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from crackscope.measuring.evaluation import Evaluation
     from crackscope.measuring.exporting import Export, export
     from crackscope.measuring.judging import evaluate, evaluate_photos
+    from crackscope.measuring.line_figures import LineFigures, LinesWithin
+    from crackscope.measuring.lines import LineCounts, PhotoLines
     from crackscope.measuring.metrics import Estimate
     from crackscope.measuring.paired import PairedTest
     from crackscope.measuring.photo_evaluation import PhotoEvaluation, PhotoFigures, ScannedPhoto
@@ -136,6 +138,9 @@ _HOMES = {
     "ImageFile": "files.inputs",
     "LabelledPhoto": "data.labelled_photos",
     "Leaks": "data.leaks",
+    "LineCounts": "measuring.lines",
+    "LineFigures": "measuring.line_figures",
+    "LinesWithin": "measuring.line_figures",
     "MissingExtraError": "errors",
     "Model": "scanning.loaded_model",
     "NetworkScale": "scanning.scanner",
@@ -147,6 +152,7 @@ _HOMES = {
     "Phase": "training.recipes",
     "PhotoEvaluation": "measuring.photo_evaluation",
     "PhotoFigures": "measuring.photo_evaluation",
+    "PhotoLines": "measuring.lines",
     "PhotoResult": "scanning.results",
     "Plateau": "training.recipes",
     "Prediction": "scanning.prediction",
@@ -258,6 +264,9 @@ __all__ = [
     "ImageFile",
     "LabelledPhoto",
     "Leaks",
+    "LineCounts",
+    "LineFigures",
+    "LinesWithin",
     "MissingExtraError",
     "Model",
     "NetworkScale",
@@ -269,6 +278,7 @@ __all__ = [
     "Phase",
     "PhotoEvaluation",
     "PhotoFigures",
+    "PhotoLines",
     "PhotoResult",
     "Plateau",
     "Prediction",

@@ -27,6 +27,7 @@ from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.training.run_folder import FILES
 from shared.command import Result
+from shared.fine_maps import pretend_fine_maps
 from shared.models import tiny_card
 from shared.pictures import noise, save
 
@@ -177,10 +178,30 @@ def test_inverted_masks_stop_evaluate_unless_that_is_said(run: Any, bundle_file:
     given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", bundle_file)
     assert_one_line(run(*given, "--out", tmp_path / "a"), "2 of 2 masks are mostly white", "Give --masks-inverted")
     assert not (tmp_path / "a").exists()
-    assert run(*given, "--masks-inverted", "--out", tmp_path / "b").code == 0
+    judged = run(*given, "--masks-inverted", "--out", tmp_path / "b")
+    assert judged.code == 0
+    assert "this model has no fine map, so lines are not compared" in judged.err
     wrong = run("evaluate", tmp_path / "photos", "--masks-inverted", "--model", bundle_file)
     assert wrong.code == 2
     assert "--masks" in wrong.err
+
+
+def test_evaluate_prints_figures_of_lines(
+    run: Any, bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_fine_maps(monkeypatch)
+    wall = draw_photo(0, photo_hw=(160, 240))
+    save(tmp_path / "photos" / "a.png", wall.pixels)
+    save(tmp_path / "masks" / "a.png", 255 * wall.mask.astype(np.uint8))
+    given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", bundle_file)
+    judged = run(*given, "--out", tmp_path / "a")
+    assert judged.code == 0
+    assert "no fine map" not in judged.err
+    assert "Lines at a threshold of 0.500:" in judged.out
+    assert "Line F1, 2 px" in judged.out
+    assert "Lines in 1 photo: read this as an anecdote, without intervals." in judged.out
+    printed = run(*given, "--out", tmp_path / "a", "--overwrite", "--json").json
+    assert [one["tolerance_px"] for one in printed["lines"]["within"]] == [2, 4]
 
 
 def test_a_leaking_split_is_refused_by_train_and_evaluate(

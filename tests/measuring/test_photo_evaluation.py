@@ -14,7 +14,7 @@ from scipy.stats import beta
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import crackscope
-from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.data.patches import Patch
 from crackscope.errors import BundleError, DataError, SplitError
 from crackscope.geometry.scale import Scale
@@ -27,9 +27,10 @@ from crackscope.measuring.photo_calibration import (
 )
 from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled, tile_reader
 from crackscope.model.card import Calibration
-from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
+from crackscope.reports.evaluation_report import LINE_FILES, PHOTO_FILES, write_evaluation
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model, load
+from shared.fine_maps import pretend_fine_maps
 from shared.sdnet import draw_sdnet, photos_of_scenes
 
 CALIBRATION = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
@@ -340,6 +341,61 @@ def test_photos_or_masks_that_are_broken_are_refused_with_a_reason_and_the_other
     assert (first, why) == (f"{photos}/a.png", "the file is empty")
     assert second == f"{photos}/b.png"
     assert other.startswith(f"its mask {masks}/b.png: truncated PNG: its end is missing")
+
+
+@pytest.fixture
+def masked_walls(tmp_path: Path) -> tuple[Path, Path]:
+    """Three drawn walls with the masks of their cracks, half as large; the last one without a crack."""
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    photos.mkdir()
+    masks.mkdir()
+    for seed in range(3):
+        wall = crackscope.draw_photo(seed, photo_hw=(160, 240), n_cracks=int(seed < 2))
+        cv2.imwrite(str(photos / f"{seed}.png"), wall.pixels[..., ::-1])
+        mask = cv2.resize(255 * wall.mask.astype(np.uint8), (120, 80), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(masks / f"{seed}.png"), np.where(mask > 50, 255, 0).astype(np.uint8))
+    return photos, masks
+
+
+def test_lines_are_compared_where_there_are_masks_and_a_fine_map(
+    masked_walls: tuple[Path, Path], bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_fine_maps(monkeypatch)
+    photos, masks = masked_walls
+    found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, n_resamples=20, threads=1)
+    assert found.lines is not None
+    assert (found.lines.n_photos, found.lines.cluster_kind) == (3, "photos")
+    assert [bool(len(one.lines.true_xy)) for one in found.scanned if one.lines] == [True, True, False]
+    assert {one.lines.factor for one in found.scanned if one.lines} == {2}
+    assert np.isfinite(found.lines.ece.value)
+    write_evaluation(found, tmp_path / "out")
+    assert sorted(place.name for place in (tmp_path / "out").iterdir()) == sorted(LINE_FILES)
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert document["lines"] == json.loads(json.dumps(found.lines.document()))
+    assert "Line F1, 4 px" in (tmp_path / "out" / "report.html").read_text()
+    assert "<th>Line F1, 4 px</th>" in found._repr_html_()
+
+
+def test_without_a_fine_map_tiles_alone_are_judged(masked_walls: tuple[Path, Path], bundle_file: Path) -> None:
+    photos, masks = masked_walls
+    found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, n_resamples=20, threads=1)
+    assert found.lines is None
+    assert found.document()["lines"] is None
+    assert [one.lines for one in found.scanned] == [None] * 3
+
+
+def test_a_mask_that_goes_while_photos_are_scanned_refuses_its_photo(
+    masked_walls: tuple[Path, Path], bundle_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_fine_maps(monkeypatch)
+    photos, masks = masked_walls
+    labelled = photos_by_masks(photos, masks, tile_px=64)
+    (masks / "1.png").unlink()
+    scanned, refused = scan_labelled(labelled, load(bundle_file, threads=1))
+    assert [Path(one.photo.name).name for one in scanned] == ["0.png", "2.png"]
+    ((name, reason),) = refused
+    assert name.endswith("1.png")
+    assert "its mask" in reason
 
 
 def test_tiles_or_masks_but_not_both(photos_and_grid: tuple[Path, Path], bundle_file: Path) -> None:

@@ -84,6 +84,7 @@ def evaluate(
 
     With --tiles, patches that are tiles of photos are laid together, the photos are scanned, and every tile is judged
     by its part of the map. With --masks, tiles are labelled by pixel masks. A sheet shows the best and the worst maps.
+    If the model has a fine map, its lines are compared with those of the masks, and a sheet shows both.
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """
@@ -93,7 +94,7 @@ def evaluate(
     from crackscope.measuring.judging import evaluate_photos
     from crackscope.measuring.photo_evaluation import PhotoEvaluation
     from crackscope.measuring.wording import seen_text
-    from crackscope.reports.evaluation_report import PHOTO_FILES, write_evaluation
+    from crackscope.reports.evaluation_report import LINE_FILES, write_evaluation
     from crackscope.scanning.loaded_model import load
 
     if tiles and masks:
@@ -106,7 +107,7 @@ def evaluate(
         raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--photo-from")
     if (tiles or masks) and taken_as is not TakenAsPatch.auto:
         raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--as")
-    require_free_folder(out, ours=PHOTO_FILES, overwrite=overwrite)
+    require_free_folder(out, ours=LINE_FILES, overwrite=overwrite)
     chosen = part.value if part else None
     network_scale, known = scales(scale, mm_per_px)
     bundle = read_model(model, precision)
@@ -143,10 +144,12 @@ def evaluate(
     write_evaluation(found, out, overwrite=overwrite)
     photos = found if isinstance(found, PhotoEvaluation) else None
     evaluation = found.tiles if isinstance(found, PhotoEvaluation) else found
-    document = metrics_document(evaluation) | (photos.figures.document() if photos else {})
+    document = photos.document() if photos else metrics_document(evaluation)
     if evaluation.n_seen:
         who = seen_text(evaluation.n_seen, evaluation.n_seen_by_backbone, evaluation.n_patches)
         say(f"{who}: all figures are leaky.")
+    if masks and photos and photos.lines is None:
+        say(f"{evaluation.model}: this model has no fine map, so lines are not compared.")
     for path, why in evaluation.refused[:5]:
         say(f"{path}: {why}")
     status = {"status": "refused" if evaluation.refused else "done", "out": str(out)}
@@ -157,6 +160,7 @@ def evaluate(
 
 def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) -> str:
     from crackscope.measuring.evaluation import origin_text
+    from crackscope.measuring.line_figures import line_rows
     from crackscope.measuring.wording import FIGURES, interval_text, method_text, number_text
 
     mark = "leaky | " if evaluation.leaky else ""
@@ -172,6 +176,12 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
             ("Pointing accuracy", figures.pointing_accuracy),
         ):
             lines.append(f"{mark}{title:24}{number_text(figure.value):>8}  {interval_text(figure):<18}")
+        if photos.lines:
+            lines.append(f"{mark}Lines at a threshold of {number_text(photos.lines.threshold)}:")
+            for title, figure in line_rows(photos.lines):
+                lines.append(f"{mark}{title:26}{number_text(figure.value):>6}  {interval_text(figure):<18}")
+            few = photos.lines.few
+            lines += [f"{mark}{few[0].upper()}{few[1:]}."] if few else []
     if evaluation.reasons is not None:
         shares = " and ".join(
             f"{100 * evaluation.rejected_share(label):.1f} % of {name}"

@@ -28,7 +28,7 @@ from typing import NoReturn, TypeAlias
 import cv2
 import numpy as np
 
-from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
+from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.data.class_names import ClassNames
 from crackscope.data.masks import read_mask, require_cracks_in_white, require_mostly_black
 from crackscope.data.patches import Patch, PatchIndex, content_digest, read_patches
@@ -44,6 +44,7 @@ MASK_SHARE = 0.005
 """Share of a tile's surface that must be white for the tile to count as cracked."""
 
 _Load: TypeAlias = Callable[[], tuple[UInt8Array, list[bytes]]]
+_LoadMask: TypeAlias = Callable[[], BoolArray]
 
 _TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
@@ -62,6 +63,8 @@ class LabelledPhoto:
         patches: Patches that a model could have been trained on: the tiles' files, or the photo itself.
         load: Function that reads the photo: its pixels, shape (H, W, 3), RGB, uint8, and the SHA-256 of the file of
             each of `patches`. It raises an OSError or a DataError with the reason if the photo cannot be used.
+        load_mask: Function that reads the photo's mask: whether a pixel is white, shape (h, w), at the mask's own size.
+            It raises an ImageError if the mask can no longer be read. None if labels do not come from a mask.
     """
 
     name: str
@@ -70,6 +73,7 @@ class LabelledPhoto:
     tiles: tuple[str, ...]
     patches: tuple[Patch, ...]
     load: _Load
+    load_mask: _LoadMask | None = None
 
     def boxes_xyxy(self, photo_hw: tuple[int, int]) -> list[tuple[float, float, float, float]]:
         """Left, top, right and bottom of each tile in pixels.
@@ -296,7 +300,8 @@ def _masked(
     patch = Patch(path, "crack", photo=path)
     try:
         height, width = image.load().pixels.shape[:2]
-        mask = read_mask(mask_image, (height, width), inverted=inverted)
+        load_mask = partial(read_mask, mask_image, (height, width), inverted=inverted)
+        mask = load_mask()
         share = shares[mask_image.path] = float(mask.mean())
         require_mostly_black(share, mask_image.path, inverted=inverted)
         side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
@@ -312,7 +317,7 @@ def _masked(
         return LabelledPhoto(path, np.empty((0, 4)), np.empty(0, np.int64), (), (patch,), nothing)
     tiles = tuple(f"{path}#{cell.row},{cell.column}" for cell in cells)
     load = partial(_whole, image)
-    return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load)
+    return LabelledPhoto(path, _boxes(cells, n_rows, n_columns), _labels(cells), tiles, (patch,), load, load_mask)
 
 
 def _refuse(reason: str) -> NoReturn:

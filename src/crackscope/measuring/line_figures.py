@@ -31,7 +31,7 @@ from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate, few_text
 from crackscope.measuring.intervals import percentile_interval, share_interval, square_and_add
 from crackscope.measuring.lines import LineCounts, LineMap, PhotoLines, compare_lines, tolerance_factor, true_line
 
-__all__ = ["TOLERANCES_PX", "LineFigures", "LinesWithin", "choose_line_threshold", "measure_lines"]
+__all__ = ["TOLERANCES_PX", "LineFigures", "LinesWithin", "choose_line_threshold", "line_rows", "measure_lines"]
 
 
 TOLERANCES_PX = (2.0, 4.0)
@@ -67,6 +67,14 @@ class LinesWithin:
         """Tolerance and figures, ready for JSON."""
         names = ("precision", "recall", "f1", "mean_precision", "mean_recall", "mean_f1")
         return {"tolerance_px": self.tolerance_px, **{name: getattr(self, name).document() for name in names}}
+
+
+_TITLES = {
+    "precision": "Line precision",
+    "recall": "Line recall",
+    "f1": "Line F1",
+    "mean_f1": "Line F1, photo mean",
+}
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,20 @@ def measure_lines(
         n_clusters=len(np.unique(rows[has_lines])),
         cluster_kind=cluster_kind,
     )
+
+
+def line_rows(figures: LineFigures) -> list[tuple[str, Estimate]]:
+    """Titles and figures, in the order in which tables list them.
+
+    Args:
+        figures: Line figures.
+    """
+    rows = [
+        (f"{title}, {one.tolerance_px:g} px", getattr(one, name))
+        for one in figures.within
+        for name, title in _TITLES.items()
+    ]
+    return [*rows, ("Calibration error of cells", figures.ece)]
 
 
 def choose_line_threshold(

@@ -8,6 +8,9 @@ Two figures more are of photos:
   touches. (A point of the FROC curve, Bunch et al. 1978, with tiles in place of lesions.)
 - *Pointing accuracy*: of the photos with a cracked tile, the share whose peak (the strongest cell of the most probable
   footprint) lies in one (the pointing game of Zhang et al. 2018, section 4.3).
+
+Where photos have masks and the model has a fine map, the lines of both are compared
+(`crackscope.measuring.line_figures`).
 """
 
 from __future__ import annotations
@@ -29,8 +32,10 @@ from crackscope.files.images import Image
 from crackscope.files.streaming import Progress
 from crackscope.geometry.scale import Scale
 from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
-from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html
+from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html, metrics_document
 from crackscope.measuring.intervals import percentile_interval, share_interval
+from crackscope.measuring.line_figures import LineFigures, line_rows, measure_lines
+from crackscope.measuring.lines import PhotoLines, line_map_of, line_threshold_of, read_lines
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model
@@ -53,6 +58,7 @@ class ScannedPhoto:
         logits: Pooled logit of each tile's box in the map, shape (n,).
         n_seen: Number of its tiles that the model or its backbone was trained on, or whose photo was.
         n_seen_by_backbone: Number of those tiles that the backbone was trained on.
+        lines: Line that the fine map finds in the photo, and line of its mask; None without fine map or mask.
     """
 
     photo: LabelledPhoto
@@ -60,6 +66,7 @@ class ScannedPhoto:
     logits: Float64Array
     n_seen: int
     n_seen_by_backbone: int = 0
+    lines: PhotoLines | None = None
 
     @property
     def group(self) -> Patch:
@@ -111,17 +118,24 @@ class PhotoEvaluation:
         figures: Figures of whole photos.
         scanned: Photos and their maps.
         calibrated: Whether the model has a calibration for photos; if not, that for patches was used.
+        lines: Figures of lines; None if the photos have no masks, or the model has no fine map.
     """
 
     tiles: Evaluation
     figures: PhotoFigures
     scanned: tuple[ScannedPhoto, ...]
     calibrated: bool
+    lines: LineFigures | None = None
+
+    def document(self) -> dict[str, object]:
+        """All figures as ``metrics.json`` holds them, ready for JSON."""
+        lines = self.lines.document() if self.lines else None
+        return metrics_document(self.tiles) | self.figures.document() | {"lines": lines}
 
     def _repr_html_(self) -> str:
         recall, pointing = self.figures.recall_at_one_false_region, self.figures.pointing_accuracy
-        more = (("Recall at one false region a photo", recall), ("Pointing accuracy", pointing))
-        return figures_html(self.tiles, more=more)
+        more = [("Recall at one false region a photo", recall), ("Pointing accuracy", pointing)]
+        return figures_html(self.tiles, more=more + (line_rows(self.lines) if self.lines else []))
 
 
 def scan_labelled(
@@ -168,6 +182,7 @@ def scan_labelled(
             chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
             prepared = prepare_photo(Image(pixels), card, network_scale=chosen, scale=scale)
             seen = map_of(prepared, model.network, card)
+            lines = _lines(photo, seen, model)
         except (OSError, DataError) as error:
             refused.append((photo.name, reason_of(error)))
         else:
@@ -175,7 +190,7 @@ def scan_labelled(
             counts = [count_seen(own, digests, data) for data in (lineage, card.backbone.trained_on)]
             if len(own) == 1:  # a whole photo, one file for all of its tiles
                 counts = [len(logits) if n else 0 for n in counts]
-            found.append(ScannedPhoto(photo, seen, logits, *counts))
+            found.append(ScannedPhoto(photo, seen, logits, counts[0], counts[1], lines))
         if progress:
             progress(i + 1, len(photos))
     return found, refused
@@ -234,7 +249,8 @@ def measure_photos(
         seed=seed,
     )
     calibrated = model.card.photo is not None
-    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated)
+    lines = _line_figures(scanned, model, n_resamples, seed)
+    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated, lines)
 
 
 def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
@@ -256,6 +272,29 @@ def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
         return pixels[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
 
     return read
+
+
+def _lines(photo: LabelledPhoto, found: CrackMap, model: Model) -> PhotoLines | None:
+    """The lines of a photo's fine map and of its mask; None where either is not there."""
+    line_map = line_map_of(found) if photo.load_mask else None
+    if photo.load_mask is None or line_map is None:
+        return None
+    return read_lines(line_map, photo.load_mask(), threshold=line_threshold_of(model.card))
+
+
+def _line_figures(scanned: Sequence[ScannedPhoto], model: Model, n_resamples: int, seed: int) -> LineFigures | None:
+    with_lines = [one for one in scanned if one.lines is not None]
+    if not with_lines:
+        return None
+    clusters, kind = widest_groups([one.group for one in with_lines])
+    return measure_lines(
+        [one.lines for one in with_lines if one.lines is not None],
+        threshold=line_threshold_of(model.card),
+        clusters=clusters,
+        cluster_kind=kind,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
 
 
 def _figures(scanned: Sequence[ScannedPhoto], n_resamples: int, seed: int) -> PhotoFigures:

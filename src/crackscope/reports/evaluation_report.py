@@ -25,16 +25,18 @@ from crackscope.measuring.evaluation import (
     resampling_text,
     worst_mistakes,
 )
+from crackscope.measuring.line_figures import line_rows
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
 from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, method_text, number_text, seen_text
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
+from crackscope.reports.line_sheet import line_sheet, line_table
 from crackscope.reports.look import png_bytes
 from crackscope.reports.map_sheet import map_sheet
 from crackscope.reports.page import ReadImage, data_uri, environment, picture_bytes, pixels_or_blank
 from crackscope.reports.plots import PLOTS
 
-__all__ = ["FILES", "PHOTO_FILES", "write_evaluation"]
+__all__ = ["FILES", "LINE_FILES", "PHOTO_FILES", "write_evaluation"]
 
 
 FILES = (
@@ -49,6 +51,9 @@ FILES = (
 
 PHOTO_FILES = (*FILES, "maps.png")
 """What it writes where tiles of photos are judged."""
+
+LINE_FILES = (*PHOTO_FILES, "lines.png", "lines.csv")
+"""What it writes where lines are compared, too."""
 
 _N_SHOWN = 24
 _N_REFUSED_LISTED = 50
@@ -101,7 +106,8 @@ def write_evaluation(
 
     Returns:
         The path of the folder, with ``metrics.json``, ``classification_report.txt``, ``predictions.csv``, four plots,
-        ``mistakes.png`` and ``report.html``; of photos also ``maps.png``.
+        ``mistakes.png`` and ``report.html``; of photos also ``maps.png``, and where lines are compared ``lines.png``
+        and ``lines.csv``.
 
     Raises:
         DataError: If `read_image` is left out, and the evaluation does not know its patches.
@@ -110,7 +116,7 @@ def write_evaluation(
     photos = found if isinstance(found, PhotoEvaluation) else None
     evaluation = found.tiles if isinstance(found, PhotoEvaluation) else found
     files = _files(evaluation, photos, read_image or _reader_of(found))
-    return write_folder(out, files, ours=PHOTO_FILES, overwrite=overwrite)
+    return write_folder(out, files, ours=LINE_FILES, overwrite=overwrite)
 
 
 def _reader_of(found: Evaluation | PhotoEvaluation) -> ReadImage:
@@ -127,7 +133,11 @@ def _files(
     maps = picture_bytes(map_sheet(photos), ".png") if photos else None
     if maps:
         yield "maps.png", maps
-    yield "metrics.json", json_text(metrics_document(evaluation) | (photos.figures.document() if photos else {}))
+    lines = line_sheet(photos) if photos and photos.lines else None
+    if photos and lines is not None:
+        yield "lines.png", picture_bytes(lines, ".png")
+        yield "lines.csv", line_table(photos)
+    yield "metrics.json", json_text(photos.document() if photos else metrics_document(evaluation))
     yield "classification_report.txt", _classification_text(evaluation)
     yield "predictions.csv", _predictions_text(evaluation)
     plots = {name: png_bytes(draw(evaluation)) for name, draw in PLOTS.items()}
@@ -138,7 +148,7 @@ def _files(
     title = f"{heading} ({LEAKY})" if evaluation.leaky else heading
     sheet = contact_sheet(items, title=title, alert=evaluation.leaky)
     yield "mistakes.png", picture_bytes(sheet, ".png")
-    yield "report.html", _page(evaluation, plots, heading, shown, photos, maps)
+    yield "report.html", _page(evaluation, plots, heading, shown, photos, maps, lines)
 
 
 def _classification_text(evaluation: Evaluation) -> str:
@@ -203,6 +213,7 @@ def _page(
     shown: list[_Shown],
     photos: PhotoEvaluation | None,
     maps: bytes | None,
+    lines: UInt8Array | None,
 ) -> str:
     return (
         environment()
@@ -224,6 +235,9 @@ def _page(
             photo_figures=photos.figures if photos else None,
             calibrated=photos.calibrated if photos else True,
             maps=data_uri(maps, "png") if maps else None,
+            line_figures=photos.lines if photos else None,
+            line_rows=line_rows(photos.lines) if photos and photos.lines else [],
+            lines=None if lines is None else data_uri(picture_bytes(lines, ".jpg"), "jpeg"),
         )
     )
 
