@@ -26,6 +26,7 @@ from crackscope.measuring.photo_calibration import (
     measured_verdict,
 )
 from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled, tile_reader
+from crackscope.measuring.wording import number_text
 from crackscope.model.card import Calibration
 from crackscope.reports.evaluation_report import LINE_FILES, PHOTO_FILES, write_evaluation
 from crackscope.scanning.crack_map import CrackMap
@@ -372,7 +373,9 @@ def test_lines_are_compared_where_there_are_masks_and_a_fine_map(
     assert sorted(place.name for place in (tmp_path / "out").iterdir()) == sorted(LINE_FILES)
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert document["lines"] == json.loads(json.dumps(found.lines.document()))
-    assert "Line F1, 4 px" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Within 4 px, mean of photos" in page
+    assert f"<b>{number_text(found.lines.within[1].f1.value)}</b>" in page
     assert "<th>Line F1, 4 px</th>" in found._repr_html_()
 
 

@@ -25,7 +25,6 @@ from crackscope.measuring.evaluation import (
     resampling_text,
     worst_mistakes,
 )
-from crackscope.measuring.line_figures import line_rows
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
 from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, method_text, number_text, seen_text
@@ -236,7 +235,6 @@ def _page(
             calibrated=photos.calibrated if photos else True,
             maps=data_uri(maps, "png") if maps else None,
             line_figures=photos.lines if photos else None,
-            line_rows=line_rows(photos.lines) if photos and photos.lines else [],
             lines=None if lines is None else data_uri(picture_bytes(lines, ".jpg"), "jpeg"),
         )
     )
