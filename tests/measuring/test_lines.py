@@ -239,8 +239,8 @@ def test_a_fine_map_is_taken_with_the_size_of_its_cells(cell_px: object) -> None
 
 def test_a_card_states_the_threshold_of_its_fine_map_or_none() -> None:
     assert line_threshold_of(SimpleNamespace()) == LINE_THRESHOLD  # type: ignore[arg-type]
-    assert line_threshold_of(SimpleNamespace(fine=None)) == LINE_THRESHOLD  # type: ignore[arg-type]
-    assert line_threshold_of(SimpleNamespace(fine=SimpleNamespace(threshold=0.3))) == 0.3  # type: ignore[arg-type]
+    assert line_threshold_of(SimpleNamespace(fine_map=None)) == LINE_THRESHOLD  # type: ignore[arg-type]
+    assert line_threshold_of(SimpleNamespace(fine_map=SimpleNamespace(threshold=0.3))) == 0.3  # type: ignore[arg-type]
 
 
 def test_lines_are_kept_as_points() -> None:

@@ -6,8 +6,9 @@ line* is the mask, thinned in the same way. Both are thinned on the pixels of th
 or of the mask:
 
 - The map is interpolated linearly between the middles of its cells. On drawn lines in cells of 2 to 4 px, this halves
-  the distance to the true line against cells taken as squares, and it avoids their spurs, a tenth of all pixels. A row
-  of single cells needs a probability above the threshold to be found, since its neighbours lower what lies between.
+  the distance to the true line against cells taken as squares, and avoids their spurs, which are up to a quarter of all
+  pixels (``benchmarks/line_figures.py``). A row of single cells must lie clearly above the threshold to be found, since
+  its neighbours lower what lies between.
 - The mask takes the nearest of its pixels. It is white above 127.
 
 So a pixel stands for the same length in both lines, in every model and in every photo, and counts of pixels can be
@@ -291,7 +292,7 @@ def line_map_of(found: CrackMap) -> LineMap | None:
 
 def line_threshold_of(card: Card) -> float:
     """Take the threshold of a model's fine map; `LINE_THRESHOLD` if its card states none."""
-    return float(getattr(getattr(card, "fine", None), "threshold", LINE_THRESHOLD))
+    return float(getattr(getattr(card, "fine_map", None), "threshold", LINE_THRESHOLD))
 
 
 # Inside
