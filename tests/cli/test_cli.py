@@ -193,10 +193,14 @@ def test_evaluate_prints_figures_of_lines(
     wall = draw_photo(0, photo_hw=(160, 240))
     save(tmp_path / "photos" / "a.png", wall.pixels)
     save(tmp_path / "masks" / "a.png", 255 * wall.mask.astype(np.uint8))
+    for name in ("photos/b", "photos/c", "masks/d"):
+        save(tmp_path / f"{name}.png", np.zeros((160, 240), np.uint8))
     given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", bundle_file)
     judged = run(*given, "--out", tmp_path / "a")
     assert judged.code == 0
     assert "no fine map" not in judged.err
+    assert "photos/b.png and 1 more: no mask of this name, so left out." in judged.err
+    assert "masks/d.png: no photo of this name, so left out." in judged.err
     assert "Lines at a threshold of 0.500:" in judged.out
     assert "Line F1, 2 px" in judged.out
     assert "Lines in 1 photo: read this as an anecdote, without intervals." in judged.out

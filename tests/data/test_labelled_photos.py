@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from crackscope.data.labelled_photos import MASK_SHARE, photos_by_grid, photos_by_masks
+from crackscope.data.labelled_photos import MASK_SHARE, left_out_by_masks, photos_by_grid, photos_by_masks
 from crackscope.data.patches import read_patches
 from crackscope.errors import DataError, ImageError
 from shared.pictures import save
@@ -276,6 +276,28 @@ def test_photos_without_a_mask_are_passed_by_and_none_at_all_is_an_error(tmp_pat
     (tmp_path / "masks" / "b.png").rename(tmp_path / "masks" / "c.png")
     with pytest.raises(DataError, match="no mask with the name of a photo"):
         photos_by_masks(tmp_path / "photos", tmp_path / "masks", tile_px=64)
+
+
+def test_photos_and_masks_that_stand_alone_are_listed(tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path / "photos" / f"{name}.png", photo_of(1))
+    for name in "bcd":
+        save(tmp_path / "masks" / f"{name}.png", np.zeros((96, 128), np.uint8))
+    photos, masks = left_out_by_masks(tmp_path / "photos", tmp_path / "masks")
+    assert ([Path(path).name for path in photos], [Path(path).name for path in masks]) == (["a.png"], ["d.png"])
+
+
+def test_a_mask_is_read_again_at_its_own_size(tmp_path: Path) -> None:
+    save(tmp_path / "photos" / "a.png", photo_of(1))
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:14, 5:60] = 255
+    save(tmp_path / "masks" / "a.png", 255 - mask)
+    (photo,) = photos_by_masks(tmp_path / "photos", tmp_path / "masks", tile_px=32, inverted=True)
+    assert photo.load_mask is not None
+    np.testing.assert_array_equal(photo.load_mask(), mask > 0)
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(ImageError, match="its mask"):
+        photo.load_mask()
 
 
 def test_archives_of_photos_and_masks_are_read_alike(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ def evaluate(
     if evaluation.n_seen:
         who = seen_text(evaluation.n_seen, evaluation.n_seen_by_backbone, evaluation.n_patches)
         say(f"{who}: all figures are leaky.")
+    for told in _left_out(data, masks) if masks else ():
+        say(told)
     if masks and photos and photos.lines is None:
         say(f"{evaluation.model}: this model has no fine map, so lines are not compared.")
     for path, why in evaluation.refused[:5]:
@@ -156,6 +158,18 @@ def evaluate(
     emit(status | document, as_json=as_json, text=_table(evaluation, photos, out))
     if evaluation.refused:
         raise typer.Exit(3)
+
+
+def _left_out(photos: Path, masks: Path) -> list[str]:
+    """What is said of photos that have no mask, and of masks that have no photo."""
+    from crackscope.data.labelled_photos import left_out_by_masks
+
+    without_mask, without_photo = left_out_by_masks(photos, masks)
+    return [
+        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: no {other} of this name, so left out."
+        for paths, other in ((without_mask, "mask"), (without_photo, "photo"))
+        if paths
+    ]
 
 
 def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) -> str:

@@ -37,7 +37,7 @@ from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, decode_image
 from crackscope.files.inputs import ImageFile, list_images
 
-__all__ = ["MASK_SHARE", "LabelledPhoto", "photos_by_grid", "photos_by_masks"]
+__all__ = ["MASK_SHARE", "LabelledPhoto", "left_out_by_masks", "photos_by_grid", "photos_by_masks"]
 
 
 MASK_SHARE = 0.005
@@ -125,20 +125,41 @@ def photos_by_masks(
         DataError: If no photo has a mask, it is unclear which mask belongs to a photo, a place does not exist, most
             masks are mostly white, or no mask has a white pixel.
     """
-    mask_files = _images_of(masks)
-    own = {os.path.realpath(path) for path in mask_files}
-    photo_files = {path: image for path, image in _images_of(photos).items() if os.path.realpath(path) not in own}
-    if not photo_files:
-        raise DataError(f"{photos}: holds no image but the masks of {masks}. Give the masks a folder of their own.")
-    pairs = _paired(
-        {path: _name_in(photos, path) for path in photo_files}, {path: _name_in(masks, path) for path in mask_files}
-    )
+    photo_files, mask_files, pairs = _files_and_pairs(photos, masks)
     if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
     shares: dict[str, float] = {}
     found = [_masked(photo_files[path], mask_files[mask], tile_px, inverted, shares) for path, mask in pairs]
     require_cracks_in_white(str(masks), shares, inverted=inverted)
     return found
+
+
+def left_out_by_masks(photos: str | Path, masks: str | Path) -> tuple[list[str], list[str]]:
+    """Paths of the photos without a mask, and of the masks without a photo, as `photos_by_masks` pairs them.
+
+    Args:
+        photos: Folder or archive of the photos.
+        masks: Folder or archive of the masks.
+
+    Raises:
+        DataError: If it is unclear which mask belongs to a photo, or a place does not exist.
+    """
+    photo_files, mask_files, pairs = _files_and_pairs(photos, masks)
+    paired = {path for pair in pairs for path in pair}
+    return [path for path in photo_files if path not in paired], [path for path in mask_files if path not in paired]
+
+
+def _files_and_pairs(
+    photos: str | Path, masks: str | Path
+) -> tuple[dict[str, ImageFile], dict[str, ImageFile], list[tuple[str, str]]]:
+    """Photos, masks, and which mask belongs to which photo."""
+    mask_files = _images_of(masks)
+    own = {os.path.realpath(path) for path in mask_files}
+    photo_files = {path: image for path, image in _images_of(photos).items() if os.path.realpath(path) not in own}
+    if not photo_files:
+        raise DataError(f"{photos}: holds no image but the masks of {masks}. Give the masks a folder of their own.")
+    names = {path: _name_in(photos, path) for path in photo_files}
+    return photo_files, mask_files, _paired(names, {path: _name_in(masks, path) for path in mask_files})
 
 
 def _images_of(place: str | Path) -> dict[str, ImageFile]:
