@@ -15,7 +15,7 @@ import numpy as np
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.drawing.concrete import noise
 
-__all__ = ["clutter_over"]
+__all__ = ["CLUTTER_KINDS", "clutter_over", "cover_of"]
 
 # Share of each pixel that is covered, in [0, 1], and the colour that covers it.
 Cover = tuple[Float32Array, tuple[float, float, float]]
@@ -41,6 +41,28 @@ def clutter_over(pixels: UInt8Array, rng: np.random.Generator) -> UInt8Array:
         seen += cover[..., None] * (np.array(colour, np.float32) - seen)
     drawn: UInt8Array = np.clip(seen + 0.5, 0, 255).astype(np.uint8)
     return drawn
+
+
+def cover_of(kind: str, rng: np.random.Generator, hw: tuple[int, int]) -> Cover:
+    """Draw one thing of a given kind.
+
+    Args:
+        kind: One of the `CLUTTER_KINDS`.
+        rng: Random generator that decides its place, size and strength.
+        hw: Height and width of the picture, in pixels.
+
+    Returns:
+        Share of each pixel that it covers, float32, shape (H, W), in [0, 1]; and its colour, RGB in [0, 255].
+
+    Raises:
+        KeyError: If there is no such kind.
+
+    Example:
+        >>> cover, colour = cover_of("rust", np.random.default_rng(1), (40, 60))
+        >>> cover.shape, colour
+        ((40, 60), (122.0, 72.0, 40.0))
+    """
+    return dict(zip(CLUTTER_KINDS, _KINDS, strict=True))[kind](rng, hw)
 
 
 def _across(rng: np.random.Generator, hw: tuple[int, int], *, level: bool) -> Float32Array:
@@ -123,3 +145,6 @@ _KINDS: tuple[Callable[[np.random.Generator, tuple[int, int]], Cover], ...] = (
     _rust,
     _holes,
 )
+
+CLUTTER_KINDS = ("joint", "shadow", "paint", "writing", "rust", "holes")
+"""Kinds of clutter, in the order of the functions that draw them."""

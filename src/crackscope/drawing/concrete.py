@@ -15,7 +15,7 @@ import numpy as np
 
 from crackscope.arrays import Float32Array, UInt8Array
 
-__all__ = ["Float32Array", "Wall", "blend", "lay_wall", "noise", "photograph", "shade"]
+__all__ = ["Float32Array", "Wall", "blend", "lay_wall", "noise", "photograph", "shade", "turned"]
 
 
 # Colours of clean concrete, RGB, picked by eye to span decks, walls and pavements in warm and cold light.
@@ -170,10 +170,24 @@ def _brush(rng: np.random.Generator, photo_hw: tuple[int, int]) -> Float32Array:
     """Draw the furrows of a broom, or the grain of a board, nearly level or upright."""
     side = math.ceil(math.hypot(*photo_hw)) + 2
     furrows = noise(rng, (side, side), rng.uniform(2, 5), stretch=rng.uniform(15, 50))
-    angle = float(rng.choice((0, 90)) + rng.normal(0, 8))
+    return turned(furrows, float(rng.choice((0, 90)) + rng.normal(0, 8)), photo_hw)
+
+
+def turned(field: Float32Array, angle: float, photo_hw: tuple[int, int]) -> Float32Array:
+    """Turn a square field around its middle, and cut out the middle.
+
+    Args:
+        field: Values, float32, shape (side, side); the side is at least the diagonal of the photo.
+        angle: Angle in degrees, counter-clockwise.
+        photo_hw: Height and width of the piece that is cut out, in pixels.
+
+    Returns:
+        Values of the piece, float32, shape (height, width).
+    """
+    side = len(field)
     turn = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.0), dtype=np.float64)
     turn[:, 2] -= np.array((side - photo_hw[1], side - photo_hw[0])) / 2
-    return np.asarray(cv2.warpAffine(furrows, turn, photo_hw[::-1]), dtype=np.float32)
+    return np.asarray(cv2.warpAffine(field, turn, photo_hw[::-1]), dtype=np.float32)
 
 
 def _across(photo_hw: tuple[int, int], angle: float, offset: float) -> Float32Array:

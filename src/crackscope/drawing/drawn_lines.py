@@ -12,6 +12,7 @@ import numpy as np
 
 from crackscope.arrays import Float32Array, Float64Array, UInt8Array
 from crackscope.drawing.concrete import blend, noise
+from crackscope.drawing.wandering import STEP_PX, longest_run_inside, swelling, wandering_path
 
 __all__ = [
     "STEP_PX",
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 Path2D = Float64Array  # shape (n, 2)
-
-STEP_PX = 2.0  # distance between points of a crack's path; a shorter one takes longer and looks the same
 
 
 @dataclass(frozen=True)
@@ -135,13 +134,13 @@ def new_crack(
     start_xy = rng.uniform(0.2, 0.8, 2) * (width - 1, height - 1)
     heading = rng.uniform(0, 2 * np.pi)
     one, other = (
-        _path(rng, start_xy, heading + turn, rng.uniform(0.45, 1.2) * max(photo_hw) + 20 * typical_px, wander)
+        wandering_path(rng, start_xy, heading + turn, rng.uniform(0.45, 1.2) * max(photo_hw) + 20 * typical_px, wander)
         for turn in (0.0, np.pi)
     )
     path_xy = np.concatenate([other[:0:-1], one])
     from_end = STEP_PX * np.minimum(np.arange(len(path_xy)), np.arange(len(path_xy))[::-1])
     taper = np.clip(from_end / (rng.uniform(0.1, 0.3) * STEP_PX * len(path_xy)), 0.02, 1) ** 0.7
-    widths = typical_px * _swelling(rng, len(path_xy)) * taper
+    widths = typical_px * swelling(rng, len(path_xy)) * taper
     n_branches = rng.choice(4, p=(0.5, 0.27, 0.15, 0.08))
     crack = _inside(DrawnCrack(path_xy, widths, darkness), photo_hw)
     yield crack
@@ -149,7 +148,7 @@ def new_crack(
         fork = int(rng.integers(len(crack.path_xy) // 8, max(len(crack.path_xy) * 7 // 8, 1)))
         ahead = crack.path_xy[min(fork + 8, len(crack.path_xy) - 1)] - crack.path_xy[fork]
         turn = rng.choice((-1, 1)) * rng.uniform(0.4, 1.2)
-        path_xy = _path(
+        path_xy = wandering_path(
             rng,
             crack.path_xy[fork],
             math.atan2(ahead[1], ahead[0]) + turn,
@@ -157,43 +156,16 @@ def new_crack(
             wander,
         )
         taper = np.clip(np.linspace(1, 0, len(path_xy)), 0.02, 1) ** 0.6
-        widths = rng.uniform(0.35, 0.7) * crack.widths_px[fork] * _swelling(rng, len(path_xy)) * taper
+        widths = rng.uniform(0.35, 0.7) * crack.widths_px[fork] * swelling(rng, len(path_xy)) * taper
         branch = _inside(DrawnCrack(path_xy, widths, darkness), photo_hw)
         if len(branch.path_xy) >= 4:  # a branch with fewer points has left the photo at once
             yield branch
 
 
-def _path(rng: np.random.Generator, start_xy: Path2D, heading: float, length_px: float, wander: float) -> Path2D:
-    """Walk in one direction with random turns at several scales, as a crack goes around aggregate."""
-    n_steps = max(int(length_px / STEP_PX), 4)
-    headings = np.full(n_steps, heading)
-    for scale_px, turn in ((4, 0.5), (12, 0.45), (40, 0.35), (160, 0.3)):
-        piece = np.cumsum(rng.random(n_steps) < STEP_PX / scale_px)  # the heading jumps at random places
-        headings += wander * turn * rng.standard_normal(n_steps + 1)[piece]
-    steps = STEP_PX * np.stack([np.cos(headings), np.sin(headings)], axis=1)
-    return np.cumsum(np.concatenate([start_xy[None], steps]), axis=0)  # (n_steps + 1, 2)
-
-
-def _swelling(rng: np.random.Generator, n_points: int) -> Float64Array:
-    """Draw factors around 1 for the width along a crack: mostly slow changes, a little roughness, at most 1.5."""
-    logs = np.zeros(n_points)
-    for scale_px, amount in ((90, 0.2), (25, 0.15), (5, 0.16)):
-        n_knots = int(n_points * STEP_PX / scale_px) + 2
-        logs += amount * np.interp(
-            np.linspace(0, n_knots - 1, n_points), np.arange(n_knots), rng.standard_normal(n_knots)
-        )
-    return np.minimum(np.exp(logs), 1.5)
-
-
 def _inside(crack: DrawnCrack, photo_hw: tuple[int, int]) -> DrawnCrack:
     """Cut a crack to its longest run inside the photo and a margin around it; it may have no points left."""
-    margin = float(crack.widths_px.max()) / 2 + 2 * STEP_PX
-    height, width = photo_hw
-    near = np.all((crack.path_xy > -margin) & (crack.path_xy < np.array((width, height)) + margin), axis=1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]]).astype(np.int8)))
-    runs = zip(edges[::2], edges[1::2], strict=True)
-    start, stop = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
-    return DrawnCrack(crack.path_xy[start:stop], crack.widths_px[start:stop], crack.darkness)
+    run = longest_run_inside(crack.path_xy, photo_hw, margin_px=float(crack.widths_px.max()) / 2 + 2 * STEP_PX)
+    return DrawnCrack(crack.path_xy[run], crack.widths_px[run], crack.darkness)
 
 
 def nearest_on_path(

@@ -1,0 +1,92 @@
+"""Shapes of cracks: the told widths and lines are those of the edges; branches leave the trunk; gaps part it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crackscope.drawing.blurred_outlines import outline_share
+from crackscope.drawing.crack_paths import CrackShape, fork_from, new_shape, shape_along, split_at, strand_beside
+
+HW = (160, 160)
+
+
+def told_area(shape: CrackShape, hw: tuple[int, int] = HW) -> float:
+    lengths = np.hypot(*np.gradient(shape.path_xy, axis=0).T)
+    inside = np.all((shape.path_xy > -0.5) & (shape.path_xy < np.array(hw[::-1]) - 0.5), axis=1)
+    return float((shape.widths_px * lengths)[inside].sum())
+
+
+@given(st.integers(0, 2**31), st.floats(0.25, 20))
+@settings(max_examples=25, deadline=None)
+def test_width_times_length_is_the_area(seed: int, width: float) -> None:
+    shape = new_shape(np.random.default_rng(seed), HW, width)
+    area = float(outline_share([shape.outline_xy], picture_hw=HW).sum())
+    # A wide crack that leaves the picture is cut off along the border, not across itself.
+    assert told_area(shape) == pytest.approx(area, rel=0.02, abs=0.3 + 0.6 * width**2)
+    assert shape.path_xy.shape == (len(shape.widths_px), 2)
+    assert shape.edges_xy.shape == (2, len(shape.widths_px), 2)
+    assert shape.widths_px.min() > 0
+    assert shape.widths_px.max() < 3 * width
+
+
+def test_widths_are_near_the_typical_one_over_many_cracks() -> None:
+    for width_px in (0.5, 2.0, 8.0):
+        medians = [
+            float(np.median(new_shape(np.random.default_rng(seed), HW, width_px).widths_px)) for seed in range(30)
+        ]
+        assert 0.5 * width_px < np.median(medians) < 1.1 * width_px
+
+
+def test_a_smooth_shape_along_a_line_is_exact() -> None:
+    path_xy = np.stack([np.linspace(3, 90, 88), np.full(88, 40.25)], axis=1)
+    widths = np.linspace(1, 5, 88)
+    shape = shape_along(path_xy, widths)
+    assert np.allclose(shape.widths_px, widths)
+    assert np.allclose(shape.edges_xy[0] - shape.edges_xy[1], np.stack([np.zeros(88), widths], axis=1))
+    assert np.allclose(shape.edges_xy.mean(axis=0), path_xy)
+
+
+def test_rough_edges_hardly_change_the_mean_width() -> None:
+    path_xy = np.stack([np.linspace(0, 900, 901), np.full(901, 40.0)], axis=1)
+    shape = shape_along(path_xy, np.full(901, 4.0), np.random.default_rng(0), roughness=1.0)
+    assert shape.widths_px.std() > 0.1
+    assert float(shape.widths_px.mean()) == pytest.approx(4, rel=0.03)
+
+
+@pytest.mark.parametrize("draw", [fork_from, strand_beside])
+def test_a_branch_begins_on_its_parent_and_opens_at_its_edge(draw: object) -> None:
+    assert callable(draw)
+    n_drawn = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        parent = new_shape(rng, HW, 6.0)
+        branch = draw(rng, parent, HW)
+        if branch is None:
+            continue
+        n_drawn += 1
+        away = np.hypot(*(branch.path_xy[:1] - parent.path_xy).T)
+        assert away.min() < 1.5
+        assert branch.first >= 1
+        alone = outline_share([branch.outline_xy], picture_hw=HW)
+        both = alone + outline_share([parent.outline_xy], picture_hw=HW)
+        assert (both > 1.02).sum() < 0.3 * (alone > 0).sum() + 30  # hardly a pixel is covered twice
+    assert n_drawn >= 12
+
+
+def test_gaps_part_a_crack_and_are_told() -> None:
+    shape = new_shape(np.random.default_rng(2), HW, 3.0)
+    gaps = np.zeros(len(shape.path_xy), bool)
+    gaps[30:40] = gaps[60:80] = True
+    pieces, between = split_at(shape, gaps)
+    assert len(pieces) == 3
+    assert [len(path) for path in between] == [12, 22]
+    assert pieces[0].widths_px[-1] < 0.1 * shape.widths_px[29]
+    whole = outline_share([shape.outline_xy], picture_hw=HW).sum()
+    parts = outline_share([piece.outline_xy for piece in pieces], picture_hw=HW).sum()
+    assert parts < whole
+    assert all(
+        np.array_equal(piece.path_xy[0], shape.path_xy[at]) for piece, at in zip(pieces, (0, 40, 80), strict=True)
+    )
