@@ -120,7 +120,9 @@ def test_every_kind_is_drawn_with_its_truth_and_the_same_again(kind: str) -> Non
         assert drawing.crack_cells(4).any()
         assert drawing.crack_cells(4).shape == (32, 32)
         assert 0 <= drawing.coverage.min() <= drawing.coverage.max() <= 1
-        assert all(len(c.path_xy) == len(c.widths_px) == len(c.contrasts) for c in drawing.cracks)
+        assert all(
+            len(c.path_xy) == len(c.widths_px) == len(c.contrasts) == len(c.visibilities) for c in drawing.cracks
+        )
         for crack in drawing.cracks:
             assert (crack.widths_px > 0).all()
             assert (np.abs(crack.contrasts) <= 1.0 + 1e-6).all()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crackscope.drawing.exact_drawings import CrackLine, bare, hidden_behind, line_cells, rounded, values_at
+from crackscope.drawing.exact_drawings import (
+    CrackLine,
+    bare,
+    hidden_behind,
+    line_cells,
+    rounded,
+    values_at,
+    visibilities_at,
+)
 from crackscope.errors import DataError
 
 
@@ -35,21 +45,34 @@ def test_cells_of_an_odd_size_and_of_lines_outside() -> None:
 def test_narrow_stretches_can_be_left_out() -> None:
     drawing = bare(np.zeros((16, 16, 3), np.uint8))
     path_xy = np.stack([np.arange(16.0), np.full(16, 8.0)], axis=1)
-    crack = CrackLine(path_xy, np.linspace(0, 3, 16), np.ones(16), "plain", 0)
-    cells = type(drawing)(drawing.pixels, 1.0, (crack,), (), (), drawing.coverage, drawing.front).crack_cells(
-        1, narrowest_px=1.5
-    )
-    assert cells[8].astype(int).tolist() == [0] * 8 + [1] * 8
+    crack = CrackLine(path_xy, np.linspace(0, 3, 16), np.ones(16), np.linspace(9, 0, 16), "plain", 0)
+    drawing = replace(drawing, cracks=(crack,))
+    assert drawing.crack_cells(1, narrowest_px=1.5)[8].astype(int).tolist() == [0] * 8 + [1] * 8
+    assert drawing.crack_cells(1, faintest=6.0)[8].astype(int).tolist() == [1] * 6 + [0] * 10
 
 
 def test_what_is_in_front_hides_a_line_and_leaves_a_gap() -> None:
     path_xy = np.stack([np.arange(20.0), np.full(20, 3.0)], axis=1)
-    crack = CrackLine(path_xy, np.ones(20), np.ones(20), "plain", 0)
+    crack = CrackLine(path_xy, np.ones(20), np.ones(20), np.ones(20), "plain", 0)
     front = np.zeros((7, 20), np.float32)
     front[:, 8:11] = 1
     seen, hidden = hidden_behind([crack], front)
     assert [line.path_xy[:, 0].tolist() for line in seen] == [list(range(8)), list(range(11, 20))]
     assert [path[:, 0].tolist() for path in hidden] == [[7, 8, 9, 10, 11]]
+
+
+def test_the_same_change_is_less_visible_on_uneven_concrete() -> None:
+    rng = np.random.default_rng(0)
+    path_xy = np.stack([np.arange(5.0, 55), np.full(50, 30.0)], axis=1)
+    seen = []
+    for roughness in (2.0, 20.0):
+        concrete = (150 + roughness * rng.standard_normal((60, 60))).astype(np.float32)
+        cracked = concrete.copy()
+        cracked[30] -= 40
+        seen.append(visibilities_at(concrete, cracked, path_xy))
+    assert seen[0].shape == (50,)
+    assert seen[0].mean() == pytest.approx(20, rel=0.15)
+    assert seen[1].mean() == pytest.approx(2, rel=0.15)
 
 
 def test_rounding_keeps_the_mean_and_values_are_looked_up_by_the_nearest_pixel() -> None:

@@ -111,7 +111,7 @@ def new_shape(
     heading = rng.uniform(0, 2 * np.pi)
     wander, nearness = rng.uniform(0.4, 1.1), _nearness(rng, width_px)
     one, other = (
-        _walk(rng, start_xy, heading + turn, rng.uniform(0.35, 1.3) * max(picture_hw), wander, nearness)
+        _walk(rng, start_xy, heading + turn, rng.uniform(0.35, 1.3) * max(picture_hw) + 8 * width_px, wander, nearness)
         for turn in (0.0, np.pi)
     )
     path_xy = _smoothed(np.concatenate([other[:0:-1], one]), 0.8 + 0.2 * width_px)
@@ -165,9 +165,11 @@ def strand_beside(
         roughness: How rough the edges are, from 0 (smooth) to about 1.
 
     Returns:
-        The strand; None if the crack is too short for one.
+        The strand; None if the crack is too short or too wide for one.
     """
     n_points, wide_px = len(parent.path_xy), float(parent.widths_px.max())
+    if wide_px > 0.04 * max(picture_hw):
+        return None
     n_long = int(rng.uniform(0.1, 0.45) * max(picture_hw) + 4 * wide_px)
     if n_points < n_long + 8:
         return None

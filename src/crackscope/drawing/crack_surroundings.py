@@ -51,7 +51,7 @@ def break_flakes(
         flakes.append(np.concatenate([edge_xy, (edge_xy + outward * depth_px[:, None])[::-1]]))
     hollow = outline_share(flakes, picture_hw=opening.shape, blur_px=max(blur_px, 0.4))
     fresh = rng.uniform(-0.3, 0.18) + 0.12 * noise(rng, opening.shape, 2.5) + 0.08 * noise(rng, opening.shape, 8)
-    light *= (1 + hollow * fresh + rng.uniform(0.05, 0.28) * emboss(hollow, float(rng.uniform(0, 2 * np.pi))))[
+    light *= (1 + hollow * fresh + rng.uniform(0.03, 0.18) * emboss(hollow, float(rng.uniform(0, 2 * np.pi))))[
         ..., None
     ]
 
@@ -81,9 +81,9 @@ def encrust(
 ) -> None:
     """Lay a crust of lime along a crack, thick in some places and missing in others; see `Surroundings`."""
     colour = fill_colour(light, rng, sealed=False)
-    reach_px = float(np.exp(rng.uniform(np.log(1.5), np.log(10))))
-    lumps = 1 + 0.45 * noise(rng, opening.shape, 30) + 0.3 * noise(rng, opening.shape, 3.0)
-    thick = np.clip((_nearness(opening, reach_px) * lumps - rng.uniform(0.3, 0.7)) / 0.5, 0, 1)
+    reach_px = float(np.exp(rng.uniform(np.log(2.5), np.log(14))))
+    lumps = 1 + 0.7 * noise(rng, opening.shape, 35) + 0.4 * noise(rng, opening.shape, 4.0)
+    thick = np.clip((_nearness(opening, reach_px) * lumps - rng.uniform(0.4, 0.9)) / 0.6, 0, 1)
     alpha = rng.uniform(0.2, 0.75) * cv2.GaussianBlur(thick.astype(np.float32), (0, 0), max(blur_px, 0.5))
     light += alpha[..., None] * (colour - light)
 

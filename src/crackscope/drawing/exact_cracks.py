@@ -21,7 +21,14 @@ from crackscope.drawing.clutter import cover_of
 from crackscope.drawing.concrete import noise
 from crackscope.drawing.crack_paths import CrackShape, fork_from, new_shape, split_at, strand_beside
 from crackscope.drawing.crack_surroundings import LUMA, Surroundings, break_flakes, dampen, emboss, encrust, fill_colour
-from crackscope.drawing.exact_drawings import CrackLine, ExactDrawing, hidden_behind, rounded, values_at
+from crackscope.drawing.exact_drawings import (
+    CrackLine,
+    ExactDrawing,
+    hidden_behind,
+    rounded,
+    values_at,
+    visibilities_at,
+)
 from crackscope.errors import DataError
 
 __all__ = ["CRACK_KINDS", "EVEN", "CrackLook", "with_crack", "with_shapes"]
@@ -157,9 +164,11 @@ def with_shapes(
         missing -= look.lit_wall * _lit_side(seen, shapes, look.light)
     if look.rim > 0:
         light *= (1 + look.rim * emboss(seen, look.light))[..., None]
+    ground = light @ LUMA
     missing *= 1 - drawing.front
-    light *= 1 - missing[..., None] * np.float32(look.contrast) * np.array(look.tint_rgb, np.float32)
-    lines = _lines(shapes, look.contrast * depth, kind, drawing)
+    for channel, tint in enumerate(look.tint_rgb):
+        light[..., channel] *= 1 - np.float32(look.contrast * tint) * missing
+    lines = _lines(shapes, look.contrast * depth, kind, drawing, (ground, light @ LUMA))
     return _finished(drawing, light, opening, lines, gaps, rng)
 
 
@@ -176,10 +185,11 @@ def _filled(
     if not sealed:
         encrust(light, opening, shapes, drawing.blur_px, rng)
     strength = rng.uniform(0.75, 0.97) if sealed else rng.uniform(0.4, 0.95)
+    ground = light @ LUMA
     alpha = strength * seen * (1 - drawing.front)
     light += alpha[..., None] * (colour - light)
     contrast_at = -strength * (colour @ LUMA - grey) / np.maximum(grey, 1)
-    lines = _lines(shapes, np.asarray(contrast_at, np.float32), "filled", drawing)
+    lines = _lines(shapes, np.asarray(contrast_at, np.float32), "filled", drawing, (ground, light @ LUMA))
     return _finished(drawing, light, opening, lines, [], rng)
 
 
@@ -212,13 +222,20 @@ def _finished(
 
 
 def _lines(
-    shapes: Sequence[CrackShape], contrast_at: Float32Array, kind: str, drawing: ExactDrawing
+    shapes: Sequence[CrackShape],
+    contrast_at: Float32Array,
+    kind: str,
+    drawing: ExactDrawing,
+    before_after: tuple[Float32Array, Float32Array],
 ) -> list[CrackLine]:
     """Tell the truth of shapes; the contrast is looked up at each point."""
     number = 1 + max((crack.number for crack in drawing.cracks), default=-1)
+    path_xy = np.concatenate([shape.path_xy for shape in shapes]) if shapes else np.zeros((0, 2))
+    visible = visibilities_at(*before_after, path_xy) if shapes else np.zeros(0)
+    ends = np.cumsum([len(shape.path_xy) for shape in shapes])[:-1]
     return [
-        CrackLine(shape.path_xy, shape.widths_px, values_at(contrast_at, shape.path_xy), kind, number)
-        for shape in shapes
+        CrackLine(shape.path_xy, shape.widths_px, values_at(contrast_at, shape.path_xy), own, kind, number)
+        for shape, own in zip(shapes, np.split(visible, ends), strict=True)
     ]
 
 

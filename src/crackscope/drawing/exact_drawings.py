@@ -7,12 +7,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from crackscope.errors import DataError
 
-__all__ = ["CrackLine", "ExactDrawing", "OtherLine", "bare", "hidden_behind", "line_cells", "rounded", "values_at"]
+__all__ = [
+    "CrackLine",
+    "ExactDrawing",
+    "OtherLine",
+    "bare",
+    "hidden_behind",
+    "line_cells",
+    "rounded",
+    "values_at",
+    "visibilities_at",
+]
 
 Path2D = Float64Array  # shape (n, 2)
 
@@ -27,6 +39,8 @@ class CrackLine:
         widths_px: Full width of the opening at each point in pixels, shape (n,), before the camera's blur.
         contrasts: Share of the concrete's light that is missing inside the opening at each point, shape (n,), at most
             1. It is negative where the crack is filled with something lighter than the concrete.
+        visibilities: Change of the grey picture at each point, divided by how uneven the concrete's own grey is there,
+            shape (n,), 0 or more; see `visibilities_at`. Below about 1 nobody can see the crack.
         kind: One of the kinds of cracks that are drawn, such as `plain`.
         number: Number of the crack in its drawing, from 0; branches and pieces of one crack share it.
     """
@@ -34,6 +48,7 @@ class CrackLine:
     path_xy: Path2D
     widths_px: Float64Array
     contrasts: Float64Array
+    visibilities: Float64Array
     kind: str
     number: int
 
@@ -83,12 +98,12 @@ class ExactDrawing:
         """Height and width of the picture, in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
-    def crack_cells(self, stride: int, *, narrowest_px: float = 0.0) -> BoolArray:
-        """Cells that a crack's middle line passes through, where it is at least so wide; see `line_cells`."""
+    def crack_cells(self, stride: int, *, narrowest_px: float = 0.0, faintest: float = 0.0) -> BoolArray:
+        """Cells that a crack's middle line passes through, where it is so wide and so visible; see `line_cells`."""
         paths: list[Path2D] = []
         for crack in self.cracks:
-            wide = crack.widths_px >= narrowest_px
-            ends = np.flatnonzero(np.diff(np.concatenate([[False], wide, [False]]).astype(np.int8)))
+            shown = (crack.widths_px >= narrowest_px) & (crack.visibilities >= faintest)
+            ends = np.flatnonzero(np.diff(np.concatenate([[False], shown, [False]]).astype(np.int8)))
             paths.extend(crack.path_xy[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True))
         return line_cells(paths, self.picture_hw, stride)
 
@@ -181,6 +196,25 @@ def values_at(field: Float32Array, path_xy: Float64Array) -> Float64Array:
     return np.asarray(field[row, column], np.float64)
 
 
+def visibilities_at(concrete: Float32Array, cracked: Float32Array, path_xy: Float64Array) -> Float64Array:
+    """Compare what a crack changes with how uneven the concrete is without it.
+
+    Args:
+        concrete: Grey levels without the crack, float32, shape (H, W).
+        cracked: Grey levels with it, float32, shape (H, W).
+        path_xy: Points of the crack in pixels, shape (n, 2).
+
+    Returns:
+        Greatest change within a pixel of each point, smoothed over 9 px along the crack, divided by the standard
+        deviation of the concrete's grey within 10 px, at least 1 level; shape (n,).
+    """
+    change = cv2.dilate(np.abs(concrete - cracked), np.ones((3, 3), np.uint8))
+    mean = cv2.blur(concrete, (21, 21))
+    deviation = np.sqrt(np.maximum(cv2.blur(concrete * concrete, (21, 21)) - mean * mean, 1))
+    shares = values_at(np.asarray(change / deviation, np.float32), path_xy)
+    return np.asarray(uniform_filter1d(shares, min(9, len(shares)), mode="nearest"), np.float64)
+
+
 def hidden_behind(lines: Sequence[CrackLine], front: Float32Array) -> tuple[list[CrackLine], list[Float64Array]]:
     """Cut cracks where something in front hides them.
 
@@ -199,7 +233,13 @@ def hidden_behind(lines: Sequence[CrackLine], front: Float32Array) -> tuple[list
         runs = [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= 2]
         for run in runs:
             seen.append(
-                replace(line, path_xy=line.path_xy[run], widths_px=line.widths_px[run], contrasts=line.contrasts[run])
+                replace(
+                    line,
+                    path_xy=line.path_xy[run],
+                    widths_px=line.widths_px[run],
+                    contrasts=line.contrasts[run],
+                    visibilities=line.visibilities[run],
+                )
             )
         hidden += [line.path_xy[a.stop - 1 : b.start + 1] for a, b in itertools.pairwise(runs)]
     return seen, hidden

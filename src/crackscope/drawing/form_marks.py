@@ -65,7 +65,7 @@ def draw_joints(drawing: ExactDrawing, rng: np.random.Generator) -> Drawn:
         places.append((middle_xy + aside, angle))
     for place_xy, direction in places:
         path_xy = across_picture(drawing.picture_hw, place_xy, direction)
-        _groove(light, path_xy, width_px, looks, drawing.blur_px, rng)
+        _grooves(light, [path_xy], width_px, looks, drawing.blur_px, rng)
         lines.append(OtherLine(path_xy, width_px, "joint"))
     return light, lines, None
 
@@ -96,16 +96,18 @@ def draw_planking(drawing: ExactDrawing, rng: np.random.Generator) -> Drawn:
     tones = rng.normal(1, rng.uniform(0.005, 0.05), int(board.max() - board.min()) + 1).astype(np.float32)
     tone = cv2.GaussianBlur(tones[board - board.min()], (0, 0), max(drawing.blur_px, 0.4))
     light *= tone[..., None]
-    looks = _line_look(rng)
-    for number in range(int(board.min()), int(board.max()) + 2):
-        if rng.random() < 0.12:
-            continue  # these two boards met without a trace
-        at = offset + number * board_px + rng.normal(0, 0.01 * board_px)
+    number = np.rint(away / board_px).astype(np.int64)  # the line nearest to each pixel
+    first = int(number.min())
+    strengths = rng.uniform(0.4, 1.2, int(number.max()) - first + 1)
+    strengths[rng.random(len(strengths)) < 0.12] = 0  # these two boards met without a trace
+    for index in np.flatnonzero(strengths):
+        at = offset + (first + index) * board_px + rng.normal(0, 0.01 * board_px)
         path_xy = across_picture(hw, at * across, angle + rng.normal(0, 0.004))
-        if not _crosses(path_xy, hw):
-            continue
-        _groove(light, path_xy, width_px, looks * rng.uniform(0.4, 1.2), drawing.blur_px, rng)
-        lines.append(OtherLine(path_xy, width_px, "planking"))
+        if _crosses(path_xy, hw):
+            lines.append(OtherLine(path_xy, width_px, "planking"))
+    paths = [line.path_xy for line in lines]
+    strength = strengths.astype(np.float32)[number - first]
+    _grooves(light, paths, width_px, _line_look(rng), drawing.blur_px, rng, strength=strength)
     return light, lines, None
 
 
@@ -189,19 +191,27 @@ def upright_or_level(rng: np.random.Generator) -> float:
     return float(rng.integers(2) * np.pi / 2 + rng.normal(0, 0.04))
 
 
-def _groove(
-    light: Float32Array, path_xy: Path2D, width_px: float, look: Float64Array, blur_px: float, rng: np.random.Generator
+def _grooves(
+    light: Float32Array,
+    paths_xy: list[Path2D],
+    width_px: float,
+    look: Float64Array,
+    blur_px: float,
+    rng: np.random.Generator,
+    *,
+    strength: Float32Array | float = 1.0,
 ) -> None:
-    """Draw one straight line of even width into the light, in place; `look` holds darkness, rim and lamp."""
+    """Draw parallel lines of even width into the light, in place; `look` holds darkness, light on the edges, lamp."""
     hw = (light.shape[0], light.shape[1])
-    darkness, rim = float(np.clip(look[0], -0.5, 0.95)), float(look[1])
-    share = outline_share([strip(path_xy, width_px, rng)], picture_hw=hw, blur_px=blur_px)
-    wear = np.clip(1 + 0.25 * noise(rng, hw, 30), 0.3, 1.3)
-    light *= (1 - np.clip(darkness * wear, -0.6, 0.97) * share)[..., None]
+    if not paths_xy:
+        return
+    share = outline_share([strip(path_xy, width_px, rng) for path_xy in paths_xy], picture_hw=hw, blur_px=blur_px)
+    wear = np.clip(1 + 0.25 * noise(rng, hw, 30), 0.3, 1.3) * strength
+    light *= (1 - np.clip(look[0] * wear, -0.6, 0.95) * share)[..., None]
     # One edge is lit and the other lies in shade, across the line.
-    along = path_xy[-1] - path_xy[0]
+    along = paths_xy[0][-1] - paths_xy[0][0]
     lamp = math.atan2(along[0], -along[1]) + (np.pi if look[2] > 0 else 0)
-    light *= (1 + rim * emboss(share, lamp))[..., None]
+    light *= (1 + look[1] * strength * emboss(share, lamp))[..., None]
 
 
 def _line_look(rng: np.random.Generator) -> Float64Array:
