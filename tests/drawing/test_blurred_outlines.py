@@ -57,7 +57,7 @@ def test_the_sense_of_an_outline_does_not_matter() -> None:
 def test_what_leaves_the_picture_is_cut_off(x: int, y: int, blur: float) -> None:
     whole = outline_share([KITE + 40], picture_hw=(110, 110), blur_px=blur)
     part = outline_share([KITE + np.array((x, y))], picture_hw=(30, 30), blur_px=blur)
-    assert np.allclose(part, whole[40 - y : 70 - y, 40 - x : 70 - x], atol=1e-5)
+    assert np.allclose(part, whole[40 - y : 70 - y, 40 - x : 70 - x], atol=2e-4)
 
 
 def test_no_shape_covers_nothing_and_two_cover_their_sum() -> None:

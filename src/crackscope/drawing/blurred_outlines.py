@@ -55,7 +55,7 @@ def outline_share(
     height, width = picture_hw
     reach = math.ceil(0.5 + REACH_SIGMAS * blur_px)
     pad = reach + 2  # columns and rows around the picture, so that no step has to be cut
-    step_px = min(max(blur_px / 2, FINEST_STEP_PX), COARSEST_STEP_PX)
+    step_px = min(max(blur_px / 2, FINEST_STEP_PX), max(COARSEST_STEP_PX, blur_px / 4))
     begins, ends = _steps(outlines_xy, step_px)
     low, high = -reach - 1.0, np.array([width, height]) + float(reach)
     both = np.minimum(begins, ends), np.maximum(begins, ends)
