@@ -2,9 +2,9 @@
 
 A pixel sums the light that falls on its square, and the lens spreads each point of light as a Gaussian. The share of a
 pixel is then the integral of the shape, weighted with a box of one pixel that is blurred by this Gaussian. By Green's
-theorem this integral over the area is one along the outline, so only the outline is divided into steps. They are at
-most an eighth of a pixel long where the picture is sharp, and half of the blur where it is not. Across the outline
-nothing is divided, so the result is that of an infinitely fine grid, averaged down to pixels, up to 0.003 of a pixel.
+theorem this integral over the area is one along the outline, so only the outline is divided into steps. They are
+about an eighth of a pixel long where the picture is sharp, and half of the blur where it is not. Across the outline
+nothing is divided, so the result is that of an infinitely fine grid, averaged down to pixels. It is right to 0.003.
 """
 
 from __future__ import annotations

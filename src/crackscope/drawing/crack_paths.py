@@ -81,15 +81,14 @@ def shape_along(
         overall /= np.maximum(np.hypot(*overall.T), 1e-12)[:, None]
     turned = np.maximum((along * overall).sum(axis=1), 0.3)
     normal = np.stack([-overall[:, 1], overall[:, 0]], axis=1)
-    aside = np.zeros((2, len(path_xy)))
+    to_edges = np.stack([widths_px / 2, widths_px / 2])
     if rng is not None and roughness > 0:
         # A hairline is rough in proportion to its width, a wide crack only by the size of a grain.
-        furthest_px = roughness * np.minimum(0.2 * widths_px, 0.08 + 0.04 * widths_px)
+        furthest_px = roughness * np.minimum(0.28 * widths_px, 0.1 + 0.04 * widths_px)
         grain_px = 0.9 + 0.07 * float(np.median(widths_px))
         both, one, other = (_ripples(rng, len(path_xy), grain_px) for _ in range(3))
-        together = roughness * np.minimum(0.2 + 0.02 * widths_px, 0.45) * both
-        aside = np.stack([together, -together]) + furthest_px * np.stack([one, other])
-    to_edges = widths_px / 2 + aside
+        to_edges = np.maximum(to_edges + furthest_px * np.stack([one, other]), 0.05 * widths_px)
+        to_edges += roughness * 0.45 * np.stack([both, -both])
     widths = np.maximum(to_edges.sum(axis=0) * turned, THINNEST_PX)
     edges = np.stack([path_xy + normal * to_edges[0][:, None], path_xy - normal * to_edges[1][:, None]])
     return CrackShape(path_xy, widths, edges)
@@ -114,7 +113,7 @@ def new_shape(
         _walk(rng, start_xy, heading + turn, rng.uniform(0.35, 1.3) * max(picture_hw) + 8 * width_px, wander, nearness)
         for turn in (0.0, np.pi)
     )
-    path_xy = _smoothed(np.concatenate([other[:0:-1], one]), 0.8 + 0.2 * width_px)
+    path_xy = _smoothed(np.concatenate([other[:0:-1], one]), 0.5 + 0.25 * width_px)
     n_points = len(path_xy)
     from_end = np.minimum(np.arange(n_points), np.arange(n_points)[::-1])
     taper = np.clip(from_end / (rng.uniform(0.1, 0.3) * n_points), 0, 1) ** 0.7
@@ -144,7 +143,7 @@ def fork_from(
     heading = math.atan2(ahead[1], ahead[0]) + turn + (np.pi if rng.random() < 0.5 else 0)
     length_px = rng.uniform(0.1, 0.6) * max(picture_hw) + parent.widths_px[fork]
     walk = _walk(rng, parent.path_xy[fork], heading, length_px, rng.uniform(0.4, 1.1), _nearness(rng, width_px))
-    path_xy = _smoothed(walk, 0.8 + 0.2 * width_px)
+    path_xy = _smoothed(walk, 0.5 + 0.25 * width_px)
     taper = np.clip(np.linspace(1, 0, len(path_xy)), 0, 1) ** 0.6
     widths = width_px * _varied(rng, len(path_xy)) * taper
     run = longest_run_inside(path_xy, picture_hw, margin_px=width_px / 2 + 8)
@@ -184,7 +183,7 @@ def strand_beside(
     walk = straight + bulge[:, None] * (away_px * normal + lean)
     width_px = float(np.median(parent.widths_px[begin : begin + n_long]) * rng.uniform(0.35, 0.9))
     widths = width_px * _varied(rng, n_long)
-    path_xy = _smoothed(walk, 0.8 + 0.2 * width_px)
+    path_xy = _smoothed(walk, 0.5 + 0.25 * width_px)
     strand = _opened_beside(_laid(path_xy, widths, rng, roughness), parent, begin)
     end = len(path_xy) - _opened_beside(_reversed(strand), parent, begin + n_long - 1).first
     if end - strand.first < 8:
@@ -268,7 +267,7 @@ def _opened_beside(shape: CrackShape, parent: CrackShape, at: int) -> CrackShape
 
 def _nearness(rng: np.random.Generator, width_px: float) -> float:
     """Draw how near the camera is: a wide crack is mostly seen from near, so its turns are longer too."""
-    return float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))) * float(np.sqrt(max(width_px / 4, 1)))
+    return float(np.exp(rng.uniform(np.log(0.45), np.log(1.8)))) * float(np.sqrt(max(width_px / 4, 1)))
 
 
 def _walk(

@@ -157,7 +157,7 @@ def with_shapes(
         surroundings(light, opening, shapes, drawing.blur_px, rng)
     missing, depth = seen.copy(), np.ones_like(seen)
     if look.unevenness > 0:
-        dust = noise(rng, drawing.picture_hw, float(rng.uniform(12, 50))) + 0.4 * noise(rng, drawing.picture_hw, 3.5)
+        dust = noise(rng, drawing.picture_hw, float(rng.uniform(12, 50))) + 0.8 * noise(rng, drawing.picture_hw, 4.0)
         depth = np.clip(1 + look.unevenness * dust, 0.2, min(1.5, 1 / look.contrast)).astype(np.float32)
         missing *= depth
     if look.lit_wall > 0:
@@ -249,7 +249,7 @@ def _random_look(rng: np.random.Generator, width_px: float) -> CrackLook:
     return CrackLook(
         contrast=float(rng.uniform(low, high)),
         tint_rgb=(float(tint[0]), float(tint[1]), float(tint[2])),
-        unevenness=float(rng.uniform(0, 0.25)),
+        unevenness=float(rng.uniform(0.05, 0.35 if width_px < 3 else 0.15)),
         rim=float(rng.uniform(0, 0.3) * (rng.random() < 0.6)),
         lit_wall=float(rng.uniform(0, 0.5) * (width_px > 4)),
         light=float(rng.uniform(0, 2 * np.pi)),
