@@ -84,7 +84,7 @@ def shape_along(
     to_edges = np.stack([widths_px / 2, widths_px / 2])
     if rng is not None and roughness > 0:
         # A hairline is rough in proportion to its width, a wide crack only by the size of a grain.
-        furthest_px = roughness * np.minimum(0.28 * widths_px, 0.1 + 0.04 * widths_px)
+        furthest_px = roughness * np.minimum(0.28 * widths_px, 0.15 + 0.035 * widths_px)
         grain_px = 0.9 + 0.07 * float(np.median(widths_px))
         both, one, other = (_ripples(rng, len(path_xy), grain_px) for _ in range(3))
         to_edges = np.maximum(to_edges + furthest_px * np.stack([one, other]), 0.05 * widths_px)
@@ -117,7 +117,7 @@ def new_shape(
     n_points = len(path_xy)
     from_end = np.minimum(np.arange(n_points), np.arange(n_points)[::-1])
     taper = np.clip(from_end / (rng.uniform(0.1, 0.3) * n_points), 0, 1) ** 0.7
-    widths = width_px * _varied(rng, n_points) * taper
+    widths = width_px * _varied(rng, n_points, width_px) * taper
     run = longest_run_inside(path_xy, picture_hw, margin_px=float(widths.max()) / 2 + 8)
     return _laid(path_xy[run], widths[run], rng, roughness)
 
@@ -145,7 +145,7 @@ def fork_from(
     walk = _walk(rng, parent.path_xy[fork], heading, length_px, rng.uniform(0.4, 1.1), _nearness(rng, width_px))
     path_xy = _smoothed(walk, 0.5 + 0.25 * width_px)
     taper = np.clip(np.linspace(1, 0, len(path_xy)), 0, 1) ** 0.6
-    widths = width_px * _varied(rng, len(path_xy)) * taper
+    widths = width_px * _varied(rng, len(path_xy), width_px) * taper
     run = longest_run_inside(path_xy, picture_hw, margin_px=width_px / 2 + 8)
     if run.start > 0 or run.stop < 12:
         return None
@@ -182,7 +182,7 @@ def strand_beside(
     lean = 0.5 * (part_xy - straight) + 2.0 * np.stack([_ripples(rng, n_long, 6.0) for _ in "xy"], axis=1)
     walk = straight + bulge[:, None] * (away_px * normal + lean)
     width_px = float(np.median(parent.widths_px[begin : begin + n_long]) * rng.uniform(0.35, 0.9))
-    widths = width_px * _varied(rng, n_long)
+    widths = width_px * _varied(rng, n_long, width_px)
     path_xy = _smoothed(walk, 0.5 + 0.25 * width_px)
     strand = _opened_beside(_laid(path_xy, widths, rng, roughness), parent, begin)
     end = len(path_xy) - _opened_beside(_reversed(strand), parent, begin + n_long - 1).first
@@ -287,9 +287,11 @@ def _smoothed(path_xy: Path2D, sigma_px: float) -> Path2D:
     return np.asarray(inner * smooth + (1 - inner) * path_xy)
 
 
-def _varied(rng: np.random.Generator, n_points: int) -> Float64Array:
+def _varied(rng: np.random.Generator, n_points: int, width_px: float) -> Float64Array:
     """Draw factors of the width along a crack; some cracks hardly vary, others nearly close in places."""
-    return np.minimum(swelling(rng, n_points, step_px=SHAPE_STEP_PX) ** rng.uniform(0.7, 2.4), 1.6)
+    factors = np.minimum(swelling(rng, n_points, step_px=SHAPE_STEP_PX) ** rng.uniform(0.7, 2.4), 1.6)
+    # A wide crack does not widen and narrow within a small part of its width.
+    return np.asarray(gaussian_filter1d(factors, max(0.12 * width_px, 0.5), mode="nearest"))
 
 
 def _ripples(rng: np.random.Generator, n_points: int, smooth_px: float) -> Float64Array:

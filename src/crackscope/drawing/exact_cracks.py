@@ -81,7 +81,7 @@ def with_crack(
         rng: Random generator that decides line, width and look.
         kind: One of the `CRACK_KINDS`; if left out, it is chosen at random, `plain` most often.
         widths_px: Smallest and largest typical width in pixels, above 0 to 100; even in log width between. Along its
-            path a crack is up to about half as wide again; branches and ends are narrower.
+            path a crack is up to about twice as wide in places; branches and ends are narrower.
         contrast: Share of the light that is missing inside the opening, above 0 to 1; if left out, it is chosen at
             random. A filled crack has its own.
 
