@@ -15,7 +15,15 @@ from crackscope.drawing.walls import draw_dataset
 from crackscope.model.bundle import compose, make_backbone, read_backbone, write_model
 from shared.command import Result, Run
 from shared.command import run as run_command
-from shared.models import SMALL_CONFIGS, tiny_backbone_card, tiny_card, tiny_head, tiny_trunk, write_model_folder
+from shared.models import (
+    SMALL_CONFIGS,
+    fine_bundle,
+    tiny_backbone_card,
+    tiny_card,
+    tiny_head,
+    tiny_trunk,
+    write_model_folder,
+)
 from shared.world import World
 
 if TYPE_CHECKING:
@@ -73,6 +81,14 @@ def bundle_file(tmp_path_factory: pytest.TempPathFactory, backbone_file: Path) -
     """A whole bundle with random weights; its answers mean nothing."""
     path = tmp_path_factory.mktemp("bundle") / "tiny.onnx"
     write_model(compose(read_backbone(backbone_file), tiny_head(), tiny_card()), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def fine_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a fine map of stride 2 and random weights; its answers mean nothing."""
+    path = tmp_path_factory.mktemp("fine") / "fine.onnx"
+    write_model(fine_bundle(), path)
     return path
 
 

@@ -16,8 +16,8 @@ SOURCE = Path(crackscope.__file__).parent
 NEEDS_TORCH = {
     f"training/torch/{name}.py"
     for name in (
-        *("averaging", "backbones", "convolution", "export", "finetuning", "layers", "material", "network"),
-        *("process", "recipe_run", "scratch_cnn", "tensorboard", "translation"),
+        *("averaging", "backbones", "convolution", "export", "fine_head", "finetuning", "layers", "material"),
+        *("network", "process", "recipe_run", "scratch_cnn", "tensorboard", "translation"),
     )
 }
 """What only the extra `train` can run; `run_log` needs them too, through `tensorboard` and `layers`."""

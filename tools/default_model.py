@@ -43,7 +43,7 @@ from crackscope.measuring.photo_evaluation import scan_labelled
 from crackscope.model.bundle import Backbone, Bundle, compose, read_bundle, write_model
 from crackscope.model.card import Card
 from crackscope.model.graphs import Head, graph_digest
-from crackscope.model.quantisation import match_gate, match_temperature, quantise, with_card
+from crackscope.model.quantisation import match_fine_map, match_gate, match_temperature, quantise, with_card
 from crackscope.scanning.loaded_model import Model
 from crackscope.training.cards import calibrated_card
 from crackscope.training.gates import gate_of, gated, spread_patches
@@ -130,7 +130,7 @@ def rounded(exact: Bundle, learnt: PatchIndex) -> Bundle:
         [learnt.read_pixels(patch.path) for patch in spread_patches(part_of(learnt, part).patches, N_ROUNDED)]
         for part in ("train", "val")
     )
-    return match_gate(match_temperature(quantise(exact, train), exact, val), exact, val)
+    return match_fine_map(match_gate(match_temperature(quantise(exact, train), exact, val), exact, val), exact, val)
 
 
 def judged(bundle: Bundle, sets: Mapping[str, PatchIndex], given: argparse.Namespace) -> tuple[Figures, Card]:

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     )
     from crackscope.measuring.transfer import Transfer, TransferTest
     from crackscope.model.bundle import Bundle, read_bundle
-    from crackscope.model.card import BackboneCard, Calibration, Card, Gate, TrainingData, Verdict
+    from crackscope.model.card import BackboneCard, Calibration, Card, FineMapCard, Gate, TrainingData, Verdict
     from crackscope.reports.acceptance_report import write_acceptance
     from crackscope.reports.audit_report import write_audit
     from crackscope.reports.class_samples import write_class_samples
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from crackscope.reports.scan_folder import write_scan
     from crackscope.reports.transfer_report import write_transfer
     from crackscope.scanning.crack_map import CrackMap
+    from crackscope.scanning.fine_map import Fine, FineMap
     from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan
     from crackscope.scanning.prediction import Prediction, PredictionRow
     from crackscope.scanning.prediction_table import write_predictions
@@ -130,6 +131,9 @@ _HOMES = {
     "Evaluation": "measuring.evaluation",
     "Export": "measuring.exporting",
     "Files": "files.archives",
+    "Fine": "scanning.fine_map",
+    "FineMap": "scanning.fine_map",
+    "FineMapCard": "model.card",
     "Finetuning": "training.recipes",
     "Gate": "model.card",
     "HeadSettings": "training.recipes",
@@ -256,6 +260,9 @@ __all__ = [
     "Evaluation",
     "Export",
     "Files",
+    "Fine",
+    "FineMap",
+    "FineMapCard",
     "Finetuning",
     "Gate",
     "HeadSettings",

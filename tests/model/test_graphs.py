@@ -134,8 +134,8 @@ def test_parts_that_do_not_fit_are_refused(
 
 def test_a_trunk_that_cannot_be_wrapped_is_refused() -> None:
     two, branching, broken = tiny_trunk(), tiny_trunk(), tiny_trunk()
-    two.output.append(helper.make_tensor_value_info("r0", TensorProto.FLOAT, ["n", 8, "h", "w"]))
-    with pytest.raises(BundleError, match="found 1 and 2"):
+    two.input.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, "H", "W"]))
+    with pytest.raises(BundleError, match="found 2 and 1"):
         make_backbone(two, tiny_backbone_card())
     branch = helper.make_graph([], "branch", [], [])
     branching.node.append(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))

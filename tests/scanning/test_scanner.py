@@ -15,7 +15,6 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
 
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import BundleError, CrackscopeError, DataError, ImageError
@@ -47,7 +46,7 @@ from crackscope.scanning.scanner import (
     prepare_photo,
     require_network_scale,
 )
-from shared.models import tiny_backbone_card, tiny_card, tiny_trunk
+from shared.models import tiny_backbone_card, tiny_card, wide_trunk
 from shared.pictures import noise, save
 
 UInt8Array = np.ndarray[Any, np.dtype[np.uint8]]
@@ -76,18 +75,9 @@ def model(bundle_file: Path) -> Model:
 @pytest.fixture(scope="module")
 def wide_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that sees beyond its cell on either side, with a shortcut; its halo is of two cells."""
-    trunk, rng = tiny_trunk(seed=3), np.random.default_rng(4)
-    for node in trunk.node:
-        for attribute in node.attribute:
-            if attribute.name == "pads":
-                attribute.ints[:] = [1, 1, 1, 1]
-    weight = rng.normal(0, (2 / (9 * 16)) ** 0.5, (16, 16, 3, 3)).astype(np.float32)
-    trunk.initializer.append(numpy_helper.from_array(weight, "w5"))
-    trunk.node.append(helper.make_node("Conv", ["r4", "w5"], ["c5"], pads=[1, 1, 1, 1]))
-    trunk.node.append(helper.make_node("Add", ["c5", "r4"], ["joined"]))
-    trunk.output[0].name = "joined"
+    rng = np.random.default_rng(5)
     folder = tmp_path_factory.mktemp("wide")
-    write_model(make_backbone(trunk, tiny_backbone_card()), folder / "backbone.onnx")
+    write_model(make_backbone(wide_trunk(), tiny_backbone_card()), folder / "backbone.onnx")
     head = Head(rng.normal(0, 1, (1, 16)).astype(np.float32), np.array([0.1], np.float32), temperature=2.0)
     write_model(compose(read_backbone(folder / "backbone.onnx"), head, tiny_card()), folder / "wide.onnx")
     return folder / "wide.onnx"

@@ -77,6 +77,11 @@ def _summary(found: Bundle) -> Iterator[str]:
     yield f"a patch is crack from probability {patch.crack_from:.3f}, {_unsure(patch)}"
     yield _photo_line(card)
     yield _gate_line(card)
+    if card.fine_map is not None:
+        yield (
+            f"fine map: lines of cracks, in cells of {card.fine_map.stride_px} px; a cell belongs to a line from "
+            f"probability {card.fine_map.threshold:.3f}"
+        )
     yield from _figure_lines(card)
     yield "every figure and setting: add --full"
 

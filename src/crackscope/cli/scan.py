@@ -47,6 +47,10 @@ def scan(
     taken_as: Annotated[
         TakenAs, typer.Option("--as", help="Take all images for photos, or for patches; auto: by their size.")
     ] = TakenAs.auto,
+    fine_map: Annotated[
+        bool,
+        typer.Option("--fine-map", help="Draw the lines of cracks in the overlays; the model must have a fine map."),
+    ] = False,
     maps: Annotated[
         Maps,
         typer.Option(help="Form of the maps: png pictures; npz also the numbers themselves, for CrackMap.load."),
@@ -90,6 +94,7 @@ def scan(
             network_scale=network_scale,
             scale=known,
             unit=taken_as.value,
+            fine=fine_map,
             maps=maps.value,
             threads=threads,
             overwrite=overwrite,

@@ -24,8 +24,15 @@ from crackscope.measuring.paired import Answers, compare_pair
 from crackscope.measuring.wording import LEAKY, figure_text
 from crackscope.model.bundle import Bundle, read_bundle
 from crackscope.model.card import Card
-from crackscope.model.quantisation import match_gate, match_temperature, quantise, require_float, with_card
-from crackscope.model.sessions import open_session, run_patches
+from crackscope.model.quantisation import (
+    match_fine_map,
+    match_gate,
+    match_temperature,
+    quantise,
+    require_float,
+    with_card,
+)
+from crackscope.model.sessions import open_bundle, run_patches
 from crackscope.scanning.loaded_model import AnyModel, Model
 from crackscope.scanning.prediction import unit_of
 
@@ -176,7 +183,8 @@ def export(
     parts = apply_split(index, split=split)
     train = _read_some(parts, "train", calibration_patches, bundle.card, seed=seed)
     val = _read_some(parts, "val", _N_MATCHED, bundle.card, seed=seed)
-    rounded = match_gate(match_temperature(quantise(bundle, train), bundle, val), bundle, val)
+    rounded = match_temperature(quantise(bundle, train), bundle, val)
+    rounded = match_fine_map(match_gate(rounded, bundle, val), bundle, val)
 
     before, after = (
         evaluate(
@@ -267,7 +275,7 @@ def _too_much(bundle: Bundle, before: Evaluation, after: Evaluation, loss: Estim
 def _latency_ms(before: Bundle, after: Bundle, patches: Sequence[UInt8Array]) -> tuple[float, float]:
     """Median time of both models for a patch on one thread, taking turns of `_TURN_PATCHES`."""
     patch_px = before.card.patch_px
-    sessions = [open_session(bundle.content) for bundle in (before, after)]
+    sessions = [open_bundle(bundle) for bundle in (before, after)]
     times: list[list[float]] = [[], []]
     for _ in range(_TURNS):
         for session, mine in zip(sessions, times, strict=True):

@@ -2,7 +2,7 @@
 
 A graph and its card lie in one file, and either may be damaged or changed. Each has a digest: the card holds that of
 the graph, and the metadata hold that of the card. A bundle of an older version has no digest of its card. So what both
-tell is compared as well: outputs, labels, features, pooling, temperature, normalisation, precision and gate.
+tell is compared as well: outputs, labels, features, pooling, temperature, normalisation, precision, gate and fine map.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import onnx
 from onnx import numpy_helper
 
 from crackscope.arrays import Float64Array
-from crackscope.model.card import Card
+from crackscope.errors import BundleError
+from crackscope.model.card import Card, FineMapCard
+from crackscope.model.fine_graph import FINE_MAP
 from crackscope.model.gate_graph import CONCRETE, NOVELTY
 from crackscope.model.graphs import DIGEST, OUTPUTS, with_digest
+from crackscope.model.windows import receptive_field
 
 __all__ = ["disagreement", "is_unchanged"]
 
@@ -42,12 +45,15 @@ def disagreement(card: Card, graph: onnx.GraphProto) -> str | None:
     gate = card.gate
     of_gate = {NOVELTY: gate is not None, CONCRETE: gate is not None and gate.min_concrete is not None}
     wanted = {*OUTPUTS, *(name for name, limited in of_gate.items() if limited)}
+    wanted |= set() if card.fine_map is None else {FINE_MAP}
     if missing := wanted - set(outputs):
         return f"the graph has no output '{min(missing)}'"
     for name, limited in of_gate.items():
         if name in outputs and not limited:
             return f"the graph measures {name}, and the card has no limit of it"
-    for name in ("probability", "logits", "logit_map"):
+    if FINE_MAP in outputs and card.fine_map is None:
+        return "the graph gives a fine map, and the card does not say how it is read"
+    for name in ("probability", "logits", "logit_map", *([FINE_MAP] if card.fine_map else [])):
         n_labels = [axis.dim_value for axis in outputs[name]][1:2]
         if n_labels != [len(card.labels)]:
             return f"the card names {len(card.labels)} labels, the graph gives {n_labels} in '{name}'"
@@ -57,6 +63,19 @@ def disagreement(card: Card, graph: onnx.GraphProto) -> str | None:
     for what, told, found in _told_and_found(card, graph):
         if told != found:
             return f"the card says {what} {told}, the graph {found}"
+    return None if card.fine_map is None else _disagreement_on_cells(card.fine_map, graph)
+
+
+def _disagreement_on_cells(told: FineMapCard, graph: onnx.GraphProto) -> str | None:
+    """Say whether the fine map cannot be computed in windows, or has another stride than the card says."""
+    try:
+        field, coarse = receptive_field(graph, FINE_MAP), receptive_field(graph, "logit_map")
+    except BundleError as error:
+        return f"the maps cannot be computed in windows: {str(error).partition('.')[0]}"
+    if field.stride_px != told.stride_px:
+        return f"the card says fine_map.stride_px {told.stride_px}, the graph {field.stride_px}"
+    if coarse.stride_px % field.stride_px:
+        return f"a cell of {coarse.stride_px} px holds no whole number of fine cells of {field.stride_px} px"
     return None
 
 
@@ -71,13 +90,14 @@ def _told_and_found(card: Card, graph: onnx.GraphProto) -> Iterator[tuple[str, o
     numbers = {tensor.name: tensor for tensor in graph.initializer}
     facts = {
         "head/sharpness": ("temperature", [1 / card.patch.temperature]),
+        "fine/sharpness": ("fine_map.temperature", [1 / card.fine_map.temperature] if card.fine_map else []),
         "pixel_scale": ("pixel_scale", card.backbone.pixel_scale),
         "pixel_shift": ("pixel_shift", card.backbone.pixel_shift),
     }
     for name, (what, told) in facts.items():
         if name in numbers:
             found = numpy_helper.to_array(numbers[name]).astype(np.float64).ravel()
-            yield what, *_as_told(np.array(told, np.float64), found, inverse=what == "temperature")
+            yield what, *_as_told(np.array(told, np.float64), found, inverse=what.endswith("temperature"))
     if card.gate is not None and "gate/axes" in numbers:
         yield "gate.rank", card.gate.rank, int(numbers["gate/axes"].dims[0])
 

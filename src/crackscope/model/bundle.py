@@ -3,7 +3,8 @@
 The graph takes raw ``pixels`` (n, H, W, 3), uint8, RGB. It pads an image at its right and lower edge to a multiple of
 32, by repeating the edge, and normalises the pixels. It returns ``probability`` (n, k), ``logits`` (n, k),
 ``logit_map`` (n, k, h, w) and ``features`` (n, d). If the card has a gate, it also returns ``novelty`` (n,), and
-``concrete`` (n,) if the gate has a limit of it. The card is JSON in the metadata of the file, with its digest. It holds
+``concrete`` (n,) if the gate has a limit of it. If the card has a part ``fine_map``, the graph has an output of that
+name, too (`crackscope.model.fine_graph`). The card is JSON in the metadata of the file, with its digest. It holds
 all that a caller of the graph must know; `Card` is its form.
 
 Two kinds of file have this form. A *backbone* ends at ``feature_map`` (n, d, h, w) and ``features``. A *bundle* is a
@@ -28,7 +29,8 @@ from crackscope.files.forms import first_fault
 from crackscope.files.output import new_file
 from crackscope.model.agreement import disagreement, is_unchanged
 from crackscope.model.card import CARD_VERSION, BackboneCard, Card
-from crackscope.model.gate_graph import Material, Plane
+from crackscope.model.fine_graph import FineDecoder, decoder_of
+from crackscope.model.gate_graph import Material, Plane, material_of, plane_of
 from crackscope.model.graphs import (
     BACKBONE_KEY,
     CARD_KEY,
@@ -36,6 +38,7 @@ from crackscope.model.graphs import (
     OPSET,
     Backbone,
     Head,
+    Inherited,
     backbone_graph,
     compose,
     graph_digest,
@@ -48,7 +51,9 @@ __all__ = [
     "PRECISIONS",
     "Backbone",
     "Bundle",
+    "FineDecoder",
     "Head",
+    "Inherited",
     "Material",
     "Plane",
     "compose",
@@ -151,7 +156,7 @@ def read_backbone(path: str | Path) -> Backbone:
     """Read the backbone of a bundle, or a backbone file.
 
     The card's ``trained_on`` names all data that the weights were fitted to. For a bundle, this includes the training
-    data of its head.
+    data of its head. Gate and decoder of a bundle are in ``inherited``.
 
     Raises:
         BundleError: If the file is neither a bundle nor a backbone.
@@ -169,7 +174,10 @@ def read_backbone(path: str | Path) -> Backbone:
     graph = backbone_graph(model.graph, feature_dim=card.backbone.feature_dim)
     lineage = tuple(dict.fromkeys((*card.backbone.trained_on, *card.training_data)))
     changes = {"trained_on": lineage, "sha256": graph_digest(graph)}
-    return Backbone(graph, card.backbone.model_copy(update=changes))
+    inherited = Inherited(
+        card.gate, plane_of(model.graph), material_of(model.graph), card.fine_map, decoder_of(model.graph)
+    )
+    return Backbone(graph, card.backbone.model_copy(update=changes), inherited)
 
 
 def write_model(model: onnx.ModelProto, path: str | Path, *, overwrite: bool = False) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "BackboneCard",
     "Calibration",
     "Card",
+    "FineMapCard",
     "Gate",
     "Pool",
     "TrainingData",
@@ -271,6 +272,22 @@ class Gate(_Part):
         return None if known else NOT_CONCRETE
 
 
+class FineMapCard(_Part):
+    """How the output ``fine_map`` is read: the probability that a crack's line passes through a small cell.
+
+    Attributes:
+        stride_px: Distance of neighbouring cells, in pixels of the network: 2 or 4.
+        temperature: Temperature above 0 in ``probability = sigmoid(logit / temperature)``; the graph applies it.
+        threshold: Probability from which a cell belongs to a line, in [0, 1].
+        fitted_on: Data and part that temperature and threshold were fitted on.
+    """
+
+    stride_px: Literal[2, 4]
+    temperature: float = Field(gt=0)
+    threshold: float = Field(ge=0, le=1)
+    fitted_on: str = ""
+
+
 class Card(_Part):
     """Description of a model: all that a caller of its graph must know, and all that an auditor will ask.
 
@@ -292,6 +309,7 @@ class Card(_Part):
         photo: Calibration for footprints inside a photo; None if it was not fitted.
         verdict: Rule that gives a photo its verdict; None if it was not fitted.
         gate: Limits from which a patch is rejected; None if there is no gate.
+        fine_map: How the fine map is read; None if the graph has no output of this name.
         backbone: Card of the backbone.
         training_data: Data sets that the head, or the whole network, was trained on.
         recipe: Settings of the training, and of later changes to the model.
@@ -316,6 +334,7 @@ class Card(_Part):
     photo: Calibration | None = None
     verdict: Verdict | None = None
     gate: Gate | None = None
+    fine_map: FineMapCard | None = None
     backbone: BackboneCard
     training_data: tuple[TrainingData, ...] = ()
     recipe: dict[str, Any] = {}

@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.model.card import BLURRED, Card, Gate
 from crackscope.model.focus import focus_of
-from crackscope.model.gate_graph import Plane
+from crackscope.model.gate_graph import Material, Plane
 from crackscope.model.preprocessing import resize_patch
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "fit_gate",
     "fit_plane",
     "gate_crops",
+    "moved_gate",
     "patch_clarity",
     "photo_reason",
 ]
@@ -114,6 +115,57 @@ def fit_gate(
         fitted_on=fitted_on,
     )
     return gate, plane
+
+
+def moved_gate(
+    gate: Gate,
+    plane: Plane,
+    material: Material | None,
+    validation: Float32Array,
+    clarities: Float64Array,
+    labels: Int64Array,
+    *,
+    fitted_on: str,
+) -> Gate:
+    """Take a gate over for other patches: its limits are moved where they would reject too many cracked ones.
+
+    A limit is moved as far as `fit_gate` would set it on these patches, and only so that fewer patches are rejected.
+
+    Args:
+        gate: Limits of the gate.
+        plane: Plane of the gate.
+        material: Classifier of the gate, if it has one.
+        validation: Features of validation patches, shape (n, d), at least one of them cracked.
+        clarities: Clarity of each validation patch, from `patch_clarity`, shape (n,).
+        labels: Labels of the validation patches, shape (n,), 1 for crack.
+        fitted_on: Data and part of the patches, for the card.
+
+    Returns:
+        The gate with its limits for these patches, and the shares of them that it rejects.
+    """
+    cracked = labels == 1
+    novelties = plane.novelty(validation)
+    max_novelty = max(gate.max_novelty, _greatest(novelties[cracked], NOT_CONCRETE_SHARE))
+    min_clarity = min(gate.min_clarity, max(0.0, -_greatest(-clarities[cracked], BLURRED_SHARE)))
+    foreign, blurred = novelties > max_novelty, clarities < min_clarity
+    min_concrete = gate.min_concrete
+    if material is not None and min_concrete is not None:
+        concrete = material.concrete(validation)
+        min_concrete = min(min_concrete, max(0.0, -_greatest(-concrete[cracked], NOT_CONCRETE_SHARE)))
+        foreign |= concrete < min_concrete
+    changes = {
+        "max_novelty": max_novelty,
+        "min_clarity": min_clarity,
+        "min_concrete": min_concrete,
+        "n_crack": int(cracked.sum()),
+        "n_uncracked": int((~cracked).sum()),
+        "not_concrete_crack": _share(foreign[cracked]),
+        "not_concrete_uncracked": _share(foreign[~cracked]),
+        "blurred_crack": _share(blurred[cracked]),
+        "blurred_uncracked": _share(blurred[~cracked]),
+        "fitted_on": f"{gate.fitted_on}; taken over, limits checked on {fitted_on}",
+    }
+    return gate.model_copy(update=changes)
 
 
 def fit_plane(features: Float32Array) -> Plane | None:

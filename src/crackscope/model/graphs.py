@@ -16,7 +16,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crackscope.arrays import Float32Array
 from crackscope.errors import BundleError
-from crackscope.model.card import BackboneCard, Card
+from crackscope.model.card import BackboneCard, Card, FineMapCard, Gate
+from crackscope.model.fine_graph import (
+    FINE,
+    FineDecoder,
+    fine_constants,
+    fine_nodes,
+    fine_value,
+    require_decoder_fits,
+)
 from crackscope.model.gate_graph import (
     GATE,
     Material,
@@ -26,6 +34,7 @@ from crackscope.model.gate_graph import (
     gate_outputs,
     require_gate_fits,
 )
+from crackscope.model.plain_graph import plain_copy
 
 __all__ = [
     "BACKBONE_KEY",
@@ -34,8 +43,10 @@ __all__ = [
     "MULTIPLE_PX",
     "OPSET",
     "OUTPUTS",
+    "TRUNK",
     "Backbone",
     "Head",
+    "Inherited",
     "backbone_graph",
     "compose",
     "graph_digest",
@@ -56,7 +67,10 @@ DIGEST = ".sha256"
 """End of the metadata key that holds the digest of the card whose key stands before it."""
 
 OUTPUTS = ("probability", "logits", "logit_map", "features")
-_HEAD = "head/"  # prefix of the names that `compose` adds, beside those of the gate, so that they can be removed again
+TRUNK = "trunk/"
+"""Prefix of the names that come from a feature extractor."""
+
+_HEAD = "head/"  # prefix of the names that `compose` adds, beside those of the gate and the decoder, to be found again
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +103,31 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
+class Inherited:
+    """What a bundle holds beside backbone and head. A model with another head on the same backbone takes it over.
+
+    Attributes:
+        gate: Limits of the gate; None if the bundle has no gate.
+        plane: Plane of the gate, if there is one.
+        material: Classifier of the gate, if it has one.
+        fine_map: How the fine map is read; None if the bundle has none.
+        decoder: Decoder of the fine map, if there is one.
+    """
+
+    gate: Gate | None = None
+    plane: Plane | None = None
+    material: Material | None = None
+    fine_map: FineMapCard | None = None
+    decoder: FineDecoder | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Backbone:
-    """A feature extractor: its graph and its card."""
+    """A feature extractor: its graph and its card, and what else the bundle holds that it was read from."""
 
     graph: onnx.GraphProto
     card: BackboneCard
+    inherited: Inherited = Inherited()
 
 
 def graph_digest(graph: onnx.GraphProto) -> str:
@@ -126,8 +160,9 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
     """Wrap a trunk into a backbone that takes raw pixels.
 
     Args:
-        trunk: Graph with one input, normalised pixels (n, 3, H, W) with sides that are multiples of 32, and one
-            output, the feature map (n, d, H/32, W/32).
+        trunk: Graph with one input, normalised pixels (n, 3, H, W) with sides that are multiples of 32. Its first
+            output is the feature map (n, d, H/32, W/32). Further outputs are inner maps, which become no outputs of the
+            backbone: a decoder finds them under their name after ``trunk/``.
         card: Card of the backbone; its ``pixel_scale`` and ``pixel_shift`` (per channel) become part of the graph.
 
     Returns:
@@ -136,18 +171,21 @@ def make_backbone(trunk: onnx.GraphProto, card: BackboneCard) -> onnx.ModelProto
     Raises:
         BundleError: If the trunk has branches that are chosen at run time, or weights that are not finite.
     """
-    inner = _plain_copy(trunk, source="normalised", result="feature_map")
+    inner = [value.name for value in trunk.output[1:]]
+    kept = {trunk.output[0].name: "feature_map"} if trunk.output else {}
+    copied = plain_copy(trunk, TRUNK, sources=("normalised",), results={name: TRUNK + name for name in inner} | kept)
     nodes, constants = _preamble(card)
-    nodes += [*inner.node, *_mean_nodes("feature_map", "features")]
-    graph = _backbone_graph(nodes, [*constants, *inner.initializer], card.feature_dim)
+    nodes += [*copied.node, *_mean_nodes("feature_map", "features")]
+    graph = _backbone_graph(nodes, [*constants, *copied.initializer], card.feature_dim)
     filled = card.model_copy(update={"sha256": graph_digest(graph)})
     return make_model(graph, with_digest(BACKBONE_KEY, filled.to_json()))
 
 
 def backbone_graph(graph: onnx.GraphProto, *, feature_dim: int) -> onnx.GraphProto:
-    """Take head and gate off a bundle's graph; the digest of its backbone is that of the remaining graph."""
-    nodes = [node for node in graph.node if not node.name.startswith((_HEAD, GATE))]
-    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith((_HEAD, GATE))]
+    """Take head, gate and decoder off a bundle's graph; the digest of its backbone is that of the remaining graph."""
+    added = (_HEAD, GATE, FINE)
+    nodes = [node for node in graph.node if not node.name.startswith(added)]
+    constants = [tensor for tensor in graph.initializer if not tensor.name.startswith(added)]
     return _backbone_graph(nodes, constants, feature_dim)
 
 
@@ -183,58 +221,16 @@ def _preamble(card: BackboneCard) -> tuple[list[onnx.NodeProto], list[onnx.Tenso
     return nodes, constants
 
 
-def _plain_copy(trunk: onnx.GraphProto, *, source: str, result: str) -> onnx.GraphProto:
-    """Copy a trunk with numbered names, without the traces, scopes and notes of its exporter."""
-    weights = {tensor.name for tensor in trunk.initializer}
-    inputs = [value.name for value in trunk.input if value.name not in weights]
-    if len(inputs) != 1 or len(trunk.output) != 1 or trunk.sparse_initializer:
-        raise BundleError(
-            f"a trunk has one input and one output; found {len(inputs)} and {len(trunk.output)}"
-            f"{', and sparse weights' if trunk.sparse_initializer else ''}. Export the feature extractor alone."
-        )
-    names = {inputs[0]: source, trunk.output[0].name: result, "": ""}
-    for node in trunk.node:
-        for output in node.output:
-            names.setdefault(output, f"trunk/{len(names)}")
-    for i, tensor in enumerate(trunk.initializer):
-        names.setdefault(tensor.name, f"trunk/weight{i}")
-    nodes = []
-    for i, node in enumerate(trunk.node):
-        copy = onnx.NodeProto(op_type=node.op_type, domain=node.domain, name=f"trunk/node{i}")
-        copy.input.extend(names[name] for name in node.input)
-        copy.output.extend(names[name] for name in node.output)
-        copy.attribute.extend(_plain_attribute(attribute, node) for attribute in node.attribute)
-        nodes.append(copy)
-    constants = [_plain_tensor(tensor, names[tensor.name]) for tensor in trunk.initializer]
-    return onnx.GraphProto(node=nodes, initializer=constants)
-
-
-def _plain_attribute(attribute: onnx.AttributeProto, node: onnx.NodeProto) -> onnx.AttributeProto:
-    if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-        raise BundleError(
-            f"the trunk branches at run time (node '{node.op_type}'), so it has no receptive field. "
-            "Choose a convolutional backbone without branches."
-        )
-    copy = onnx.AttributeProto()
-    copy.CopyFrom(attribute)
-    copy.ClearField("doc_string")
-    if attribute.type == onnx.AttributeProto.TENSOR:
-        copy.t.CopyFrom(_plain_tensor(attribute.t, ""))
-    return copy
-
-
-def _plain_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    values = np.ascontiguousarray(numpy_helper.to_array(tensor)).reshape(tuple(tensor.dims))
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise BundleError("the trunk holds weights that are not finite. Train it again with a smaller learning rate.")
-    return _constant(name, values)
-
-
 # The head
 
 
 def compose(
-    backbone: Backbone, head: Head, card: Card, plane: Plane | None = None, material: Material | None = None
+    backbone: Backbone,
+    head: Head,
+    card: Card,
+    plane: Plane | None = None,
+    material: Material | None = None,
+    decoder: FineDecoder | None = None,
 ) -> onnx.ModelProto:
     """Make a bundle of a backbone, a head and a card.
 
@@ -244,14 +240,16 @@ def compose(
         card: Card of the bundle; its ``graph_sha256`` and ``backbone`` are filled in here.
         plane: Plane that the gate measures novelty from; without a gate, the graph has no output ``novelty``.
         material: Classifier of the gate; without it, the graph has no output ``concrete``.
+        decoder: Decoder of the fine map, made for this backbone; without it, the graph has no output ``fine_map``.
 
     Returns:
         The bundle as an ONNX model, for `crackscope.model.bundle.write_model`. The same arguments give the same bytes.
 
     Raises:
-        BundleError: If head, backbone, card and gate do not fit each other, or a weight is not finite.
+        BundleError: If head, backbone, card, gate and decoder do not fit each other, or a weight is not finite.
     """
     _require_fit(backbone, head, card, plane, material)
+    require_decoder_fits(decoder, card, backbone.graph)
     k, d = len(head.bias), head.feature_dim
     nodes = _layer_nodes(head, "feature_map", "logit_map", "map")
     pooled_first = bool(head.hidden) and card.pool == "mean"
@@ -284,13 +282,16 @@ def compose(
     of_gate = gate_outputs(plane, material)
     nodes += gate_nodes(plane, material)
     constants += gate_constants(plane, material)
+    nodes += fine_nodes(decoder)
+    constants += fine_constants(decoder)
+    of_decoder = [] if decoder is None else [fine_value(k)]
     shapes: dict[str, list[Any]] = {"logit_map": ["n", k, "h", "w"], "features": ["n", d]}
     shapes |= {name: ["n"] for name in of_gate}
     graph = helper.make_graph(
         [*backbone.graph.node, *nodes],
         "crackscope",
         [_pixels()],
-        [_value(name, shapes.get(name, ["n", k])) for name in (*OUTPUTS, *of_gate)],
+        [*(_value(name, shapes.get(name, ["n", k])) for name in (*OUTPUTS, *of_gate)), *of_decoder],
         initializer=[*backbone.graph.initializer, *constants],
     )
     int8 = any(node.op_type == "QuantizeLinear" for node in backbone.graph.node)

@@ -14,6 +14,9 @@ SDNET2018, as the mean change of a logit; the spread of the logits is 1.9 to 3.7
 - Biases are corrected by what the rounded weights add on average. Without this, the change is 0.10 at 7 bits; with it,
   0.04 to 0.06.
 
+The decoder of a fine map stays in float, too: it holds a hundredth of the weights. It takes the inner maps of the trunk
+as they are after rounding, so the trunk computes in integers all the same.
+
 The ranges run from the least to the greatest value seen. Percentiles and entropy were no better, mean extremes were
 worse, and 40 patches did as well as 600.
 """
@@ -40,15 +43,15 @@ from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.errors import BundleError, DataError
 from crackscope.model.bundle import Bundle
 from crackscope.model.card import Calibration, Card
+from crackscope.model.fine_graph import FINE, FINE_LOGITS
 from crackscope.model.gate_graph import CONCRETE, NOVELTY
-from crackscope.model.graphs import CARD_KEY, backbone_graph, graph_digest, make_model, with_digest
+from crackscope.model.graphs import CARD_KEY, TRUNK, backbone_graph, graph_digest, make_model, with_digest
 from crackscope.model.preprocessing import resize_patch
-from crackscope.model.sessions import open_session, run_patches
+from crackscope.model.sessions import graph_of, open_bundle, open_graph, open_session, run_patches
 
-__all__ = ["match_gate", "match_temperature", "quantise", "require_float", "with_card"]
+__all__ = ["match_fine_map", "match_gate", "match_temperature", "quantise", "require_float", "with_card"]
 
-
-_TRUNK = "trunk/"  # names of the nodes that `make_backbone` took from a feature extractor
+_ROUNDED = "_DequantizeLinear_Output"  # what ONNX Runtime's tool adds to the name of a value after rounding
 
 
 def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
@@ -69,7 +72,7 @@ def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
     require_float(bundle)
     if not patches:
         raise DataError(f"{bundle.name}: no patch to take ranges from. Give some of its training patches.")
-    card, whole = bundle.card, _graph_of(bundle)
+    card, whole = bundle.card, graph_of(bundle)
     exact = backbone_graph(whole, feature_dim=card.backbone.feature_dim)
     _part_biases(exact)
     resized = [resize_patch(pixels, patch_px=card.patch_px)[None] for pixels in patches]
@@ -77,7 +80,7 @@ def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
     _correct_biases(rounded, exact, _mean_inputs(exact, resized))
 
     own = {part.name for part in (*exact.node, *exact.initializer)}
-    nodes = [*rounded.node, *(node for node in whole.node if node.name not in own)]
+    nodes = [*rounded.node, *_on_rounded_maps([node for node in whole.node if node.name not in own], rounded)]
     used = {name for node in nodes for name in node.input}
     constants = [tensor for tensor in rounded.initializer if tensor.name in used]
     constants += [tensor for tensor in whole.initializer if tensor.name not in own]
@@ -89,6 +92,15 @@ def quantise(bundle: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
         "figures": {},
     }
     return _sealed(graph, card.model_copy(update=changes))
+
+
+def _on_rounded_maps(nodes: list[onnx.NodeProto], rounded: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Let a decoder take inner maps after rounding: a map that is taken before it would be computed in float."""
+    given = {name for node in rounded.node for name in node.output}
+    for node in nodes:
+        if node.name.startswith(FINE):
+            node.input[:] = [f"{name}{_ROUNDED}" if f"{name}{_ROUNDED}" in given else name for name in node.input]
+    return nodes
 
 
 def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
@@ -106,27 +118,67 @@ def match_temperature(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Arr
         patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
     """
     logits, others = (
-        run_patches(open_session(one.content), patches, "logits", patch_px=one.card.patch_px).astype(np.float64)
+        run_patches(open_bundle(one), patches, "logits", patch_px=one.card.patch_px).astype(np.float64)
         for one in (rounded, exact)
     )
-    said = expit(others / exact.card.patch.temperature)
-
-    def loss(log_factor: float) -> float:  # cross-entropy, least where both give the same probability
-        stretched = logits / (exact.card.patch.temperature * np.exp(log_factor))
-        return float((np.logaddexp(0, stretched) - said * stretched).mean())
-
-    factor = float(np.exp(minimize_scalar(loss, bounds=(-0.7, 0.7), method="bounded", options={"xatol": 1e-6}).x))
+    factor = _matched_factor(logits, others, exact.card.patch.temperature)
     note = f"; int8: temperature matched on {len(patches)} patches of part val"
 
     def stretched(calibration: Calibration) -> Calibration:
         changes = {"temperature": calibration.temperature * factor, "fitted_on": f"{calibration.fitted_on}{note}"}
         return calibration.model_copy(update=changes)
 
-    card, graph = rounded.card, _graph_of(rounded)
+    card, graph = rounded.card, graph_of(rounded)
     patch, photo = stretched(card.patch), card.photo and stretched(card.photo)
     (sharpness,) = [tensor for tensor in graph.initializer if tensor.name == "head/sharpness"]  # as `compose` names it
     sharpness.CopyFrom(numpy_helper.from_array(np.array([1 / patch.temperature], np.float32), sharpness.name))
     return _sealed(graph, card.model_copy(update={"patch": patch, "photo": photo}))
+
+
+def _matched_factor(logits: Float64Array, others: Float64Array, temperature: float) -> float:
+    """Factor on the temperature with which `logits` give the probabilities of `others` again."""
+    said = expit(others / temperature)
+
+    def loss(log_factor: float) -> float:  # cross-entropy, least where both give the same probability
+        stretched = logits / (temperature * np.exp(log_factor))
+        return float((np.logaddexp(0, stretched) - said * stretched).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-0.7, 0.7), method="bounded", options={"xatol": 1e-6}).x))
+
+
+def match_fine_map(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
+    """Fit the temperature of a rounded bundle's fine map, so that its probabilities match those of the exact bundle.
+
+    This is done as in `match_temperature`, cell by cell. So the threshold keeps its meaning.
+
+    Args:
+        rounded: Rounded bundle, from `quantise`; it is returned unchanged if it has no fine map.
+        exact: Bundle that it was made from.
+        patches: Patches of part val: arrays (H, W, 3), uint8, RGB, of any sizes.
+    """
+    told = rounded.card.fine_map
+    if told is None:
+        return rounded
+    logits, others = (_fine_logits(one, patches) for one in (rounded, exact))
+    factor = _matched_factor(logits, others, told.temperature)
+    note = f"; int8: temperature matched on {len(patches)} patches of part val"
+    changes = {"temperature": told.temperature * factor, "fitted_on": f"{told.fitted_on}{note}"}
+    matched, graph = told.model_copy(update=changes), graph_of(rounded)
+    (sharpness,) = [tensor for tensor in graph.initializer if tensor.name == f"{FINE}sharpness"]
+    sharpness.CopyFrom(numpy_helper.from_array(np.array([1 / matched.temperature], np.float32), sharpness.name))
+    return _sealed(graph, rounded.card.model_copy(update={"fine_map": matched}))
+
+
+def _fine_logits(bundle: Bundle, patches: Sequence[UInt8Array]) -> Float64Array:
+    """Logits of all cells of all patches, shape (n,)."""
+    graph = graph_of(bundle)
+    graph.output.append(helper.make_tensor_value_info(FINE_LOGITS, TensorProto.FLOAT, None))
+    session, patch_px = open_graph(graph, bundle.name), bundle.card.patch_px
+    found = [
+        session.run([FINE_LOGITS], {"pixels": resize_patch(pixels, patch_px=patch_px)[None]})[0].ravel()
+        for pixels in patches
+    ]
+    return np.concatenate(found).astype(np.float64)
 
 
 def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) -> Bundle:
@@ -144,7 +196,7 @@ def match_gate(rounded: Bundle, exact: Bundle, patches: Sequence[UInt8Array]) ->
     gate = rounded.card.gate
     if gate is None:
         return rounded
-    sessions = [open_session(one.content) for one in (rounded, exact)]
+    sessions = [open_bundle(one) for one in (rounded, exact)]
 
     def moved(output: str) -> float:
         """How far what is measured near the limit moved on its own scale: logarithm, or logit."""
@@ -172,10 +224,6 @@ _SCALES: dict[str, Callable[[Float64Array], Float64Array]] = {
 # Bundles in memory
 
 
-def _graph_of(bundle: Bundle) -> onnx.GraphProto:
-    return onnx.load_model_from_string(bundle.content).graph
-
-
 def require_float(bundle: Bundle) -> None:
     """Raise `BundleError` if a bundle is rounded already."""
     if bundle.card.precision != "fp32":
@@ -184,7 +232,7 @@ def require_float(bundle: Bundle) -> None:
 
 def with_card(bundle: Bundle, card: Card) -> Bundle:
     """Give a bundle another card, and fill in the card's digests."""
-    return _sealed(_graph_of(bundle), card)
+    return _sealed(graph_of(bundle), card)
 
 
 def _sealed(graph: onnx.GraphProto, card: Card) -> Bundle:
@@ -205,7 +253,7 @@ def _sealed(graph: onnx.GraphProto, card: Card) -> Bundle:
 
 def _nodes_to_round(graph: onnx.GraphProto, name: str) -> list[str]:
     """Names of the trunk's nodes from its second convolution on; from the third on if the second is depthwise."""
-    trunk = [node for node in graph.node if node.name.startswith(_TRUNK)]
+    trunk = [node for node in graph.node if node.name.startswith(TRUNK)]
     places = [i for i, node in enumerate(trunk) if node.op_type == "Conv"]
     n_float = 2 if len(places) > 1 and _groups(trunk[places[1]]) > 1 else 1
     if len(places) <= n_float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,11 +21,22 @@ from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError
 from crackscope.files.streaming import default_threads
 from crackscope.model.bundle import Bundle
+from crackscope.model.fine_graph import FINE_MAP, without_decoder
 from crackscope.model.gate_graph import CONCRETE, NOVELTY
+from crackscope.model.graphs import make_model
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.windows import ReceptiveField, Window, cut_windows, receptive_field, tidy_cut
 
-__all__ = ["GateSigns", "Network", "open_session", "run_patches"]
+__all__ = [
+    "GateSigns",
+    "Network",
+    "graph_of",
+    "open_bundle",
+    "open_graph",
+    "open_session",
+    "run_patches",
+    "window_pixels",
+]
 
 WINDOW_PIXELS = 3_800_000
 """Pixels, with halo, of all windows that are computed at the same time; MobileNetV2 takes some 200 bytes per pixel."""
@@ -98,7 +109,7 @@ class Network:
         Raises:
             BundleError: If the graph has no receptive field; such a graph cannot scan photos.
         """
-        return receptive_field(onnx.load_model_from_string(self._bundle.content).graph)
+        return receptive_field(graph_of(self._bundle))
 
     def patch(self, resized: UInt8Array) -> tuple[float, GateSigns | None]:
         """Compute the crack probability of a patch, and its signs for the gate; None if the bundle has no gate.
@@ -128,7 +139,7 @@ class Network:
         """Outputs of the graph for one image, checked."""
         found: list[Float32Array] = self._own_session().run(list(outputs), {"pixels": pixels[None]})
         for values, output in zip(found, outputs, strict=True):
-            self._require(values, output)
+            self.require(values, output)
         return found
 
     def logit_map(self, pixels: UInt8Array, *, window_px: int | None = None) -> Float32Array:
@@ -144,41 +155,67 @@ class Network:
             BundleError: If the graph gives something that is not a number.
             DataError: If `window_px` is no multiple of the stride.
         """
-        if window_px is not None and (window_px < 1 or window_px % self.field.stride_px):
-            raise DataError(f"a window of {window_px} px; it must be a multiple of {self.field.stride_px}.")
         size_hw = pixels.shape[0], pixels.shape[1]
-        core_hw = (window_px, window_px) if window_px else self.window_hw(size_hw)
-        stride = self.field.stride_px
-        found = np.empty((-(-size_hw[0] // stride), -(-size_hw[1] // stride)), np.float32)
+        core_hw = self.window_hw(size_hw, window_px=window_px)
+        found = np.empty(self.field.cells_hw(size_hw), np.float32)
         session = self._own_session()
 
         def run(window: Window) -> None:
-            part = np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])
-            logits = session.run(["logit_map"], {"pixels": part[None]})[0][0, self._label]
+            logits = session.run(["logit_map"], {"pixels": window_pixels(pixels, window)})[0][0, self._label]
             found[slice(*window.rows), slice(*window.columns)] = logits[window.inside]
 
-        list(self._windows.map(run, cut_windows(size_hw, self.field, core_hw)))
-        self._require(found, "logit_map")
+        self.run_windows(run, cut_windows(size_hw, self.field, core_hw))
+        self.require(found, "logit_map")
         return found
 
-    def window_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """Choose the height and width in pixels, without halo, of the windows that an image is cut into."""
+    def run_windows(self, run: Callable[[Window], None], windows: Iterable[Window]) -> None:
+        """Call a function for each window, as many at the same time as the network has threads."""
+        self._own_session()
+        list(self._windows.map(run, windows))
+
+    def window_hw(
+        self, size_hw: tuple[int, int], field: ReceptiveField | None = None, *, window_px: int | None = None
+    ) -> tuple[int, int]:
+        """Choose the height and width in pixels, without halo, of the windows that an image is cut into.
+
+        Args:
+            size_hw: Height and width of the image, in pixels.
+            field: Receptive field that decides on the halo; that of the map if left out.
+            window_px: Side that is wanted, a multiple of the stride; chosen by memory if left out.
+
+        Raises:
+            DataError: If `window_px` is no multiple of the stride.
+        """
+        own = field or self.field
+        if window_px is not None:
+            if window_px < 1 or window_px % own.stride_px:
+                raise DataError(f"a window of {window_px} px; it must be a multiple of {own.stride_px}.")
+            return window_px, window_px
         at_once, least = WINDOW_PIXELS, LEAST_WINDOW_PIXELS
         if size_hw[0] * size_hw[1] >= LARGE_PIXELS:
             at_once, least = WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE
         most = self._max_pixels or max(least, at_once // self.threads)
-        return tidy_cut(size_hw, self.field, max_pixels=most)
+        return tidy_cut(size_hw, own, max_pixels=most)
 
     def _own_session(self) -> Any:
         """Give the session of this process; a forked process opens its own."""
         with _opening:
             if self._process != os.getpid():
-                self._session: Any = _opened(self._bundle)
+                self._session: Any = open_bundle(self._bundle)
                 self._windows = ThreadPoolExecutor(self.threads, thread_name_prefix="crackscope-window")
                 self._process = os.getpid()
             return self._session
 
-    def _require(self, values: Float32Array, output: str) -> None:
+    def require(self, values: Float32Array, output: str) -> None:
+        """Refuse what a graph must not give.
+
+        Args:
+            values: Values that the graph gave.
+            output: Name of their output.
+
+        Raises:
+            BundleError: If a probability lies outside of 0 to 1, or a value is not a number.
+        """
         if why := _fault_of(values, output):
             raise BundleError(f"{self._bundle.full_name}: {why}. Fetch or train the bundle again.")
 
@@ -190,7 +227,7 @@ def _fault_of(values: Float32Array, output: str) -> str | None:
     """
     if not np.isfinite(values).all():
         return f"the network gave something that is not a number as {output}"
-    shares = ("probability", CONCRETE)
+    shares = ("probability", CONCRETE, FINE_MAP)
     if output in shares and len(outside := values[(values < -_ROUNDING) | (values > 1 + _ROUNDING)]):
         return f"the network gave {float(outside.flat[0]):g} as {output}, which is not within 0 to 1"
     return None
@@ -208,13 +245,50 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _opened(bundle: Bundle) -> Any:
+def open_bundle(bundle: Bundle) -> Any:
+    """Open a session of a bundle that gives every output but ``fine_map``.
+
+    ONNX Runtime computes the whole graph, whichever outputs are asked for. So the decoder is taken off, and costs
+    nothing where no fine map is wanted.
+
+    Raises:
+        BundleError: If ONNX Runtime cannot run the graph.
+    """
+    if bundle.card.fine_map is None:
+        return _opened(bundle.content, bundle.name)
+    return open_graph(without_decoder(graph_of(bundle)), bundle.name)
+
+
+def open_graph(graph: onnx.GraphProto, name: str) -> Any:
+    """Open a session of a graph that was cut out of a bundle.
+
+    Args:
+        graph: The graph.
+        name: Name of the bundle, for messages.
+
+    Raises:
+        BundleError: If ONNX Runtime cannot run the graph.
+    """
+    return _opened(make_model(graph).SerializeToString(), name)
+
+
+def _opened(content: bytes, name: str) -> Any:
     _runtime()  # outside the try: Ctrl-C while it loads is no fault of the bundle
     try:
-        return open_session(bundle.content)
+        return open_session(content)
     except Exception as error:  # ONNX Runtime raises its own kinds
         why = " ".join(str(error).split())[:200]
-        raise BundleError(f"{bundle.name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
+        raise BundleError(f"{name}: ONNX Runtime cannot run it ({why}). Upgrade onnxruntime.") from error
+
+
+def graph_of(bundle: Bundle) -> onnx.GraphProto:
+    """Read the graph of a bundle."""
+    return onnx.load_model_from_string(bundle.content).graph
+
+
+def window_pixels(pixels: UInt8Array, window: Window) -> UInt8Array:
+    """Cut out the pixels of a window, as a batch of one."""
+    return np.ascontiguousarray(pixels[slice(*window.y), slice(*window.x)])[None]
 
 
 def open_session(content: bytes) -> Any:

@@ -8,15 +8,16 @@ than the part of the map that is taken from it. The halo is computed from the gr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from crackscope.errors import BundleError
 from crackscope.model.graphs import MULTIPLE_PX
+from crackscope.model.plain_graph import needed_nodes
 
 __all__ = ["ReceptiveField", "Window", "cut_windows", "receptive_field", "tidy_cut"]
 
@@ -24,8 +25,9 @@ _SLIDING = {"Conv", "MaxPool", "AveragePool"}
 _SHAPES = {"Shape", "Size"}  # depend on the size alone, not on pixels
 _BOUNDLESS = {
     *("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum"),  # depend on the whole map
-    *("ConvTranspose", "Resize", "Upsample"),  # enlarge the map
+    *("ConvTranspose", "Upsample"),  # enlarge the map
 }
+_REPEATING = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,26 @@ class ReceptiveField:
     def size_px(self) -> int:
         """Number of pixels that a cell depends on along an axis."""
         return self.before_px + 1 + self.after_px
+
+    def cells_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Number of rows and columns that the map of an image has.
+
+        Args:
+            size_hw: Height and width of the image, in pixels.
+        """
+        return -(-size_hw[0] // self.stride_px), -(-size_hw[1] // self.stride_px)
+
+    def joined(self, finer: ReceptiveField) -> ReceptiveField:
+        """Pixels that a cell and all cells of a finer map inside it depend on, at this map's stride.
+
+        Args:
+            finer: Receptive field of a map whose stride divides that of this one.
+        """
+        return ReceptiveField(
+            self.stride_px,
+            max(self.before_px, finer.before_px),
+            max(self.after_px, finer.after_px + self.stride_px - finer.stride_px),
+        )
 
     @property
     def halo_px(self) -> int:
@@ -87,22 +109,27 @@ class Window:
         )
 
 
-def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> ReceptiveField:
+def receptive_field(
+    graph: onnx.GraphProto, output: str = "feature_map", *, inputs: Mapping[str, ReceptiveField] | None = None
+) -> ReceptiveField:
     """Compute the receptive field of a graph's output from kernels, strides, paddings and dilations.
 
-    Where several ways lead to the output (shortcuts), the widest counts.
+    Where several ways lead to the output (shortcuts), the widest counts. Of the operations that enlarge a map, one is
+    known: it repeats each cell by a whole number that is written in the graph.
 
     Args:
         graph: Graph of a backbone or a bundle.
         output: Name of a value with the shape (n, d, h, w).
+        inputs: Receptive fields of the graph's inputs; pixels if left out.
 
     Raises:
         BundleError: If no path leads from the input to the output, if paths have different strides, or if a node
             depends on the whole map.
     """
-    fields = {value.name: ReceptiveField(1, 0, 0) for value in graph.input}
+    fields = {value.name: ReceptiveField(1, 0, 0) for value in graph.input} | dict(inputs or {})
     weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    for node in graph.node:
+    numbers = {tensor.name: tensor for tensor in graph.initializer}
+    for node in needed_nodes(graph, [output]):
         if node.op_type in _SHAPES:
             continue
         seen = [fields[name] for name in node.input if name in fields]
@@ -121,6 +148,7 @@ def receptive_field(graph: onnx.GraphProto, output: str = "feature_map") -> Rece
             )
         field = ReceptiveField(seen[0].stride_px, max(one.before_px for one in seen), max(one.after_px for one in seen))
         field = _slid(field, node, weights) if node.op_type in _SLIDING else field
+        field = _repeated(field, node, numbers) if node.op_type == "Resize" else field
         fields.update(dict.fromkeys(node.output, field))
         if output in node.output:
             return field
@@ -146,6 +174,22 @@ def _slid(field: ReceptiveField, node: onnx.NodeProto, weights: dict[str, list[i
         field.before_px + field.stride_px * before,
         field.after_px + field.stride_px * after,
     )
+
+
+def _repeated(field: ReceptiveField, node: onnx.NodeProto, numbers: dict[str, onnx.TensorProto]) -> ReceptiveField:
+    """Compute the receptive field after each cell was repeated along both axes."""
+    settings = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    rule = {name: settings.get(name, b"").decode() for name in _REPEATING}
+    scales = numbers.get(node.input[2]) if len(node.input) == 3 else None  # a fourth input would be a size
+    factors = [] if scales is None else numpy_helper.to_array(scales).tolist()
+    if rule != _REPEATING or factors[:2] != [1, 1] or len(set(factors[2:])) != 1 or field.stride_px % factors[2]:
+        raise BundleError(
+            f"node '{node.name}' (Resize) enlarges the map otherwise than by repeating each cell a whole number of "
+            "times, so there is no receptive field. Choose a network of convolutions and pooling."
+        )
+    stride_px = int(field.stride_px // factors[2])
+    # The last of the repeated cells lies farthest from the pixels before the cell.
+    return ReceptiveField(stride_px, field.before_px + field.stride_px - stride_px, field.after_px)
 
 
 def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[int, int]) -> Iterator[Window]:

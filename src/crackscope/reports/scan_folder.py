@@ -32,6 +32,7 @@ from crackscope.files.watched import WatchedImage
 from crackscope.geometry.scale import Scale
 from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.fine_map import Fine, require_fine
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
 from crackscope.scanning.overlay import shrunk
 from crackscope.scanning.prediction import Unit
@@ -66,6 +67,7 @@ def write_scan(
     network_scale: NetworkScale = "auto",
     scale: Scale | None = None,
     unit: Unit = "auto",
+    fine: Fine = False,
     maps: str = "png",
     threads: int | None = None,
     overwrite: bool = False,
@@ -84,6 +86,8 @@ def write_scan(
         scale: Millimetres per pixel of all photos, where they are known.
         unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
             given, ``auto`` means ``photo``.
+        fine: Whether the overlays show the lines of cracks in place of strong cells: True computes the fine map in the
+            regions of each map, ``everywhere`` in the whole photo. With ``npz``, the map's file holds it, too.
         maps: ``png`` writes a picture of the probabilities of each photo; ``npz`` also the map itself, for
             `CrackMap.load`.
         threads: Number of photos that are read, drawn and written at the same time; all cores if left out.
@@ -96,21 +100,24 @@ def write_scan(
 
     Raises:
         BundleError: If the model is no bundle of this version, or the network gives something that is not a number; or
-            if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel.
+            if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel; or if
+            a fine map is wanted and the model has none.
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale`,
-            `unit` or `maps` is not as above, or no photo lies outside of `out`.
+            `unit`, `fine` or `maps` is not as above, or no photo lies outside of `out`.
         OutputError: If `out` is taken, cannot be written, or another run is writing it.
     """
     out, loaded = Path(out), load(model, threads=threads)
     if maps not in MAP_KINDS:
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
     require_network_scale(loaded.card, network_scale, scale, unit)  # a wrong one fails before any work
+    require_fine(loaded.card, fine)
     asked = all_images_of(source, require_one=True)
     sources = [image for image in asked if not _lies_in(image.path, out)]
     images = [WatchedImage(image) for image in sources]
     paths = [image.path for image in images]
     names = picture_names(paths)
     settings = [str(network_scale), scale.to_dict() if scale else None, unit, maps, max_megapixels, run_mark(sources)]
+    settings += [fine] if fine else []
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
@@ -125,7 +132,7 @@ def write_scan(
         n_resumed = journal.n_rows
         if not n_resumed:
             _clear(folder)
-        scanning = _Scanning(loaded, folder, network_scale, scale, unit, maps, max_megapixels)
+        scanning = _Scanning(loaded, folder, network_scale, scale, unit, fine, maps, max_megapixels)
 
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
@@ -240,6 +247,7 @@ class _Scanning:
     network_scale: NetworkScale
     scale: Scale | None
     unit: Unit
+    fine: Fine
     maps: str
     max_megapixels: float
 
@@ -251,7 +259,7 @@ class _Scanning:
             )
             picture = shrunk(photo.pixels, _OVERLAY_PX)
             del photo  # its pixels are not held while the network runs
-            result = scan_prepared(prepared, self.model)
+            result = scan_prepared(prepared, self.model, fine=self.fine)
         except (OSError, DataError) as error:
             return ScannedRow(refused(image.path, self.model.name, reason_of(error)))
         assert result.map is not None  # only a refused photo has none

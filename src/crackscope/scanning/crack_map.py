@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from crackscope.errors import DataError, OutputError, reason_of
 from crackscope.files.output import new_file
 from crackscope.files.pictures import picture_bytes
 from crackscope.model.card import Calibration, Pool
+from crackscope.scanning.fine_map import FineMap
 from crackscope.scanning.overlay import draw_map, draw_overlay
 from crackscope.scanning.regions import AcceptedPoint, Region, RejectedPoint
 
@@ -38,6 +40,7 @@ MAP_VERSION = 1
 """Version of the format in which `CrackMap.save` writes a map."""
 
 _KEPT = ("photo_hw", "cell_px", "footprint_cells", "network_scale", "unit", "path", "pool", "reason")
+_KEPT_OF_FINE = ("cell_px", "threshold", "everywhere")
 _EIGHT_NEIGHBOURS = 8
 
 
@@ -63,6 +66,7 @@ class CrackMap:
         accepted: Most probable point of the regions that the gate lets pass; None if there is no such region, or no
             gate.
         rejected: A point in each region that the gate rejects.
+        fine: Fine map, which shows the lines of cracks; None if it was not asked for.
     """
 
     logits: Float32Array
@@ -77,6 +81,7 @@ class CrackMap:
     reason: str | None = None
     accepted: AcceptedPoint | None = None
     rejected: tuple[RejectedPoint, ...] = ()
+    fine: FineMap | None = None
 
     @property
     def footprint_px(self) -> tuple[float, float]:
@@ -210,7 +215,8 @@ class CrackMap:
     ) -> UInt8Array:
         """Draw the photo with its regions outlined and numbered as `regions` lists them, and their strong cells tinted.
 
-        A cell is strong if its value in `strengths` reaches the threshold.
+        A cell is strong if its value in `strengths` reaches the threshold. A map with a fine map shows the lines of
+        cracks in place of strong cells.
 
         Args:
             pixels: The photo, shape (H, W, 3), uint8, RGB; of any size, but with the photo's aspect ratio.
@@ -235,10 +241,11 @@ class CrackMap:
             cell_px=self.cell_px,
             reason=self.reason,
             longest_px=longest_px,
+            fine=self.fine,
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the map to one file: its logits as float32, and what is needed to read them.
+        """Write the map to one file: its logits and its fine map as float32, and what is needed to read them.
 
         Args:
             path: Path of the file; its name ends in ``.npz``.
@@ -256,9 +263,13 @@ class CrackMap:
             "accepted": self.accepted and asdict(self.accepted),
             "rejected": [asdict(one) for one in self.rejected],
         }
+        arrays: dict[str, Any] = {"logits": self.logits}
+        if self.fine is not None:
+            arrays["fine"] = self.fine.probability
+            about["fine"] = {name: getattr(self.fine, name) for name in _KEPT_OF_FINE}
         # numpy adds an ending to a file name, but not to an open file.
         with new_file(place, overwrite=overwrite) as part, part.open("wb") as file:
-            np.savez_compressed(file, logits=self.logits, about=np.array(json.dumps(about)))
+            np.savez_compressed(file, **(arrays | {"about": np.array(json.dumps(about))}))
 
     @classmethod
     def load(cls, path: str | Path) -> CrackMap:
@@ -273,6 +284,7 @@ class CrackMap:
         try:
             with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as kept:
                 logits, about = np.asarray(kept["logits"], np.float32), json.loads(str(kept["about"]))
+                cells = np.asarray(kept["fine"], np.float32) if "fine" in about else None
             version = about["map_version"]
             if version != MAP_VERSION:
                 raise DataError(f"{path}: a map of version {version}, not {MAP_VERSION}. Upgrade crackscope.")
@@ -281,6 +293,8 @@ class CrackMap:
             if about.get("accepted"):  # maps of the first version of the format hold neither
                 values["accepted"] = AcceptedPoint(**about["accepted"])
             values["rejected"] = tuple(RejectedPoint(**one) for one in about.get("rejected", ()))
+            if cells is not None:
+                values["fine"] = FineMap(cells, **(about["fine"] | {"cell_px": tuple(about["fine"]["cell_px"])}))
             return cls(logits=logits, calibration=Calibration.model_validate(about["calibration"]), **values)
         except OSError as error:
             raise DataError(f"{path}: {reason_of(error)}. Check the path.") from error
@@ -310,6 +324,11 @@ class CrackMap:
             peak_xy=self.peak_of(cells),
             reason=self._reasons.get(int(self._numbered[1][self.likeliest_cell(cells)])),
         )
+
+    @property
+    def fires(self) -> BoolArray:
+        """Whether each cell belongs to a region at the model's own threshold, shape (h, w)."""
+        return self._above(None)
 
     def region_cells(self, most: int) -> Iterator[BoolArray]:
         """Give the cells of each region at the model's own threshold, the greatest peak first.

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -20,9 +21,11 @@ from crackscope.files.streaming import chunked, default_threads, ordered_map
 from crackscope.geometry.scale import Scale
 from crackscope.model.bundle import Bundle, default_bundle, read_bundle, require_precision
 from crackscope.model.card import Card
+from crackscope.model.fine_windows import FineNetwork
 from crackscope.model.gate import patch_clarity
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.sessions import Network
+from crackscope.scanning.fine_map import Fine, require_fine
 from crackscope.scanning.prediction import (
     Prediction,
     PredictionRow,
@@ -71,6 +74,15 @@ class Model:
         self._max_pixels = max_pixels
         self.network = Network(bundle, threads=self.threads, max_pixels=max_pixels)
         _LIVE.setdefault((self.sha256, self.threads, max_pixels), self)
+
+    @cached_property
+    def _fine_network(self) -> FineNetwork:
+        """Network of the fine map.
+
+        Raises:
+            BundleError: If the bundle has no fine map.
+        """
+        return FineNetwork(self.bundle, self.network)
 
     def __repr__(self) -> str:
         card = self.card
@@ -147,6 +159,7 @@ class Model:
         network_scale: NetworkScale = "auto",
         scale: Scale | None = None,
         unit: Unit = "auto",
+        fine: Fine = False,
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> PhotoResult:
         """Scan one photo for cracks.
@@ -158,6 +171,8 @@ class Model:
             scale: Millimetres per pixel of the photo, if they are known.
             unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a scale
                 is given, ``auto`` means ``photo``.
+            fine: Whether the map gets a fine map, which shows the lines of cracks: True computes it in the regions of
+                the map, ``everywhere`` in the whole photo.
             max_megapixels: Limit in megapixels; a larger photo is refused.
 
         Returns:
@@ -165,9 +180,10 @@ class Model:
 
         Raises:
             BundleError: If `scale` is to choose the network's scale, and the card does not know its own millimetres per
-                pixel; or if the network gives something that is not a number.
-            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `unit` is
-                another word, or a patch gets a scale.
+                pixel; if a fine map is wanted and the model has none; or if the network gives something that is not a
+                number.
+            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `unit` or
+                `fine` is not as above, or a patch gets a scale.
             ImageError: If the photo cannot be read, or is too small to show anything.
 
         Example:
@@ -180,6 +196,7 @@ class Model:
             >>> result.map.probability_at(x_px, y_px) > result.threshold
             True
         """
+        require_fine(self.card, fine)
         # The photo's own pixels are not kept while the network runs.
         return scan_prepared(
             prepare_photo(
@@ -190,6 +207,7 @@ class Model:
                 unit=unit,
             ),
             self,
+            fine=fine,
         )
 
     def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
@@ -294,6 +312,7 @@ def scan(
     network_scale: NetworkScale = "auto",
     scale: Scale | None = None,
     unit: Unit = "auto",
+    fine: Fine = False,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[PhotoResult]:
     """Scan photos for cracks, one result for each; `crackscope.write_scan` writes results into a folder.
@@ -306,6 +325,8 @@ def scan(
         scale: Millimetres per pixel of all photos, if they are known.
         unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
             given, ``auto`` means ``photo``.
+        fine: Whether maps get a fine map, which shows the lines of cracks: True computes it in the regions of the map,
+            ``everywhere`` in the whole photo.
         max_megapixels: Limit in megapixels; a larger photo is refused.
 
     Returns:
@@ -314,9 +335,9 @@ def scan(
 
     Raises:
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` is
-            neither ``auto`` nor a number above 0, `unit` is another word, or patches get a scale.
-        BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
-            card does not know its own millimetres per pixel.
+            neither ``auto`` nor a number above 0, `unit` or `fine` is not as above, or patches get a scale.
+        BundleError: If the model is no bundle of this version; if `scale` is to choose the network's scale, and the
+            card does not know its own millimetres per pixel; or if a fine map is wanted and the model has none.
 
     Example:
         >>> import crackscope
@@ -326,6 +347,7 @@ def scan(
     """
     loaded = load(model)
     require_network_scale(loaded.card, network_scale, scale, unit)
+    require_fine(loaded.card, fine)
     images = images_of(source) if is_stream(source) else all_images_of(source)
 
     def work(image: SourceImage) -> PhotoResult:
@@ -333,7 +355,7 @@ def scan(
             found = image.load(max_megapixels=max_megapixels)
             prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale, unit=unit)
             del found  # its pixels are not held on to while the network runs
-            return scan_prepared(prepared, loaded)
+            return scan_prepared(prepared, loaded, fine=fine)
         except (OSError, DataError) as error:
             return refused(image.path, loaded.name, reason_of(error))
 
@@ -343,17 +365,21 @@ def scan(
 # For the package's own modules
 
 
-def scan_prepared(prepared: PreparedPhoto, model: Model) -> PhotoResult:
+def scan_prepared(prepared: PreparedPhoto, model: Model, *, fine: Fine = False) -> PhotoResult:
     """Scan a photo that was brought to the network's scale; the pixels of the photo itself are no longer needed.
 
     Args:
         prepared: Photo at the network's scale, from `crackscope.scanning.scanner.prepare_photo`.
         model: The model.
+        fine: Whether the map gets a fine map, and where.
 
     Raises:
-        BundleError: If the network gives something that is not a number.
+        BundleError: If the network gives something that is not a number, or a fine map is wanted and the model has
+            none.
     """
-    return result_of(prepared, map_of(prepared, model.network, model.card), model.card, model.name)
+    network = model._fine_network if fine else None
+    found = map_of(prepared, model.network, model.card, network, everywhere=fine == "everywhere")
+    return result_of(prepared, found, model.card, model.name)
 
 
 def rows_of(

@@ -10,6 +10,7 @@ import numpy as np
 from crackscope.arrays import BoolArray, Float32Array, UInt8Array
 from crackscope.errors import DataError
 from crackscope.files.images import require_rgb
+from crackscope.scanning.fine_map import FineMap
 from crackscope.scanning.regions import Region
 
 __all__ = ["draw_map", "draw_overlay", "shrunk"]
@@ -32,6 +33,7 @@ def draw_overlay(
     cell_px: tuple[float, float],
     reason: str | None = None,
     longest_px: int | None = None,
+    fine: FineMap | None = None,
 ) -> UInt8Array:
     """Draw a map over its photo; `crackscope.scanning.crack_map.CrackMap.overlay` calls it with its own values.
 
@@ -45,6 +47,7 @@ def draw_overlay(
         cell_px: Height and width of a cell, in photo pixels.
         reason: Reason why the photo is rejected, written on the picture; None if it is not rejected.
         longest_px: Longer side of the picture; the longer side of `pixels` if left out. The picture is never enlarged.
+        fine: Fine map, whose lines are drawn in place of strong cells; None if there is none.
 
     Returns:
         The picture, RGB, uint8, shape (h, w, 3).
@@ -57,12 +60,14 @@ def draw_overlay(
         raise DataError(f"longest_px is {longest_px}; it must be at least 1.")
     picture: UInt8Array = shrunk(pixels, max(pixels.shape[:2]) if longest_px is None else longest_px).copy()
     line_px = max(1, round(max(picture.shape[:2]) / 800))
+    size_hw = picture.shape[0], picture.shape[1]
+    if fine is not None:
+        _draw_lines(picture, fine.lines_at(size_hw, photo_hw), line_px)
     if regions:
-        size_hw = picture.shape[0], picture.shape[1]
         above, strong = (
             _stretched(values >= threshold, size_hw, photo_hw, cell_px) for values in (probabilities, strengths)
         )
-        _mark(picture, above, strong, line_px)
+        _mark(picture, above, strong if fine is None else np.zeros_like(strong), line_px)
         scale_y, scale_x = size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1]
         for number, region in reversed([*enumerate(regions, start=1)]):  # the strongest region is drawn last, on top
             x, y = _first_corner(probabilities >= threshold, region, cell_px)
@@ -104,6 +109,12 @@ def shrunk(pixels: UInt8Array, longest_px: int) -> UInt8Array:
         return pixels
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _draw_lines(picture: UInt8Array, lines: BoolArray, line_px: int) -> None:
+    """Draw lines, at least as wide as an outline; thinner ones would vanish in a small picture."""
+    wide = cv2.dilate(lines.astype(np.uint8), np.ones((line_px, line_px), np.uint8)) > 0
+    picture[wide] = _STRONG.astype(np.uint8)
 
 
 def _mark(picture: UInt8Array, above: BoolArray, strong: BoolArray, line_px: int) -> None:

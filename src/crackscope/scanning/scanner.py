@@ -24,15 +24,20 @@ from datetime import datetime
 from numbers import Real
 from typing import Literal, TypeAlias
 
-from crackscope.arrays import UInt8Array
+import numpy as np
+from scipy.special import logit
+
+from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, ImageError
 from crackscope.files.images import Image
 from crackscope.geometry.scale import Scale
 from crackscope.model.card import Card
+from crackscope.model.fine_windows import FineNetwork
 from crackscope.model.gate import patch_clarity
 from crackscope.model.preprocessing import MIN_PX, resize_patch, resize_photo
 from crackscope.model.sessions import Network
 from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.fine_map import FineMap
 from crackscope.scanning.prediction import (
     MAX_PATCH,
     Unit,
@@ -171,16 +176,53 @@ def _prepared(
     return PreparedPhoto(resized, photo_hw, network_scale, scale, unit, photo.path, *facts, clear, photo.page, reason)
 
 
-def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
+def map_of(
+    prepared: PreparedPhoto,
+    network: Network,
+    card: Card,
+    fine: FineNetwork | None = None,
+    *,
+    everywhere: bool = False,
+) -> CrackMap:
     """Run the network over a prepared photo.
+
+    Args:
+        prepared: The photo.
+        network: Network of the model.
+        card: Card of the model.
+        fine: Network of the model's fine map; without it, the crack map has no fine map.
+        everywhere: Whether the fine map is computed in the whole photo, and not only in the regions of the crack map.
 
     Raises:
         BundleError: If the network gives something that is not a number.
     """
+    if fine is None:
+        return _judged(_map_from(network.logit_map(prepared.pixels), prepared, network, card), prepared, network, card)
+    # A footprint reaches the threshold only if one of its cells does: neither pool is above the greatest of its values.
+    calibration = card.patch if prepared.unit == "patch" else card.map_calibration
+    likely = calibration.temperature * float(logit(calibration.threshold)) - calibration.shift
+    logits, cells = fine.maps(
+        prepared.pixels,
+        likely_from=-math.inf if everywhere else likely,
+        reach_cells=round(card.patch_px / network.field.stride_px) // 2,
+    )
+    found = _map_from(logits, prepared, network, card)
+    values = fine.completed(cells, prepared.pixels, np.ones_like(found.fires) if everywhere else found.fires)
+    return replace(_judged(found, prepared, network, card), fine=_fine_map(values, found, card, everywhere=everywhere))
+
+
+def _fine_map(values: Float32Array, found: CrackMap, card: Card, *, everywhere: bool) -> FineMap:
+    assert card.fine_map is not None  # the network of a fine map was made from this card
+    ratio = values.shape[0] // found.logits.shape[0]
+    cell_px = found.cell_px[0] / ratio, found.cell_px[1] / ratio
+    return FineMap(values, cell_px, card.fine_map.threshold, everywhere)
+
+
+def _map_from(logits: Float32Array, prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
+    """The map of a photo before it was judged by the gate."""
     stride, (height, width) = network.field.stride_px, prepared.photo_hw
-    logits = network.logit_map(prepared.pixels)
     patch = prepared.unit == "patch"  # the whole image is one footprint, as for `predict`
-    found = CrackMap(
+    return CrackMap(
         logits=logits,
         photo_hw=prepared.photo_hw,
         cell_px=(stride * height / prepared.pixels.shape[0], stride * width / prepared.pixels.shape[1]),
@@ -192,9 +234,13 @@ def map_of(prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
         pool=card.pool,
         reason=prepared.reason,
     )
+
+
+def _judged(found: CrackMap, prepared: PreparedPhoto, network: Network, card: Card) -> CrackMap:
+    """The map after it was judged by the gate."""
     if prepared.reason is not None or card.gate is None:
         return found
-    if patch:
+    if prepared.unit == "patch":
         signs = network.signs(prepared.pixels)
         clear = 1.0 if prepared.clarity is None else prepared.clarity
         return replace(found, reason=card.gate.reason(signs.novelty, clear, signs.concrete))

@@ -13,7 +13,7 @@ from crackscope.files.streaming import Progress
 from crackscope.model.bundle import Backbone, Plane
 from crackscope.model.card import Card, Gate
 from crackscope.model.features import extract_features
-from crackscope.model.gate import LEAST_CRACKED, fit_gate, patch_clarity
+from crackscope.model.gate import LEAST_CRACKED, fit_gate, moved_gate, patch_clarity
 
 __all__ = ["gate_of", "gated", "spread_patches"]
 
@@ -33,6 +33,9 @@ def gate_of(
 ) -> tuple[Gate, Plane] | str:
     """Fit a gate to patches of ``train`` and ``val``, or say why there is none.
 
+    A backbone that was read from a bundle with a gate keeps that gate. Its limits are moved where they would reject too
+    many cracked patches of ``val``.
+
     Args:
         index: Patches with their parts; those that cannot be read are left out.
         backbone: Backbone of the model.
@@ -41,10 +44,11 @@ def gate_of(
         threads: Number of threads; all cores if left out.
         progress: Called with (done, total) as work goes on.
     """
-    training = spread_patches(index.part("train").patches, MAX_TRAINING)
+    kept = backbone.inherited
+    training = [] if kept.gate else spread_patches(index.part("train").patches, MAX_TRAINING)
     validation = sorted(index.part("val").patches, key=lambda patch: patch.path)
     n_crack = sum(patch.label == "crack" for patch in validation)
-    if n_crack < LEAST_CRACKED:
+    if n_crack < LEAST_CRACKED and kept.gate is None:
         return f"{n_crack} cracked validation patches; a gate takes {LEAST_CRACKED}"
     used = index.select([*training, *validation])
     rows = extract_features(used, backbone, patch_px=card.patch_px, on_disk=on_disk, threads=threads, progress=progress)
@@ -53,13 +57,14 @@ def gate_of(
     first = len(training)
     read = [i for i in range(len(used)) if i not in rows.refused]
     fitting, judged = [i for i in read if i < first], [i - first for i in read if i >= first]
-    return fit_gate(
-        rows.values[fitting],
-        rows.values[[first + i for i in judged]],
-        clarities[judged],
-        np.array([validation[i].label == "crack" for i in judged], np.int64),
-        fitted_on=f"{len(fitting):,} patches of part train, {len(judged):,} of part val",
-    )
+    features = rows.values[[first + i for i in judged]]
+    labels = np.array([validation[i].label == "crack" for i in judged], np.int64)
+    on_val = f"{len(judged):,} of part val"
+    if kept.gate is not None and kept.plane is not None:
+        given = features, clarities[judged], labels
+        return moved_gate(kept.gate, kept.plane, kept.material, *given, fitted_on=on_val), kept.plane
+    fitted_on = f"{len(fitting):,} patches of part train, {on_val}"
+    return fit_gate(rows.values[fitting], features, clarities[judged], labels, fitted_on=fitted_on)
 
 
 def gated(card: Card, found: tuple[Gate, Plane] | str) -> tuple[Card, Plane | None, str | None]:

@@ -65,7 +65,7 @@ def train_head(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> HeadRun:
-    """Train a linear head on frozen features.
+    """Train a linear head on frozen features. A backbone that was read from a bundle keeps its gate and its fine map.
 
     Args:
         index: Patches with their parts, from `crackscope.data.splits.apply_split`.
@@ -107,7 +107,10 @@ def train_head(
         seed=seed,
     )
     card, plane, no_gate = gated(card, gate_of(readable, backbone, card, **common))
-    model = compose(backbone, Head(head.weight, head.bias, card.patch.temperature), card, plane)
+    taken = backbone.inherited
+    card = card.model_copy(update={"fine_map": taken.fine_map})
+    fitted = Head(head.weight, head.bias, card.patch.temperature)
+    model = compose(backbone, fitted, card, plane, taken.material, taken.decoder)
     return HeadRun(model, penalty, evaluation, refused, rows.n_computed, no_gate)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,23 @@ class FeatureMap(nn.Module):
         for block in self.blocks.values():
             feature_map = block(feature_map)
         return feature_map
+
+    def maps(self, normalised: torch.Tensor, inner: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        """Compute the last feature map, and the maps that some of the blocks give, in the order of their names.
+
+        Raises:
+            DataError: If there is no block of one of these names.
+        """
+        for name in inner:
+            if name not in self.blocks:
+                raise DataError(
+                    f"this backbone has no block '{name}'.{did_you_mean(name, self.blocks)} "
+                    f"It has {', '.join(self.blocks)}."
+                )
+        feature_map, found = normalised, {}
+        for name, block in self.blocks.items():
+            found[name] = feature_map = block(feature_map)
+        return feature_map, *(found[name] for name in inner)
 
     def ending(self, at: str) -> FeatureMap:
         """The blocks up to a named one, or up to the first layer of one (``block_13.expand_1x1``).

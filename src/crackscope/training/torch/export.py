@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 import torch
+from torch import nn
 
 from crackscope.arrays import Float64Array
 from crackscope.data.patches import PatchIndex
@@ -27,22 +30,37 @@ _PROBABILITY_TOLERANCE = 1e-3
 _BATCH = 16  # measured: a third faster than 8 or 32, whose maps leave the cache
 
 
-def export_backbone(module: FeatureMap, card: BackboneCard) -> onnx.ModelProto:
+def export_backbone(module: FeatureMap, card: BackboneCard, *, inner: Sequence[str] = ()) -> onnx.ModelProto:
     """Export a backbone, and compare it with torch before handing it out.
 
     Args:
         module: Network from normalised pixels to the feature map, in inference mode.
         card: Card of the backbone; the digest is filled in.
+        inner: Names of blocks whose maps a decoder takes. The graph computes each under the name of its block after
+            ``trunk/``.
 
     Returns:
         A backbone that eats raw pixels of any size (see `crackscope.model.bundle.make_backbone`).
 
     Raises:
         BundleError: If features differ by more than 1e-4 of their size on a drawn image of odd size.
+        DataError: If there is no block of one of the names.
     """
-    model = make_backbone(trunk_graph(module), card)
+    names = [name for name in inner if name != [*module.blocks][-1]]  # the last map has a name of its own
+    model = make_backbone(trunk_graph(_WithInner(module, names), inner=names), card)
     _require_agreement(module, card, model)
     return model
+
+
+class _WithInner(nn.Module):
+    """A backbone that gives its inner maps after its last one."""
+
+    def __init__(self, module: FeatureMap, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module, self.names = module, list(names)
+
+    def forward(self, normalised: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.module.maps(normalised, self.names)
 
 
 def torch_features(module: FeatureMap, card: BackboneCard, pixels: np.ndarray) -> torch.Tensor:

@@ -7,7 +7,7 @@ padding of the one after.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,31 +19,54 @@ from torch import fx, nn
 
 from crackscope.errors import BundleError
 
-__all__ = ["trunk_graph"]
+__all__ = ["decoder_graph", "trunk_graph"]
 
 Array = npt.NDArray[Any]
 
 _EXAMPLE_PX = 64
 
 
-def trunk_graph(module: nn.Module) -> onnx.GraphProto:
+def trunk_graph(module: nn.Module, *, inner: Sequence[str] = ()) -> onnx.GraphProto:
     """Translate a network in inference mode.
 
     Args:
-        module: Normalised pixels (n, 3, H, W) float32 to a feature map.
+        module: Network from normalised pixels (n, 3, H, W), float32, to a feature map; with `inner`, to a tuple of the
+            feature map and further maps.
+        inner: Names for the further maps, in their order.
 
     Returns:
-        A graph with one input and one output, for `crackscope.model.bundle.make_backbone`.
+        A graph with one input, for `crackscope.model.bundle.make_backbone`. Its first output is the feature map. The
+        others have the names of `inner`.
 
     Raises:
         BundleError: If it computes something that is not translated.
     """
     program = torch.export.export(module.eval(), (torch.zeros(1, 3, _EXAMPLE_PX, _EXAMPLE_PX),))
-    return _Translation(program).graph()
+    translation = _Translation(program, ["normalised"])
+    return translation.graph([("normalised", 3)], [None, *inner])
+
+
+def decoder_graph(module: nn.Module, inner: Sequence[tuple[str, int, int]]) -> onnx.GraphProto:
+    """Translate the decoder of a fine map in inference mode.
+
+    Args:
+        module: Network from a list of inner maps of a trunk, each (n, d, h, w), float32, to logits (n, k, h, w).
+        inner: Name, number of channels and stride in pixels of each inner map, in their order.
+
+    Returns:
+        A graph with one input for each inner map, under its name, and one output.
+
+    Raises:
+        BundleError: If it computes something that is not translated.
+    """
+    examples = [torch.zeros(1, width, _EXAMPLE_PX // stride, _EXAMPLE_PX // stride) for _, width, stride in inner]
+    program = torch.export.export(module.eval(), (examples,))
+    translation = _Translation(program, [name for name, _, _ in inner])
+    return translation.graph([(name, width) for name, width, _ in inner], [None])
 
 
 class _Translation:
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, sources: Sequence[str]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self.known: dict[str, Array] = {}  # parameters and buffers, by the name of their placeholder
@@ -53,20 +76,25 @@ class _Translation:
         for name, target in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items():
             self.known[name] = state[target].detach().cpu().numpy()
         self.traced = program.graph
+        self.values.update(zip(signature.user_inputs, sources, strict=True))
 
-    def graph(self) -> onnx.GraphProto:
+    def graph(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[str | None]) -> onnx.GraphProto:
+        """The whole graph: inputs by name and channels; an output without a name keeps that of its value."""
         for node in self.traced.nodes:
-            if node.op == "placeholder" and node.name not in self.known:
-                self.values[node.name] = "normalised"
-            elif node.op == "call_function":
+            if node.op == "call_function":
                 self._translate(node)
-        result: Any = next(iter(self.traced.find_nodes(op="output"))).args[0]
+        results: Any = next(iter(self.traced.find_nodes(op="output"))).args[0]
+        made = [self.values[result.name] for result in results]
+        names = {old: new for old, new in zip(made, outputs, strict=True) if new is not None}
+        for node in self.nodes:
+            for ends in (node.input, node.output):
+                ends[:] = [names.get(name, name) for name in ends]
         value = helper.make_tensor_value_info
         return helper.make_graph(
             self.nodes,
             "trunk",
-            [value("normalised", TensorProto.FLOAT, ["n", 3, "H", "W"])],
-            [value(self.values[result[0].name], TensorProto.FLOAT, ["n", "d", "h", "w"])],
+            [value(name, TensorProto.FLOAT, ["n", width, "H", "W"]) for name, width in inputs],
+            [value(names.get(name, name), TensorProto.FLOAT, ["n", "d", "h", "w"]) for name in made],
             initializer=[numpy_helper.from_array(values, name) for name, values in self.constants.items()],
         )
 
@@ -196,6 +224,17 @@ def _add(graph: _Translation, node: fx.Node, one: fx.Node, other: fx.Node) -> No
     graph.add("Add", node, [graph.values[one.name], graph.values[other.name]])
 
 
+def _enlarge(
+    graph: _Translation, node: fx.Node, source: fx.Node, size: object, factors: Sequence[float] | None = None
+) -> None:
+    """Repeat each cell, by a factor that is fixed: a factor worked out from a size would differ between windows."""
+    if size is not None or factors is None or len(set(factors)) != 1 or not float(factors[0]).is_integer():
+        raise BundleError("the network enlarges a map to a size: only a fixed whole factor is translated.")
+    scales = graph.constant(f"{node.name}/scales", np.array([1, 1, *factors]))
+    rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    graph.add("Resize", node, [graph.values[source.name], "", scales], **rule)
+
+
 def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
 
@@ -209,4 +248,5 @@ _OPERATIONS: dict[str, Callable[..., None]] = {
     "pad": _pad,
     "relu": _relu,
     "relu6": _relu6,
+    "upsample_nearest2d": _enlarge,
 }
