@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 FOLDER = Path(__file__).parent
 CHANNELS = (3, 4, 4, 4, 4, 8)
+INNER = ("r1", "r0")  # inner maps of strides 4 and 2
 CHAPTERS = ("", "model.", "scanning.", "data.")
 
 
@@ -44,8 +45,11 @@ def read_images(kind: str) -> list[Any]:
     return [cv2.cvtColor(np.asarray(cv2.imread(str(file))), cv2.COLOR_BGR2RGB) for file in files]
 
 
-def trunk() -> onnx.GraphProto:
-    """Five stride-2 convolutions with fixed (0, 1) padding and random weights: 8 features at stride 32."""
+def trunk(also: tuple[str, ...] = ()) -> onnx.GraphProto:
+    """Five stride-2 convolutions with fixed (0, 1) padding and random weights: 8 features at stride 32.
+
+    A decoder takes the inner maps that are named.
+    """
     rng = np.random.default_rng(0)
     nodes, constants, source = [], [], "x"
     for i, (inner, outer) in enumerate(itertools.pairwise(CHANNELS)):
@@ -57,7 +61,7 @@ def trunk() -> onnx.GraphProto:
         source = f"r{i}"
     value = helper.make_tensor_value_info
     inputs = [value("x", TensorProto.FLOAT, ["n", 3, "H", "W"])]
-    outputs = [value(source, TensorProto.FLOAT, ["n", CHANNELS[-1], "h", "w"])]
+    outputs = [value(name, TensorProto.FLOAT, ["n", "d", "h", "w"]) for name in (source, *also)]
     return helper.make_graph(nodes, "tiny", inputs, outputs, initializer=constants)
 
 
@@ -101,6 +105,8 @@ def make_card() -> Any:
         shares = ("not_concrete_crack", "not_concrete_uncracked", "blurred_crack", "blurred_uncracked")
         limits = {"max_novelty": 2.67, "min_clarity": 0.45, "rank": 2, "n_crack": 300, "n_uncracked": 300}
         fields["gate"] = card.Gate(**limits, **dict.fromkeys(shares, 0.01))
+    if "fine_map" in knows:
+        fields["fine_map"] = card.FineMapCard(stride_px=2, temperature=1.5, threshold=0.5)
     made_with = f"crackscope {importlib.import_module('crackscope').__version__}"
     patch = card.Calibration(**calibration)
     return card.Card(
@@ -116,12 +122,33 @@ def backbone_card() -> Any:
     return module("card").BackboneCard(**name, feature_dim=CHANNELS[-1], pixel_scale=scale, pixel_shift=shift)
 
 
+def decoder() -> Any:
+    """A decoder of a fine map: the maps of strides 4 and 2, brought to one channel, repeated and summed."""
+    rng = np.random.default_rng(2)
+    nodes, constants = [], [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
+    for name in INNER:
+        weight = rng.normal(0, 0.5, (1, 4, 3, 3)).astype(np.float32)
+        constants.append(numpy_helper.from_array(weight, f"weight {name}"))
+        nodes.append(
+            helper.make_node("Conv", [f"trunk/{name}", f"weight {name}"], [f"lateral {name}"], pads=[1, 1, 1, 1])
+        )
+    rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes.append(helper.make_node("Resize", ["lateral r1", "", "scales"], ["repeated"], **rule))
+    nodes.append(helper.make_node("Add", ["repeated", "lateral r0"], ["logits"]))
+    value = helper.make_tensor_value_info
+    inputs = [value(f"trunk/{name}", TensorProto.FLOAT, ["n", 4, "h", "w"]) for name in INNER]
+    outputs = [value("logits", TensorProto.FLOAT, ["n", 1, "h", "w"])]
+    graph = helper.make_graph(nodes, "decoder", inputs, outputs, initializer=constants)
+    return module("bundle").FineDecoder(graph, 1.5)
+
+
 def make_bundle(path: Path, *, int8: bool) -> None:
     """Compose and write it as this version does."""
     bundle, card = module("bundle"), make_card()
+    fine = {"decoder": decoder()} if getattr(card, "fine_map", None) else {}
     with tempfile.TemporaryDirectory() as folder:
         backbone_file = Path(folder) / "backbone.onnx"
-        bundle.write_model(bundle.make_backbone(trunk(), backbone_card()), backbone_file)
+        bundle.write_model(bundle.make_backbone(trunk(INNER if fine else ()), backbone_card()), backbone_file)
         backbone = bundle.read_backbone(backbone_file)
     rng = np.random.default_rng(1)
     weight = rng.normal(0, 8, (1, CHANNELS[-1])).astype(np.float32)
@@ -131,7 +158,7 @@ def make_bundle(path: Path, *, int8: bool) -> None:
         axes = np.linalg.qr(rng.normal(0, 1, (CHANNELS[-1], 2)))[0].T.astype(np.float32)
         planes = [module("graphs").Plane(np.full(CHANNELS[-1], 0.2, np.float32), axes, 0.05)]
     path.unlink(missing_ok=True)
-    bundle.write_model(bundle.compose(backbone, head, card, *planes), path)
+    bundle.write_model(bundle.compose(backbone, head, card, *planes, **fine), path)
     if int8:
         rounded = module("quantisation").quantise(bundle.read_bundle(path), read_images("patch"))
         path.write_bytes(rounded.content)
@@ -150,9 +177,12 @@ def answers_of(path: Path) -> dict[str, Any]:
 
 def _photo_answers(path: Path, model: Any, pixels: Any) -> dict[str, Any]:
     """Verdict, peak and map of a photo that the network sees in its own size; nothing of a version that scans none."""
+    fine = None
     if hasattr(model, "scan"):
         result = model.scan(pixels, network_scale=1.0)
         verdict, found = result.verdict, result.map
+        if getattr(model.card, "fine_map", None):
+            fine = model.scan(pixels, network_scale=1.0, fine="everywhere").map.fine.probability
     elif scanning := module("scanner") or module("scanning"):
         if not hasattr(scanning, "Scanner"):
             return {}
@@ -162,7 +192,10 @@ def _photo_answers(path: Path, model: Any, pixels: Any) -> dict[str, Any]:
     else:
         return {}
     logits = [[round(float(value), 6) for value in row] for row in found.logits]
-    return {"photo": {"verdict": verdict, "peak_probability": found.peak_probability, "logits": logits}}
+    answers = {"verdict": verdict, "peak_probability": found.peak_probability, "logits": logits}
+    if fine is not None:
+        answers["fine"] = [[round(float(value), 4) for value in row] for row in fine[::8, ::8]]
+    return {"photo": answers}
 
 
 if __name__ == "__main__":

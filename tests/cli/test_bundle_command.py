@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from crackscope.model.bundle import Head, compose, default_bundle, read_backbone, read_bundle, write_model
-from crackscope.model.card import TrainingData
-from shared.models import tiny_card
+from crackscope.model.card import FineMapCard, TrainingData
+from shared.models import tiny_card, tiny_decoder
 
 
 def test_the_summary_of_the_default_bundle_says_what_matters(run: Any) -> None:
@@ -36,19 +36,28 @@ def test_the_whole_card_is_printed_on_demand(run: Any) -> None:
     assert len(told.splitlines()) > 100
 
 
-def test_a_summary_is_short_whatever_the_card_holds(run: Any, backbone_file: Path, tmp_path: Path) -> None:
+def test_a_summary_is_short_whatever_the_card_holds(run: Any, fine_file: Path, tmp_path: Path) -> None:
     figure = {"value": 0.5, "low": None, "high": None}
     figures = {f"set {i}, test": {"f1_crack": figure, "n_crack": 1, "n_patches": 3} for i in range(30)}
     data = tuple(TrainingData(name=f"set {i}", n_crack=1, n_uncracked=2) for i in range(30))
     head = Head(np.ones((1, 16), np.float32), np.zeros(1, np.float32), temperature=2.0)
-    card = tiny_card(figures=figures, training_data=data, split={"by": "random", "leaky": True})
-    write_model(compose(read_backbone(backbone_file), head, card), tmp_path / "m.onnx")
+    told = FineMapCard(stride_px=2, temperature=1.5, threshold=0.5)
+    changes = {"split": {"by": "random", "leaky": True}, "fine_map": told}
+    card = tiny_card(figures=figures, training_data=data, **changes)
+    write_model(compose(read_backbone(fine_file), head, card, decoder=tiny_decoder()), tmp_path / "m.onnx")
     lines = run("bundle", tmp_path / "m.onnx").out.splitlines()
     assert len(lines) <= 20
     assert "  set 0, test: F1 of crack 0.500 (always crack 0.500)" in lines
     assert "data: set 3, 1 crack and 2 uncracked; not stated; 26 more sets" in lines
     assert "leaky figures [95 % interval], 30 sets of test data:" in lines
     assert "split: by random, leaky" in lines
+
+
+def test_the_summary_tells_of_a_fine_map(run: Any, fine_file: Path, bundle_file: Path) -> None:
+    line = "fine map: lines of cracks, in cells of 2 px; a cell belongs to a line from probability 0.500"
+    assert line in run("bundle", fine_file).out.splitlines()
+    assert run("bundle", fine_file, "--json").json["card"]["fine_map"]["temperature"] == 1.5
+    assert "fine map" not in run("bundle", bundle_file).out
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -593,6 +593,30 @@ def test_a_value_that_an_option_does_not_take_is_explained_in_plain_words(
     assert "Value error" not in told
 
 
+def test_scan_draws_lines_where_they_are_asked_for(
+    run: Any, photos: Path, fine_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
+    from crackscope.scanning.crack_map import CrackMap
+
+    words = ("scan", photos, "--model", fine_file, "--maps", "npz")
+    assert run(*words, "--out", tmp_path / "plain").code == 0
+    assert run(*words, "--out", tmp_path / "fine", "--fine-map").code == 0
+    files = sorted(path.relative_to(tmp_path / "fine") for path in (tmp_path / "fine").rglob("*") if path.is_file())
+    assert files == sorted(
+        path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()
+    )
+    for file in (file for file in files if file.suffix == ".npz"):
+        fine, plain = (CrackMap.load(tmp_path / name / file) for name in ("fine", "plain"))
+        assert fine.fine is not None
+        assert plain.fine is None
+        np.testing.assert_allclose(fine.logits, plain.logits, atol=1e-5)
+    refused = run("scan", photos, "--model", bundle_file, "--fine-map", "--out", tmp_path / "none")
+    assert (refused.code, (tmp_path / "none").exists()) == (1, False)
+    assert (
+        "tiny: the model has no fine map. Scan without one, or with a model whose card has 'fine_map'." in refused.err
+    )
+
+
 def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
     result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--json")
     assert result.code == 0

@@ -59,6 +59,9 @@ def test_a_photo_gets_the_map_that_it_got(bundle: tuple[Path, dict[str, Any]]) -
         assert found["verdict"] in (expected["verdict"], *(["rejected"] if "-gate" in place.name else []))
         assert found["peak_probability"] == pytest.approx(expected["peak_probability"], abs=tolerance_of(place))
         np.testing.assert_allclose(found["logits"], expected["logits"], atol=10 * tolerance_of(place))
+        if "fine" in expected:
+            assert np.shape(found["fine"]) == (8, 14)
+            np.testing.assert_allclose(found["fine"], expected["fine"], atol=max(1e-4, 5 * tolerance_of(place)))
 
 
 @pytest.mark.parametrize("bundle", ["104db10-seen", "b80235a-gate-int8", "today"], indirect=True)

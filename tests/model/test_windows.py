@@ -48,6 +48,13 @@ class Layers:
         self.last = name
         return name
 
+    def repeat(self, factor: int, **changes: str) -> str:
+        rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} | changes
+        self.weights.append(numpy_helper.from_array(np.array([1, 1, factor, factor], np.float32), "scales"))
+        self.nodes.append(helper.make_node("Resize", [self.last, "", "scales"], ["repeated"], "enlarge", **rule))
+        self.last = "repeated"
+        return self.last
+
     def join(self, one: str, other: str) -> str:
         self.last = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node("Add", [one, other], [self.last], self.last))
@@ -65,10 +72,10 @@ class Layers:
         )
 
 
-def seen_by_trying(graph: onnx.GraphProto, field: ReceptiveField) -> list[tuple[int, int]]:
+def seen_by_trying(graph: onnx.GraphProto, field: ReceptiveField, *, later: int = 0) -> list[tuple[int, int]]:
     """What a cell sees before and after its first pixel, along both axes: each line of pixels is changed in turn."""
-    side = field.size_px + 2 * field.stride_px
-    cell = -(-max(0, field.before_px) // field.stride_px)  # one whose field lies inside
+    side = field.size_px + 2 * field.stride_px if later == 0 else (-(-field.size_px // 16) + 3) * 16
+    cell = -(-max(0, field.before_px) // field.stride_px) + later  # one whose field lies inside
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     pictures = np.tile(
@@ -135,6 +142,23 @@ def test_the_wider_axis_of_a_kernel_counts() -> None:
     field = receptive_field(layers.graph())
     assert (field.before_px, field.after_px) == (2, 4)
     assert seen_by_trying(layers.graph(), field) == [(0, 0), (2, 4)]
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_where_cells_are_repeated_the_cell_that_sees_most_counts_on_either_side(factor: int, kernel: int) -> None:
+    """A fine cell sees what the coarse cell sees that it lies in, so fine cells see unlike far before themselves."""
+    layers = Layers()
+    for _ in range(2):
+        layers.add("Conv", kernel=(3, 3), strides=[2, 2], pads=[0, 0, 1, 1])
+    layers.repeat(factor)
+    layers.add("Conv", kernel=(kernel, kernel), pads=[kernel // 2] * 4)
+    graph = layers.graph()
+    field = receptive_field(graph)
+    assert field.stride_px == 4 // factor
+    for axis in (0, 1):
+        seen = [seen_by_trying(graph, field, later=later)[axis] for later in range(factor, 2 * factor)]
+        assert (max(before for before, _ in seen), max(after for _, after in seen)) == (field.before_px, field.after_px)
 
 
 def test_of_several_ways_the_widest_counts_on_either_side() -> None:
@@ -216,6 +240,32 @@ def test_a_network_that_enlarges_its_maps_is_refused(kind: str) -> None:
     layers.last = "larger"
     with pytest.raises(BundleError, match="node 'enlarge'"):
         receptive_field(layers.graph())
+
+
+@pytest.mark.parametrize(
+    ("factor", "changes"),
+    [(3, {}), (8, {}), (2, {"mode": "linear"}), (2, {"nearest_mode": "ceil"}), (2, {"mode": "cubic"})],
+)
+def test_cells_that_are_enlarged_otherwise_than_repeated_are_refused(factor: int, changes: dict[str, str]) -> None:
+    layers = Layers()
+    layers.add("Conv", kernel=(2, 2), strides=[4, 4])
+    layers.repeat(factor, **changes)
+    with pytest.raises(BundleError, match=r"node 'enlarge' \(Resize\) enlarges the map otherwise than by repeating"):
+        receptive_field(layers.graph())
+
+
+@given(
+    st.builds(ReceptiveField, st.just(16), st.integers(-20, 200), st.integers(0, 200)),
+    st.builds(ReceptiveField, st.sampled_from([1, 2, 4, 8, 16]), st.integers(-20, 200), st.integers(0, 200)),
+)
+def test_a_joined_field_holds_those_of_all_finer_cells(coarse: ReceptiveField, finer: ReceptiveField) -> None:
+    joined = coarse.joined(finer)
+    assert joined.stride_px == coarse.stride_px
+    assert joined.before_px >= coarse.before_px
+    assert joined.after_px >= coarse.after_px
+    for start in range(0, 16, finer.stride_px):
+        assert -joined.before_px <= start - finer.before_px
+        assert start + finer.after_px <= joined.after_px
 
 
 def test_padding_that_depends_on_the_size_is_refused() -> None:

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from crackscope.cli import app
 from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
+from crackscope.model.bundle import write_model
 from shared.command import Result
+from shared.models import fine_bundle
 from shared.pictures import jpeg, save
 
 __all__ = ["CASES", "Case", "Ran", "World", "call"]
@@ -65,6 +67,12 @@ class World:
             training = ["--backbone", self.backbone, "--patch-px", 64, "--seed", seed, "--out", out]
             assert call("train", *data, *training).code == 0
         return out
+
+    def fine_model(self) -> Path:
+        """A bundle with a fine map."""
+        path = self.folder / "fine.onnx"
+        write_model(fine_bundle(), path, overwrite=True)
+        return path
 
     def split_without_test(self) -> Path:
         """A split file of the drawn patches that has train and val alone."""
@@ -238,12 +246,16 @@ CASES: dict[str, Case] = {
         needs="pyarrow",
     ),
     "scan": Case("scan", lambda world, _: [world.photos(), "--model", world.model]),
+    "scan, with lines": Case(
+        "scan", lambda world, _: [world.photos(), "--model", world.fine_model(), "--fine-map", "--maps", "npz"]
+    ),
     "scan, at a known scale": Case("scan", lambda world, _: [world.masked_photos()[0], "--mm-per-px", 0.4]),
     "scenes": Case("scenes", lambda world, _: [world.overlapping_photos(), "--threads", 1]),
     "bundle": Case("bundle", lambda world, _: [world.run_of(0) / "model.onnx"], out=None),
     "bundle, on a trained backbone": Case(
         "bundle", lambda world, _: [world.ran("train, without a test part").folder / "out" / "model.onnx"], out=None
     ),
+    "bundle, with a fine map": Case("bundle", lambda world, _: [world.fine_model()], out=None),
     "bundle, the default": Case("bundle", lambda world, out: ["--copy", out / "copy.onnx"], out=None),
     "download": Case("download", lambda world, _: ["metu", "--archive", world.archive()]),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -142,6 +143,21 @@ class Calibration(_Part):
         """
         found: Float64Array = 0.5 + 0.5 * np.tanh((logits + self.shift) / (2 * self.temperature))  # the sigmoid
         return found
+
+    def logit(self, probability: float) -> float:
+        """Give the logit that becomes a probability; infinite for 0 and 1.
+
+        Args:
+            probability: Calibrated probability, in [0, 1].
+
+        Example:
+            >>> calibration = Calibration(temperature=0.5, threshold=0.5, unsure_low=0.4, unsure_high=0.6)
+            >>> round(calibration.logit(0.881), 2), calibration.logit(0.0)
+            (1.0, -inf)
+        """
+        if probability in (0, 1):
+            return math.inf if probability else -math.inf
+        return self.temperature * math.log(probability / (1 - probability)) - self.shift
 
     def label(self, probability: float) -> str:
         """Name the label of a probability.

@@ -25,7 +25,6 @@ from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import logit
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, ImageError
@@ -200,7 +199,7 @@ def map_of(
         return _judged(_map_from(network.logit_map(prepared.pixels), prepared, network, card), prepared, network, card)
     # A footprint reaches the threshold only if one of its cells does: neither pool is above the greatest of its values.
     calibration = card.patch if prepared.unit == "patch" else card.map_calibration
-    likely = calibration.temperature * float(logit(calibration.threshold)) - calibration.shift
+    likely = calibration.logit(calibration.threshold)
     logits, cells = fine.maps(
         prepared.pixels,
         likely_from=-math.inf if everywhere else likely,
