@@ -8,7 +8,6 @@ import pytest
 
 from crackscope.cli import app
 from shared.command import Run
-from shared.fine_maps import pretend_fine_maps
 from shared.formats import FAILED, PRINTED, FormatsPage, compare_folder, differences, table_differences, unwritten
 from shared.world import CASES, World
 
@@ -33,18 +32,16 @@ def test_the_page_tells_of_every_field_and_of_no_other(world: World, run: Run, m
         if case.needs:
             pytest.importorskip(case.needs)
     found = [one for name in CASES for one in compared(page, name, world)]
-    found += compared_lines(page, world, run, monkeypatch)
+    found += compared_lines(page, world, run)
     found += compared_failures(page, run, monkeypatch)
     assert not found, "\n".join(found)
     assert [one for one in page.unwritten() if not one.startswith("`demo`")] == []  # tests/test_demo.py
 
 
-def compared_lines(page: FormatsPage, world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def compared_lines(page: FormatsPage, world: World, run: Run) -> list[str]:
     """What differs between the page and what `evaluate` writes where a model has a fine map."""
     (photos, masks), out = world.masked_photos(), world.folder / "lines"
-    with monkeypatch.context() as patched:
-        pretend_fine_maps(patched)
-        printed = run("evaluate", photos, "--masks", masks, "--model", world.model, "--out", out, "--json").json
+    printed = run("evaluate", photos, "--masks", masks, "--model", world.fine_model(), "--out", out, "--json").json
     form = page.form("evaluate", PRINTED)
     assert form is not None
     return [*differences(printed, form), *compare_folder(page, "evaluate", out)]

@@ -27,7 +27,6 @@ from crackscope.drawing.walls import draw_patch, draw_photo
 from crackscope.model.bundle import Head, compose, read_backbone, write_model
 from crackscope.training.run_folder import FILES
 from shared.command import Result
-from shared.fine_maps import pretend_fine_maps
 from shared.models import tiny_card
 from shared.pictures import noise, save
 
@@ -186,16 +185,13 @@ def test_inverted_masks_stop_evaluate_unless_that_is_said(run: Any, bundle_file:
     assert "--masks" in wrong.err
 
 
-def test_evaluate_prints_figures_of_lines(
-    run: Any, bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretend_fine_maps(monkeypatch)
+def test_evaluate_prints_figures_of_lines(run: Any, fine_file: Path, tmp_path: Path) -> None:
     wall = draw_photo(0, photo_hw=(160, 240))
     save(tmp_path / "photos" / "a.png", wall.pixels)
     save(tmp_path / "masks" / "a.png", 255 * wall.mask.astype(np.uint8))
     for name in ("photos/b", "photos/c", "masks/d"):
         save(tmp_path / f"{name}.png", np.zeros((160, 240), np.uint8))
-    given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", bundle_file)
+    given = ("evaluate", tmp_path / "photos", "--masks", tmp_path / "masks", "--model", fine_file)
     judged = run(*given, "--out", tmp_path / "a")
     assert judged.code == 0
     assert "no fine map" not in judged.err

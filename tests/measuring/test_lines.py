@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,18 +13,16 @@ from hypothesis import strategies as st
 from crackscope.arrays import BoolArray, Float32Array
 from crackscope.errors import DataError
 from crackscope.measuring.lines import (
-    LINE_THRESHOLD,
     LineMap,
-    PhotoLines,
     compare_lines,
     line_map_of,
-    line_threshold_of,
     read_lines,
     tolerance_factor,
     true_line,
 )
 from crackscope.model.card import Calibration
 from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.fine_map import FineMap
 
 HW = (60, 80)
 STRAIGHT, SLANTED = ((10, 30), (69, 30)), ((10, 15), (66, 43))
@@ -216,36 +214,13 @@ def test_cells_beyond_the_photo_are_in_no_bin() -> None:
 # What a model gives
 
 
-def map_with(fine: object) -> CrackMap:
+@pytest.mark.parametrize("cell_px", [(2.0, 2.0), (3.2, 3.2)])
+def test_a_fine_map_is_taken_with_the_size_of_its_cells(cell_px: tuple[float, float]) -> None:
     calibration = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
-    found = CrackMap(np.zeros((4, 5), np.float32), HW, (16, 16), 1, calibration, 1.0)
-    if fine is not None:
-        object.__setattr__(found, "fine", fine)
-    return found
-
-
-def test_a_map_without_fine_cells_has_no_lines() -> None:
-    assert line_map_of(map_with(None)) is None
-
-
-@pytest.mark.parametrize("cell_px", [2, (2, 2.0), (2.0, 2.0)])
-def test_a_fine_map_is_taken_with_the_size_of_its_cells(cell_px: object) -> None:
+    without = CrackMap(np.zeros((4, 5), np.float32), HW, (16, 16), 1, calibration, 1.0)
+    assert line_map_of(without) is None
     probability = np.zeros((30, 40), np.float32)
-    found = line_map_of(map_with(SimpleNamespace(probability=probability, cell_px=cell_px)))
+    found = line_map_of(replace(without, fine=FineMap(probability, cell_px, 0.3)))
     assert found is not None
-    assert (found.cell_px, found.photo_hw) == ((2, 2), HW)
+    assert (found.cell_px, found.photo_hw) == (cell_px, HW)
     assert found.probability is probability
-
-
-def test_a_card_states_the_threshold_of_its_fine_map_or_none() -> None:
-    assert line_threshold_of(SimpleNamespace()) == LINE_THRESHOLD  # type: ignore[arg-type]
-    assert line_threshold_of(SimpleNamespace(fine_map=None)) == LINE_THRESHOLD  # type: ignore[arg-type]
-    assert line_threshold_of(SimpleNamespace(fine_map=SimpleNamespace(threshold=0.3))) == 0.3  # type: ignore[arg-type]
-
-
-def test_lines_are_kept_as_points() -> None:
-    lines = compare_lines(drawn(((3, 7), (3, 7))), drawn())
-    assert isinstance(lines, PhotoLines)
-    assert lines.found_xy.tolist() == [[3, 7]]
-    assert np.isinf(lines.found_off_px).all()
-    assert lines.true_xy.shape == (0, 2)

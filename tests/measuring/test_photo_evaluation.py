@@ -31,7 +31,6 @@ from crackscope.model.card import Calibration
 from crackscope.reports.evaluation_report import LINE_FILES, PHOTO_FILES, write_evaluation
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model, load
-from shared.fine_maps import pretend_fine_maps
 from shared.sdnet import draw_sdnet, photos_of_scenes
 
 CALIBRATION = Calibration(temperature=1, threshold=0.5, unsure_low=0.5, unsure_high=0.5)
@@ -359,11 +358,10 @@ def masked_walls(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_lines_are_compared_where_there_are_masks_and_a_fine_map(
-    masked_walls: tuple[Path, Path], bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    masked_walls: tuple[Path, Path], fine_file: Path, tmp_path: Path
 ) -> None:
-    pretend_fine_maps(monkeypatch)
     photos, masks = masked_walls
-    found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, n_resamples=20, threads=1)
+    found = crackscope.evaluate_photos(photos, fine_file, masks=masks, n_resamples=20, threads=1)
     assert found.lines is not None
     assert (found.lines.n_photos, found.lines.cluster_kind) == (3, "photos")
     assert [bool(len(one.lines.true_xy)) for one in found.scanned if one.lines] == [True, True, False]
@@ -388,14 +386,14 @@ def test_without_a_fine_map_tiles_alone_are_judged(masked_walls: tuple[Path, Pat
 
 
 def test_a_mask_that_goes_while_photos_are_scanned_refuses_its_photo(
-    masked_walls: tuple[Path, Path], bundle_file: Path, monkeypatch: pytest.MonkeyPatch
+    masked_walls: tuple[Path, Path], fine_file: Path
 ) -> None:
-    pretend_fine_maps(monkeypatch)
     photos, masks = masked_walls
     labelled = photos_by_masks(photos, masks, tile_px=64)
     (masks / "1.png").unlink()
-    scanned, refused = scan_labelled(labelled, load(bundle_file, threads=1))
+    scanned, refused = scan_labelled(labelled, load(fine_file, threads=1))
     assert [Path(one.photo.name).name for one in scanned] == ["0.png", "2.png"]
+    assert [one.map.fine for one in scanned] == [None, None]  # many large photos would not fit into memory
     ((name, reason),) = refused
     assert name.endswith("1.png")
     assert "its mask" in reason

@@ -35,18 +35,15 @@ from scipy.spatial import KDTree
 from crackscope.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from crackscope.errors import DataError
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
-from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
 
 __all__ = [
-    "LINE_THRESHOLD",
     "LONGER_SIDE_PX",
     "LineCounts",
     "LineMap",
     "PhotoLines",
     "compare_lines",
     "line_map_of",
-    "line_threshold_of",
     "read_lines",
     "tolerance_factor",
     "true_line",
@@ -55,9 +52,6 @@ __all__ = [
 
 LONGER_SIDE_PX = 1600
 """Longer side of a photo, in pixels, up to which a tolerance is taken as it is."""
-
-LINE_THRESHOLD = 0.5
-"""Probability from which a place belongs to the found line, where the model does not state its own."""
 
 _ROUNDING_PX = 1e-6
 
@@ -282,17 +276,10 @@ def read_lines(line_map: LineMap, mask: BoolArray, *, threshold: float) -> Photo
 
 
 def line_map_of(found: CrackMap) -> LineMap | None:
-    """Take the fine map of a scanned photo; None if the model has none."""
-    fine = getattr(found, "fine", None)
-    if fine is None:
+    """Take the fine map of a scanned photo; None if it has none."""
+    if found.fine is None:
         return None
-    cell_height, cell_width = np.broadcast_to(np.asarray(fine.cell_px, np.float64), 2).tolist()
-    return LineMap(fine.probability, (cell_height, cell_width), found.photo_hw)
-
-
-def line_threshold_of(card: Card) -> float:
-    """Take the threshold of a model's fine map; `LINE_THRESHOLD` if its card states none."""
-    return float(getattr(getattr(card, "fine_map", None), "threshold", LINE_THRESHOLD))
+    return LineMap(found.fine.probability, found.fine.cell_px, found.photo_hw)
 
 
 # Inside

@@ -16,7 +16,7 @@ Where photos have masks and the model has a fine map, the lines of both are comp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -35,7 +35,7 @@ from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html, metrics_document
 from crackscope.measuring.intervals import percentile_interval, share_interval
 from crackscope.measuring.line_figures import LineFigures, line_rows, measure_lines
-from crackscope.measuring.lines import PhotoLines, line_map_of, line_threshold_of, read_lines
+from crackscope.measuring.lines import PhotoLines, line_map_of, read_lines
 from crackscope.model.provenance import count_seen
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model
@@ -181,8 +181,9 @@ def scan_labelled(
             auto = scale is None and network_scale == "auto"
             chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
             prepared = prepare_photo(Image(pixels), card, network_scale=chosen, scale=scale)
-            seen = map_of(prepared, model.network, card)
-            lines = _lines(photo, seen, model)
+            fine = model._fine_network if photo.load_mask and card.fine_map else None
+            seen = map_of(prepared, model.network, card, fine)
+            lines = _lines(photo, seen)
         except (OSError, DataError) as error:
             refused.append((photo.name, reason_of(error)))
         else:
@@ -190,7 +191,7 @@ def scan_labelled(
             counts = [count_seen(own, digests, data) for data in (lineage, card.backbone.trained_on)]
             if len(own) == 1:  # a whole photo, one file for all of its tiles
                 counts = [len(logits) if n else 0 for n in counts]
-            found.append(ScannedPhoto(photo, seen, logits, counts[0], counts[1], lines))
+            found.append(ScannedPhoto(photo, replace(seen, fine=None), logits, counts[0], counts[1], lines))
         if progress:
             progress(i + 1, len(photos))
     return found, refused
@@ -274,22 +275,22 @@ def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
     return read
 
 
-def _lines(photo: LabelledPhoto, found: CrackMap, model: Model) -> PhotoLines | None:
+def _lines(photo: LabelledPhoto, found: CrackMap) -> PhotoLines | None:
     """The lines of a photo's fine map and of its mask; None where either is not there."""
-    line_map = line_map_of(found) if photo.load_mask else None
-    if photo.load_mask is None or line_map is None:
+    line_map = line_map_of(found)
+    if photo.load_mask is None or line_map is None or found.fine is None:
         return None
-    return read_lines(line_map, photo.load_mask(), threshold=line_threshold_of(model.card))
+    return read_lines(line_map, photo.load_mask(), threshold=found.fine.threshold)
 
 
 def _line_figures(scanned: Sequence[ScannedPhoto], model: Model, n_resamples: int, seed: int) -> LineFigures | None:
     with_lines = [one for one in scanned if one.lines is not None]
-    if not with_lines:
+    if not with_lines or model.card.fine_map is None:
         return None
     clusters, kind = widest_groups([one.group for one in with_lines])
     return measure_lines(
         [one.lines for one in with_lines if one.lines is not None],
-        threshold=line_threshold_of(model.card),
+        threshold=model.card.fine_map.threshold,
         clusters=clusters,
         cluster_kind=kind,
         n_resamples=n_resamples,
