@@ -1,6 +1,6 @@
 """Simulate sites with known true rates, and check intervals, decisions and advice of the acceptance test.
 
-    python benchmarks/acceptance.py [--sites 500] [--seed 0]
+    python benchmarks/acceptance.py [--sites 500] [--seed 0] [--measured PREDICTIONS.csv --data DATA]
 
 A site has 8 to 60 photos with 5 to 60 patches each. Of its patches, 10 to 60 % are cracked; the share differs from
 photo to photo. Its recall is 0.7 to 0.97, and its false alarm rate is 0.01 to 0.2, drawn evenly on a logarithmic scale.
@@ -16,6 +16,9 @@ The program prints, each with the 95 % interval (Wilson) that follows from the n
   for true rates on the wrong side of the requirement by 0.001, and for a second test after labelling as advised;
 - how often the advised number of further photos led to the predicted decision.
 
+With --measured, it simulates nothing, and prints the ICC of recall and false alarm rate in predictions that `crackscope
+evaluate` wrote: by photo, and by scene where DATA's scenes are known.
+
 Coverage is a share of all sites. Wrong decisions are a share of the sites where the decision would be wrong. The same
 seed gives the same numbers.
 """
@@ -23,8 +26,10 @@ seed gives the same numbers.
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
@@ -32,6 +37,8 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 
 from crackscope.acceptance.decision import decide, n_more_to_know
+from crackscope.data.groups import place_of
+from crackscope.data.patches import read_patches
 from crackscope.measuring.clustered_shares import Share, believe
 from crackscope.measuring.estimates import TAIL, Estimate
 
@@ -260,11 +267,32 @@ def coverage_row(name: str, sites: Sequence[Site], rng: np.random.Generator, met
     print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
+def print_measured(predictions: Path, data: str) -> None:
+    """Print how alike the answers of a model are within photos and scenes of real patches."""
+    rows = {row["path"]: row for row in csv.DictReader(predictions.read_text(encoding="utf-8").splitlines())}
+    patches = [patch for patch in read_patches(data).patches if patch.path in rows]
+    print("| patches | groups | n patches | n groups | share called crack | ICC |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for label in ("crack", "uncracked"):
+        mine = [patch for patch in patches if patch.label == label]
+        called = np.array([rows[patch.path]["label"] == "crack" for patch in mine])
+        for kind, names in (("photo", [patch.photo for patch in mine]), ("scene", [place_of(patch) for patch in mine])):
+            numbers = np.unique([str(name) for name in names], return_inverse=True)[1]
+            hits, counts = np.bincount(numbers, called).astype(np.int64), np.bincount(numbers)
+            icc = float(believe(hits[None], counts[None]).icc[0])
+            print(f"| {label} | {kind} | {len(mine):,} | {len(counts)} | {called.mean():.3f} | {icc:.3f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sites", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measured", type=Path, help="predictions.csv of an evaluation")
+    parser.add_argument("--data", help="the patches that were judged")
     given = parser.parse_args()
+    if given.measured:
+        print_measured(given.measured, given.data)
+        return
     n, rng = given.sites, np.random.default_rng(given.seed)
 
     print(f"coverage of 95 % intervals over {n} sites\n")
