@@ -52,7 +52,7 @@ WHY_NOT_RUN = {
         "python tools/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv "
         "--backbone MODEL_FOLDER --masks PHOTOS --work WORK",
         "python benchmarks/transfer.py --metu METU --sdnet2018 SDNET2018 --without RESERVED.csv "
-        "--backbone MODEL_FOLDER --work WORK --recipe mobilenetv2-hairline --threads 1",
+        "--backbone MODEL_FOLDER --work WORK --recipe mobilenetv2-hairline --threads 1 --seeds 0",
     ),
     "it is for a notebook's cell, and opens a page": (
         "%load_ext tensorboard",
