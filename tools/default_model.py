@@ -1,13 +1,18 @@
 """Make the default bundles from METU and SDNET2018: train, calibrate, fit the gate, round to int8, measure.
 
     python tools/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
-        --backbone MODEL_FOLDER --work WORK [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] \
-        [--out FOLDER] [--round BUNDLE]
+        --backbone MODEL_FOLDER --work WORK [--traced TRACED --parts PARTS.csv [--photos FOLDER]] [--second] \
+        [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] [--out FOLDER] [--round BUNDLE]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
 SDNET2018 by scene, with seed 0 and 70:15:15. If the program is killed, the same command goes on from WORK. It writes
 WORK/default.onnx and WORK/default-int8.onnx, and prints figures on the validation parts, on which everything was
 chosen. With --test it also prints figures on the test parts, which go into the cards.
+
+The fine map is learnt from crops with traced lines: TRACED holds real/, drawn/ and styled/ with images/ and masks/, and
+FOLDER photos/ with the same. PARTS.csv (set,file,source,part) says which of their photos may be learnt (`train`). Every
+fourth source of these is kept back: temperature and threshold of the fine map are fitted on it. --second trains by the
+recipe of the second default model instead, which has no fine map.
 
 --leave-out trains without METU or a surface (decks, pavements, walls), and judges all of the set that was left out.
 This shows how the recipe does on a set that it has never seen. --masks names a folder with images/ and masks/ of photos
@@ -15,9 +20,10 @@ from other sites, which are judged and never trained on. --out gets both bundles
 int8 bundle is made from this bundle, and both are judged.
 
 This program differs from `crackscope train`. A recipe trains on one index, epoch by epoch, and ends with a run folder.
-Here a step mixes patches of several sets in fixed shares (`default_training.py`), and the weights of several runs are
-averaged. The bundle is calibrated for patches and for photos, and then gets its gate, its verdict and its int8 form.
-Settings are read and checked like those of recipes. Network, export, card and gate are those of the package.
+Here a step mixes patches and crops of several sets in fixed shares (`default_source.py`), and the weights of several
+runs are averaged. The bundle is calibrated for patches and for photos, and then gets its gate, its verdict, its fine
+map and its int8 form. Settings are read and checked like those of recipes. Network, export, card and gate are those of
+the package.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from crackscope.data.joined import join_indexes
@@ -40,7 +47,7 @@ from crackscope.files.streaming import default_threads
 from crackscope.measuring.calibration import fit_shift
 from crackscope.measuring.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
 from crackscope.measuring.photo_evaluation import scan_labelled
-from crackscope.model.bundle import Backbone, Bundle, compose, read_bundle, write_model
+from crackscope.model.bundle import Backbone, Bundle, FineDecoder, compose, read_bundle, write_model
 from crackscope.model.card import Card
 from crackscope.model.graphs import Head, graph_digest
 from crackscope.model.quantisation import match_fine_map, match_gate, match_temperature, quantise, with_card
@@ -51,9 +58,16 @@ from crackscope.training.memory import keep_memory
 from crackscope.training.recipes import changed
 from crackscope.training.torch.backbones import load_backbone
 from crackscope.training.torch.export import export_backbone, torch_logits
+from crackscope.training.torch.fine_head import DEFAULT_BLOCKS
 from default_figures import Figures, patch_figures, photo_figures, photos_of, print_figures
+from default_lines import with_lines
+from default_network import Network, new_network
 from default_sets import METU, SURFACES, part_of, read_sets
-from default_training import Network, Settings, Source, Training, new_network
+from default_settings import SECOND, Settings
+from default_source import Material, Source
+from default_training import Training
+from line_material import TracedPhoto, read_traced, sources_kept_back
+from tile_material import FreeGround
 
 TILE_PX = 256  # side of the tiles of SDNET2018, and of tiles cut from photos with masks
 TILE_MM = 60  # side in millimetres of the surface that a tile of SDNET2018 shows, seen at patch_px
@@ -66,10 +80,33 @@ def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, l
     for run in range(settings.runs):
         network = new_network(settings, given.backbone).eval()
         training = Training(settings, network, given.work / f"run-{run}.pt", learns=learns)
-        training.run(Source(settings, part_of(learnt, "train"), run=run))
+        training.run(Source(settings, part_of(learnt, "train"), material_of(settings, given, learnt), run=run))
         states.append(training.average.average)
     network.load_state_dict({name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]})
     return bundle_of(network, settings, given, learnt)
+
+
+def material_of(settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Material | None:
+    """What crops are cut from; None where the settings want none. Every fourth source is kept back."""
+    if not settings.n_crops:
+        return None
+    kept_back = sources_kept_back(given.parts)
+
+    def read(folder: Path, *kinds: str) -> list[list[TracedPhoto]]:
+        return [read_traced(folder, [kind], given.parts, part="train", without=kept_back) for kind in kinds]
+
+    real = read(given.traced, "real") + (read(given.photos, "photos") if given.photos else [])
+    free = FreeGround(part_of(without_metu(learnt), "train"), Path(given.grid))
+    return Material(real, read(given.traced, "drawn", "styled"), free)
+
+
+def kept_back(given: argparse.Namespace) -> list[TracedPhoto]:
+    """Traced photos of the sources that are kept back."""
+    only = sources_kept_back(given.parts)
+    places = [(given.traced, "real"), *([(given.photos, "photos")] if given.photos else [])]
+    return [
+        photo for folder, kind in places for photo in read_traced(folder, [kind], given.parts, part="train", only=only)
+    ]
 
 
 def calibrated(
@@ -77,7 +114,7 @@ def calibrated(
 ) -> tuple[Backbone, Head, Card]:
     """Calibrate the network for patches, on those of val; SDNET2018 is split by `by`."""
     own = load_backbone(backbone_place, until=settings.until)[1]
-    model = export_backbone(network.blocks, own)
+    model = export_backbone(network.blocks, own, inner=DEFAULT_BLOCKS if network.fine is not None else ())
     backbone = Backbone(model.graph, own.model_copy(update={"sha256": graph_digest(model.graph)}))
     val = part_of(learnt, "val")
     logits = torch_logits(val, network.blocks, network.head, own, patch_px=settings.patch_px)
@@ -115,7 +152,12 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
     on = f"{len(scanned)} photos of SDNET2018, part val"
     photo = fit_photo_calibration(scanned, fitted_on=on)
     card = card.model_copy(update={"photo": photo, "verdict": fit_verdict(scanned, photo, fitted_on=on)})
-    write_model(compose(backbone, head, card, plane), out, overwrite=True)
+
+    def make(card: Card, decoder: FineDecoder | None) -> onnx.ModelProto:
+        return compose(backbone, head, card, plane, decoder=decoder)
+
+    photos = kept_back(given) if network.fine is not None else []
+    write_model(with_lines(network, backbone, make, card, photos), out, overwrite=True)
     return out
 
 
@@ -154,14 +196,20 @@ def main() -> None:
     for name in ("--metu", "--sdnet2018", "--grid", "--reserved", "--backbone"):
         parser.add_argument(name, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--masks", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--masks", type=Path, help="folder with images/ and masks/, judged and never trained on")
+    parser.add_argument("--traced", type=Path, help="the traced set: folder with real/, drawn/ and styled/")
+    parser.add_argument("--photos", type=Path, help="folder with photos/images and photos/masks")
+    parser.add_argument("--parts", type=Path, help="CSV with the part of each traced photo")
     parser.add_argument("--leave-out", action="append", default=[], choices=[METU, *SURFACES])
+    parser.add_argument("--second", action="store_true", help="train by the recipe of the second default model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--test", action="store_true", help="judge the test parts")
     parser.add_argument("--out", type=Path, help="folder for both bundles")
     parser.add_argument("--round", type=Path, help="fp32 bundle that the int8 bundle is made from; nothing is trained")
     given = parser.parse_args()
-    settings = changed(Settings(), given.set)
+    settings = changed(Settings(), [*(SECOND if given.second else ()), *given.set])
+    if settings.n_crops and not (given.traced and given.parts) and not given.round:
+        parser.error("crops need --traced and --parts; or --set n_real=0 and so on for a model without a fine map")
     given.work.mkdir(parents=True, exist_ok=True)
     keep_memory()
     torch.set_num_threads(default_threads())

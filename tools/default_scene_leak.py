@@ -26,8 +26,11 @@ from crackscope.training.memory import keep_memory
 from crackscope.training.recipes import changed
 from default_figures import Figures, patch_figures
 from default_model import calibrated
+from default_network import new_network
 from default_sets import SURFACES, part_of, read_sets
-from default_training import Settings, Source, Training, new_network
+from default_settings import SECOND, Settings
+from default_source import Source
+from default_training import Training
 
 WAYS = ("random", "photo", "scene")
 SHOWN = ("auroc", "average_precision", "f1_crack", "mcc")
@@ -60,7 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
-    settings = changed(Settings(), ["runs=1", *given.set])
+    settings = changed(Settings(), [*SECOND, "runs=1", *given.set])
     given.work.mkdir(parents=True, exist_ok=True)
     keep_memory()
     torch.set_num_threads(default_threads())

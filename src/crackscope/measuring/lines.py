@@ -101,8 +101,8 @@ class LineMap:
         at_pixels = cv2.warpAffine(cells, to_cells, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return _thinned(np.asarray(at_pixels >= threshold))
 
-    def bins(self, truth: BoolArray) -> Float64Array:
-        """Compare the cells with the true line, by bins of equal width of their probability.
+    def judged_cells(self, truth: BoolArray) -> tuple[Float64Array, BoolArray]:
+        """Compare the cells with the true line.
 
         A cell is cracked if the true line passes through it, and else uncracked. The uncracked neighbours of a cracked
         cell are left out, since a traced line is rarely exact to a cell; so are cells whose middle lies outside the
@@ -112,8 +112,7 @@ class LineMap:
             truth: Whether a pixel lies on the true line, shape (height, width) of the photo.
 
         Returns:
-            For each bin, the number of cells, the sum of their probabilities, and the number of cracked ones, shape
-            (n_bins, 3).
+            Probability of each cell that is not left out, and whether it is cracked, both of shape (n,).
         """
         inside = [
             min(n, max(1, int(np.floor(size / cell + 0.5))))
@@ -128,8 +127,21 @@ class LineMap:
         cracked[rows, columns] = 1
         near = cv2.dilate(cracked, np.ones((3, 3), np.uint8))
         counted = (cracked > 0) | (near == 0)
-        number = np.minimum((probability[counted] * N_CALIBRATION_BINS).astype(np.int64), N_CALIBRATION_BINS - 1)
-        columns_of = np.ones(number.shape), probability[counted], cracked[counted].astype(np.float64)
+        return probability[counted], cracked[counted] > 0
+
+    def bins(self, truth: BoolArray) -> Float64Array:
+        """Sum up the `judged_cells` by bins of equal width of their probability.
+
+        Args:
+            truth: Whether a pixel lies on the true line, shape (height, width) of the photo.
+
+        Returns:
+            For each bin, the number of cells, the sum of their probabilities, and the number of cracked ones, shape
+            (n_bins, 3).
+        """
+        probability, cracked = self.judged_cells(truth)
+        number = np.minimum((probability * N_CALIBRATION_BINS).astype(np.int64), N_CALIBRATION_BINS - 1)
+        columns_of = np.ones(number.shape), probability, cracked.astype(np.float64)
         sums = [np.bincount(number, weights, N_CALIBRATION_BINS) for weights in columns_of]
         return np.stack(sums, axis=1)
 
