@@ -14,7 +14,8 @@ from pathlib import Path
 from crackscope.data.patches import read_patches
 from crackscope.data.splits import split, write_split
 from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
-from shared.models import SMALL_CONFIGS, write_model_folder
+from crackscope.model.bundle import write_model
+from shared.models import SMALL_CONFIGS, fine_bundle, write_model_folder
 from shared.pictures import jpeg, save
 from shared.sdnet import draw_sdnet, photos_of_scenes
 
@@ -129,6 +130,12 @@ def _family(name: str) -> Callable[[StandIns, Path], Path]:
     return lambda _, place: write_model_folder(place, SMALL_CONFIGS[name])
 
 
+def _with_lines(place: Path) -> Path:
+    """A bundle with a fine map; its answers mean nothing."""
+    write_model(fine_bundle(), place)
+    return place
+
+
 MAKERS: dict[str, Callable[[StandIns, Path], Path]] = {
     "metu.tar": lambda _, place: _archive(place, _metu()),
     "sdnet2018.tar": lambda ins, place: _archive(place, _sdnet2018(ins.folder / "surfaces")),
@@ -136,9 +143,11 @@ MAKERS: dict[str, Callable[[StandIns, Path], Path]] = {
     "DATA": lambda ins, place: _unpacked(place, ins.make("metu.tar")),
     "patches": lambda _, place: _patches(place),
     "split.csv": lambda ins, place: _split(place, ins.make("patches")),
+    "lines.onnx": lambda _, place: _with_lines(place),
     "bridge": lambda _, place: _photos(place),
     "photos": lambda _, place: _photos(place),
     "site.csv": lambda _, place: _site(place),
+    "photo.jpg": lambda _, place: save(place, draw_photo(0, photo_hw=(300, 560)).pixels),
     "patch.jpg": lambda _, place: save(place, draw_patch(1, side_px=_SIDE_PX).pixels),
     "crack.onnx": lambda ins, _: ins.model,
     "model.onnx": lambda ins, _: ins.model,
