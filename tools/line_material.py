@@ -11,6 +11,7 @@ import csv
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -197,13 +198,17 @@ class View:
         size = (self.side, self.side)
         return np.asarray(cv2.warpAffine(picture, to_middles, size, flags=how, borderMode=cv2.BORDER_REFLECT))
 
-    @staticmethod
-    def _mirrored(segments: np.ndarray, photo_hw: tuple[int, int]) -> Iterable[np.ndarray]:
-        height, width = photo_hw
-        for x_sign, x_move in ((1, 0), (-1, 0), (-1, 2 * width)):
-            for y_sign, y_move in ((1, 0), (-1, 0), (-1, 2 * height)):
-                sign, move = np.array([x_sign, y_sign] * 2), np.array([x_move, y_move] * 2)
-                yield (segments * sign + move).astype(np.float32)
+    def _mirrored(self, segments: np.ndarray, photo_hw: tuple[int, int]) -> Iterable[np.ndarray]:
+        """The pieces, and their mirror images beyond those edges of the photo that the crop reaches over."""
+        corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * self.side - self.matrix[:, 2]
+        reached = np.linalg.solve(self.matrix[:, :2], corners.T).T
+        by_axis = []
+        for length, low, high in zip(photo_hw[::-1], reached.min(0), reached.max(0), strict=True):
+            images = [(1, 0, True), (-1, 0, low < 0), (-1, 2 * length, high > length)]
+            by_axis.append([(sign, move) for sign, move, seen in images if seen])
+        for (x_sign, x_move), (y_sign, y_move) in product(*by_axis):
+            sign, move = np.array([x_sign, y_sign] * 2), np.array([x_move, y_move] * 2)
+            yield (segments * sign + move).astype(np.float32)
 
 
 def view_at(

@@ -32,10 +32,14 @@ class FreeGround:
                 patch = by_name.get((photo, cell.tile))
                 if patch is not None and patch.label == "uncracked":
                     self.places[photo, cell.row, cell.column] = patch
+        if not self.places:
+            raise SystemExit(
+                f"{grid}: no uncracked tile of {index.name} is listed. Give the grid that belongs to the set."
+            )
         self.squares = {n: _squares(self.places, n) for n in (1, 2, 3, 4)}
 
     def crop(self, rng: np.random.Generator, *, scales: tuple[float, float], side: int) -> np.ndarray:
-        """Draw a crop, shape (side, side, 3).
+        """Draw a crop, shape (side, side, 3). It is mirrored at its edges where no square of tiles is large enough.
 
         Args:
             rng: Source of random numbers.
@@ -43,7 +47,8 @@ class FreeGround:
             side: Side of the crop in pixels.
         """
         scale = float(np.exp(rng.uniform(*np.log(scales))))
-        n = int(np.clip(np.ceil(MARGIN * side / scale / TILE_PX), 1, max(self.squares)))
+        wanted = int(np.ceil(MARGIN * side / scale / TILE_PX))
+        n = max((n for n, squares in self.squares.items() if squares and n <= wanted), default=1)
         squares = self.squares[n]
         photo, row, column = squares[int(rng.integers(len(squares)))]
         ground = np.concatenate(
