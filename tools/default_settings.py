@@ -25,7 +25,7 @@ class Settings(NamedSettings):
     n_free: int = 4  # crops of uncracked photos
     scales: tuple[float, float] = (0.5, 2.2)  # pixels of a crop in a pixel of a traced photo
     free_scales: tuple[float, float] = (0.4, 1.2)  # the same for crops of SDNET2018
-    channels: int = 24  # of the fine head
+    channels: int = 32  # of the fine head; blocks of 16 are computed at once
     depth: int = 2
     runs: int = 1  # number of trainings, each with other views; their weights are averaged
     steps: int = 4500  # steps of a run; more steps fit the noise in SDNET2018's labels
