@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ import numpy as np
 
 from crackscope.arrays import BoolArray, Float32Array, UInt8Array
 from crackscope.errors import BundleError
+from crackscope.files.fork_lock import ForkLock
 from crackscope.model.bundle import Bundle
 from crackscope.model.fine_graph import FINE_MAP, decoder_of, decoder_part, trunk_part
 from crackscope.model.sessions import Network, graph_of, open_graph, window_pixels
@@ -34,17 +34,7 @@ __all__ = ["FineCells", "FineNetwork"]
 BLOCK_PX = 256
 """Side of a block in pixels, a multiple of the strides of all maps."""
 
-_opening = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Make a new lock after a fork: a lock that another thread held at that time would never be released."""
-    global _opening
-    _opening = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_opening = ForkLock()
 
 
 @dataclass(frozen=True, eq=False)

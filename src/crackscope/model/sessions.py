@@ -8,7 +8,6 @@ threads, can touch a result. Of the process, one thing is set here: ONNX Runtime
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -19,6 +18,7 @@ import onnx
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError
+from crackscope.files.fork_lock import ForkLock
 from crackscope.files.streaming import default_threads
 from crackscope.model.bundle import Bundle
 from crackscope.model.fine_graph import FINE_MAP, without_decoder
@@ -55,17 +55,7 @@ LARGE_PIXELS = 16_000_000
 _ROUNDING = 1e-6
 """What a runtime's sigmoid may give beyond 0 or 1; graphs of today cut it off, those of the first version do not."""
 
-_opening = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Make a new lock after a fork: a lock that another thread held at that time would never be released."""
-    global _opening
-    _opening = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_opening = ForkLock()
 
 
 class GateSigns(NamedTuple):

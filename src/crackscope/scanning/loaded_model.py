@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -15,6 +13,7 @@ import numpy as np
 
 from crackscope.arrays import Float32Array, UInt8Array
 from crackscope.errors import BundleError, DataError, reason_of
+from crackscope.files.fork_lock import ForkLock
 from crackscope.files.images import MAX_MEGAPIXELS
 from crackscope.files.sources import AnyImage, Source, SourceImage, all_images_of, as_image, images_of, is_stream
 from crackscope.files.streaming import chunked, default_threads, ordered_map
@@ -439,17 +438,7 @@ def _said_of_photo(prepared: PreparedPhoto, model: Model) -> Prediction:
 
 _LIVE: WeakValueDictionary[tuple[str, int, int | None], Model] = WeakValueDictionary()
 _LAST: deque[Model] = deque(maxlen=2)
-_reopening = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Make a new lock in a forked process: one that another thread held would stay locked for ever."""
-    global _reopening
-    _reopening = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_reopening = ForkLock()
 
 
 def _reopened(bundle: Bundle | Path | str, sha256: str, threads: int, max_pixels: int | None) -> Model:
