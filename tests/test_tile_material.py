@@ -10,7 +10,7 @@ import pytest
 
 from crackscope.data.patches import PatchIndex, read_patches
 from shared.pictures import save
-from tile_material import FreeGround
+from tile_material import FreeGround, LabelledSquares
 
 ROWS, COLUMNS = 3, 5
 CRACKED = {(0, 0), (1, 3)}
@@ -55,3 +55,16 @@ def test_a_crop_that_needs_more_tiles_than_there_are_is_mirrored_at_its_edges(
 ) -> None:
     crop = FreeGround(*set_and_grid).crop(np.random.default_rng(1), scales=(0.1, 0.11), side=128)
     assert crop.shape == (128, 128, 3)
+
+
+def test_a_square_of_tiles_is_turned_with_its_labels(set_and_grid: tuple[PatchIndex, Path]) -> None:
+    squares, rng = LabelledSquares(*set_and_grid), np.random.default_rng(2)
+    seen = set()
+    for number in range(40):
+        wanted = number % 2 == 1
+        pixels, patches = squares.draw(rng, cracked=wanted)
+        red = pixels.reshape(2, 256, 2, 256, 3)[:, 128, :, 128, 1].ravel() < 60
+        assert [patch.label == "crack" for patch in patches] == list(red)
+        assert wanted <= red.any()
+        seen.add(tuple(red))
+    assert len(seen) >= 4

@@ -11,8 +11,9 @@ chosen. With --test it also prints figures on the test parts, which go into the 
 
 The fine map is learnt from crops with traced lines: TRACED holds real/, drawn/ and styled/ with images/ and masks/, and
 FOLDER photos/ with the same. PARTS.csv (set,file,source,part) says which of their photos may be learnt (`train`). Every
-fourth source of these is kept back: temperature and threshold of the fine map are fitted on it. --second trains by the
-recipe of the second default model instead, which has no fine map.
+fourth source of these is kept back: temperature and threshold of the fine map are fitted on it. Half-way the network
+teaches itself (`default_teacher.py`): from then on it also learns the lines that it found in TRACED/unlabelled, and its
+own doubts about labels. --second trains by the recipe of the second default model instead, which has no fine map.
 
 --leave-out trains without METU or a surface (decks, pavements, walls), and judges all of the set that was left out.
 This shows how the recipe does on a set that it has never seen. --masks names a folder with images/ and masks/ of photos
@@ -64,10 +65,11 @@ from default_lines import with_lines
 from default_network import Network, new_network
 from default_sets import METU, SURFACES, part_of, read_sets
 from default_settings import SECOND, Settings
-from default_source import Material, Source
+from default_source import Material, Source, Taught
+from default_teacher import teach, untraced
 from default_training import Training
 from line_material import TracedPhoto, read_traced, sources_kept_back
-from tile_material import FreeGround
+from tile_material import FreeGround, LabelledSquares
 
 TILE_PX = 256  # side of the tiles of SDNET2018, and of tiles cut from photos with masks
 TILE_MM = 60  # side in millimetres of the surface that a tile of SDNET2018 shows, seen at patch_px
@@ -80,24 +82,44 @@ def trained(settings: Settings, given: argparse.Namespace, learnt: PatchIndex, l
     for run in range(settings.runs):
         network = new_network(settings, given.backbone).eval()
         training = Training(settings, network, given.work / f"run-{run}.pt", learns=learns)
-        training.run(Source(settings, part_of(learnt, "train"), material_of(settings, given, learnt), run=run))
+        source = Source(settings, part_of(learnt, "train"), material_of(settings, given, learnt), run=run)
+        if settings.teaches:
+            training.run(source, until=settings.taught_from)
+            source.taught = told_by(training, given, learnt, given.work / f"taught-{run}")
+        training.run(source)
         states.append(training.average.average)
     network.load_state_dict({name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]})
     return bundle_of(network, settings, given, learnt)
 
 
+def told_by(training: Training, given: argparse.Namespace, learnt: PatchIndex, folder: Path) -> Taught:
+    """Let the half trained network tell about tiles and untraced photos; read it where it told before."""
+    settings = training.settings
+    if training.n_steps > settings.taught_from and not folder.exists():
+        raise SystemExit(f"{folder} is gone, which the training needs to go on. Give another --work.")
+    images = untraced(given.traced, given.parts, without=sources_kept_back(given.parts)) if settings.n_taught else []
+    card = load_backbone(given.backbone, until=settings.until)[1]
+    with training.average.applied():
+        return teach(training.network, card, settings, part_of(without_metu(learnt), "train"), images, folder)
+
+
 def material_of(settings: Settings, given: argparse.Namespace, learnt: PatchIndex) -> Material | None:
     """What crops are cut from; None where the settings want none. Every fourth source is kept back."""
-    if not settings.n_crops:
+    if not settings.n_crops and not settings.n_squares:
         return None
-    kept_back = sources_kept_back(given.parts)
+    kept_back = sources_kept_back(given.parts) if settings.n_crops else ()
 
     def read(folder: Path, *kinds: str) -> list[list[TracedPhoto]]:
+        if not settings.n_crops:
+            return []
         return [read_traced(folder, [kind], given.parts, part="train", without=kept_back) for kind in kinds]
 
     real = read(given.traced, "real") + (read(given.photos, "photos") if given.photos else [])
-    free = FreeGround(part_of(without_metu(learnt), "train"), Path(given.grid))
-    return Material(real, read(given.traced, "drawn", "styled"), free)
+    tiles = part_of(without_metu(learnt), "train")
+    names = sorted({patch.dataset or "" for patch in tiles.patches})
+    surfaces = [tiles.select([patch for patch in tiles.patches if patch.dataset == name]) for name in names]
+    squares = [LabelledSquares(surface, Path(given.grid)) for surface in surfaces]
+    return Material(real, read(given.traced, "drawn", "styled"), FreeGround(tiles, Path(given.grid)), squares)
 
 
 def kept_back(given: argparse.Namespace) -> list[TracedPhoto]:

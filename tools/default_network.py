@@ -71,19 +71,13 @@ def step_loss(network: Network, step: Step, whole: Step, settings: Settings) -> 
         whole: The whole step.
         settings: Settings of the training.
     """
-    cells, fine = network(step.patches)
-    logits, targets = pooled(cells), torch.from_numpy(step.targets).to(cells.device)
-    wanted = targets * (1 - settings.smoothing) + settings.smoothing / 2
-    n = len(whole.targets)
-    loss = of_patches = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / n
-    told = [
-        float(of_patches.detach()),
-        0.0,
-        float(targets.sum()) / n,
-        float(((logits > 0) == (targets > 0.5)).sum()) / n,
-    ]
-    if fine is not None:
-        loss = loss + settings.weak_share * weak_loss(fine, wanted) / n
+    told = np.zeros(len(TOLD))
+    loss = torch.zeros((), device=network.scale.device)
+    for pixels, labels in ((step.patches, step.targets), (step.squares, step.square_targets)):
+        if len(pixels):
+            of_labels, figures = label_loss(network, pixels, labels, settings)
+            loss = loss + of_labels / whole.n_labels
+            told += figures / whole.n_labels
     if len(whole.crops):
         cells, fine = network(step.crops)
         truth = torch.from_numpy(step.truth).to(cells.device)
@@ -91,15 +85,45 @@ def step_loss(network: Network, step: Step, whole: Step, settings: Settings) -> 
         of_lines = line_loss(fine, truth) / m
         loss = loss + settings.fine_share * of_lines + settings.crop_share * quarter_loss(cells, truth) / m
         told[1] = float(of_lines.detach())
-        told.append(float(line_overlap(fine.detach().sigmoid(), truth).sum()) / m)
-    else:
-        told.append(0.0)
-    return loss, np.array(told)
+        told[4] = float(line_overlap(fine.detach().sigmoid(), truth).sum()) / m
+    return loss, told
 
 
-def pooled(cells: torch.Tensor) -> torch.Tensor:
-    """Logits (n,) of pictures from those of their cells (n, h, w): a few strong cells decide."""
-    return torch.logsumexp(cells.flatten(1), 1) - math.log(cells[0].numel())
+def label_loss(
+    network: Network, pixels: np.ndarray, labels: np.ndarray, settings: Settings
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Sum of the losses of patches, or of the 2×2 tiles of squares, and sums of the figures that are told.
+
+    Args:
+        network: The network.
+        pixels: Shape (n, H, W, 3).
+        labels: 1 for cracked, shape (n,) or (n, 2, 2).
+        settings: Settings of the training.
+    """
+    cells, fine = network(pixels)
+    targets = torch.from_numpy(labels).to(cells.device)
+    n_across = 1 if targets.ndim == 1 else targets.shape[-1]
+    logits, targets = pooled(cells, n_across).flatten(), targets.flatten()
+    wanted = targets * (1 - settings.smoothing) + settings.smoothing / 2
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+    right = ((logits > 0) == (targets > 0.5)).sum()
+    told = np.array([float(loss.detach()), 0, float(targets.sum()), float(right), 0])
+    if fine is not None:
+        loss = loss + settings.weak_share * weak_loss(fine, wanted, n_across)
+    return loss, told
+
+
+def parts_of(cells: torch.Tensor, n_across: int) -> torch.Tensor:
+    """Divide pictures of cells (n, h, w) into n_across² parts: shape (n, n_across, n_across, cells of a part)."""
+    n, height, width = cells.shape
+    divided = cells.view(n, n_across, height // n_across, n_across, width // n_across)
+    return divided.transpose(2, 3).flatten(3)
+
+
+def pooled(cells: torch.Tensor, n_across: int = 1) -> torch.Tensor:
+    """Logits of the parts of pictures from those of their cells (n, h, w): a few strong cells decide."""
+    parts = parts_of(cells, n_across)
+    return torch.logsumexp(parts, 3) - math.log(parts.shape[3])
 
 
 def line_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -119,9 +143,9 @@ def line_overlap(probability: torch.Tensor, truth: torch.Tensor) -> torch.Tensor
     return (2 * both + 1) / (each + 1)
 
 
-def weak_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the greatest few cells of each patch against the label of the patch; summed over patches."""
-    few = logits.flatten(1).topk(FEW_CELLS, 1).values.mean(1)
+def weak_loss(logits: torch.Tensor, wanted: torch.Tensor, n_across: int = 1) -> torch.Tensor:
+    """Cross entropy of the greatest few cells of each part against its label (n * n_across²,); summed over parts."""
+    few = parts_of(logits, n_across).topk(FEW_CELLS, 3).values.mean(3).flatten()
     return nn.functional.binary_cross_entropy_with_logits(few, wanted, reduction="sum")
 
 
@@ -130,11 +154,7 @@ def quarter_loss(cells: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
     Quarters in which only ignored cells could be a line do not count.
     """
-    n, height, width = cells.shape
-    parts = cells.view(n, 2, height // 2, 2, width // 2).transpose(2, 3).flatten(3)
-    logits = torch.logsumexp(parts, 3) - math.log(parts.shape[3])
-    side = truth.shape[1] // 2
-    quarters = truth.view(n, 2, side, 2, side).transpose(2, 3).flatten(3)
+    logits, quarters = pooled(cells, 2), parts_of(truth, 2)
     line = (quarters == LINE).sum(3)
     clear = (line >= 3 * FEW_CELLS) | ((quarters != 0).sum(3) == 0)  # a line that only grazes a quarter is not asked
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, (line > 0).float(), reduction="none")

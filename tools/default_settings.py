@@ -5,7 +5,19 @@ from __future__ import annotations
 from crackscope.training.augmentation import Augmentation
 from crackscope.training.recipes import NamedSettings
 
-SECOND = ("n_metu=20", "n_real=0", "n_made=0", "n_drawn=0", "n_free=0", "runs=3", "steps=1500")
+SECOND = (
+    "n_metu=20",
+    "n_tiles=28",
+    "n_squares=0",
+    "n_real=0",
+    "n_made=0",
+    "n_drawn=0",
+    "n_free=0",
+    "n_taught=0",
+    "taught_share=0",
+    "runs=3",
+    "steps=1500",
+)
 """Changes that give the recipe of the second default model, which has no fine map."""
 
 
@@ -16,13 +28,17 @@ class Settings(NamedSettings):
     until: str | None = "block_13.expand_1x1"  # the layer where the network ends: a cell of its map is 16 px
     patch_px: int = 160
     n_metu: int = 12  # patches of METU in a step
-    n_tiles: int = 28
+    n_tiles: int = 12  # single tiles of SDNET2018, as they are judged alone
+    n_squares: int = 4  # squares of 2×2 tiles, whose tiles are judged as in the map of a photo
     cracked: float = 0.4  # share of cracked patches
     crop_px: int = 256
     n_real: int = 6  # crops of photos that were traced by people
     n_made: int = 4  # crops of pictures on which cracks were drawn by others
     n_drawn: int = 4  # crops of uncracked photos on which we draw a crack
     n_free: int = 4  # crops of uncracked photos
+    n_taught: int = 4  # crops of photos whose lines the half trained network found, from step `taught_from` on
+    taught_from: int = 1500
+    taught_share: float = 0.5  # weight of the half trained network beside the labels of tiles, from then on
     scales: tuple[float, float] = (0.5, 2.2)  # pixels of a crop in a pixel of a traced photo
     free_scales: tuple[float, float] = (0.4, 1.2)  # the same for crops of SDNET2018
     channels: int = 32  # of the fine head; blocks of 16 are computed at once
@@ -48,6 +64,11 @@ class Settings(NamedSettings):
     def n_crops(self) -> int:
         """Number of crops in a step."""
         return self.n_real + self.n_made + self.n_drawn + self.n_free
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the half trained network teaches."""
+        return self.taught_from < self.steps and bool(self.n_taught or self.taught_share)
 
     def augmentation(self, zoom_out: float) -> Augmentation:
         """Settings that limit how much a view may differ from its patch."""

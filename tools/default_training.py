@@ -59,11 +59,13 @@ class Training:
             for name, part in self._parts.items():
                 part.load_state_dict(saved[name])
 
-    def run(self, source: Source) -> None:
-        """Do all remaining steps."""
+    def run(self, source: Source, *, until: int | None = None) -> None:
+        """Do all remaining steps, or those until a step."""
+        last = min(self.settings.steps, until or self.settings.steps)
+        self.network.to(DEVICE)
         sums, begun, saved_at, first = np.zeros(len(TOLD)), time.monotonic(), time.monotonic(), self.n_steps
         n_threads = torch.get_num_threads() if DEVICE == "cpu" else 1
-        prepared = ordered_map(source.step, range(first, self.settings.steps), threads=default_threads())
+        prepared = ordered_map(source.step, range(first, last), threads=default_threads())
         with (
             fast_convolutions(self.network.blocks),
             own_threads(1),
@@ -74,7 +76,7 @@ class Training:
                 if self.n_steps % TOLD_EVERY == 0:
                     self._tell(sums / TOLD_EVERY, (time.monotonic() - begun) / (self.n_steps - first))
                     sums[:] = 0
-                if time.monotonic() - saved_at > SAVED_EVERY_S or self.n_steps == self.settings.steps:
+                if time.monotonic() - saved_at > SAVED_EVERY_S or self.n_steps == last:
                     self._save()
                     saved_at = time.monotonic()
         self.network.to("cpu")
