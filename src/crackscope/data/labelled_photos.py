@@ -46,7 +46,6 @@ MASK_SHARE = 0.005
 _Load: TypeAlias = Callable[[], tuple[UInt8Array, list[bytes]]]
 _LoadMask: TypeAlias = Callable[[], BoolArray]
 
-_TILES_A_SIDE = 8  # by masks, unless a tile would then be larger than a training patch
 _GREY = 128
 _SQUARE = 1.05  # longer by shorter side of a tile of a whole photo, at most, where the grid does not say rows,cols
 
@@ -110,7 +109,7 @@ def photos_by_grid(
 
 
 def photos_by_masks(
-    photos: str | Path, masks: str | Path, *, tile_px: int, inverted: bool = False
+    photos: str | Path, masks: str | Path, *, tile_px: int, tiles_a_side: int = 8, inverted: bool = False
 ) -> list[LabelledPhoto]:
     """Photos that have a mask, in the order of their names.
 
@@ -118,7 +117,8 @@ def photos_by_masks(
         photos: Folder or archive. A file that is one of the masks is not taken for a photo.
         masks: Folder or archive, which may lie among the photos; a mask has its photo's path, or at least its name,
             whatever its ending.
-        tile_px: Side of a tile in photo pixels, at most; an eighth of the photo's shorter side where that is less.
+        tile_px: Side of a tile in photo pixels, at most.
+        tiles_a_side: Number of tiles along the photo's shorter side, at least; tiles are smaller where it needs it.
         inverted: Whether cracks are black in the masks, and everything else is white.
 
     Raises:
@@ -129,7 +129,7 @@ def photos_by_masks(
     if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
     shares: dict[str, float] = {}
-    found = [_masked(photo_files[path], mask_files[mask], tile_px, inverted, shares) for path, mask in pairs]
+    found = [_masked(photo_files[path], mask_files[mask], tile_px, tiles_a_side, inverted, shares) for path, mask in pairs]
     require_cracks_in_white(str(masks), shares, inverted=inverted)
     return found
 
@@ -314,7 +314,7 @@ def _by_name(names: Mapping[str, str]) -> defaultdict[str, list[str]]:
 
 
 def _masked(
-    image: ImageFile, mask_image: ImageFile, tile_px: int, inverted: bool, shares: dict[str, float]
+    image: ImageFile, mask_image: ImageFile, tile_px: int, tiles_a_side: int, inverted: bool, shares: dict[str, float]
 ) -> LabelledPhoto:
     """A photo with its mask; the share of the mask that is a crack is noted in `shares`."""
     path = image.path
@@ -325,7 +325,7 @@ def _masked(
         mask = load_mask()
         share = shares[mask_image.path] = float(mask.mean())
         require_mostly_black(share, mask_image.path, inverted=inverted)
-        side = min(tile_px, min(height, width) // _TILES_A_SIDE or 1)
+        side = min(tile_px, min(height, width) // tiles_a_side or 1)
         n_rows, n_columns = max(1, round(height / side)), max(1, round(width / side))
         by_tile = cv2.resize(mask.astype(np.float32), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
         cells = list(_cells_of(np.asarray(by_tile, np.float32)))
