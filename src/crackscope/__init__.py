@@ -1,6 +1,6 @@
 """crackscope finds cracks in photographs of concrete, and measures how reliable its answers are.
 
-- Look at images: `load`, `predict`, `scan`, `write_predictions`, `write_scan`.
+- Look at images: `load`, `predict`, `scan`, `trace`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
 - Find a place of one photo in another: `register`.
 - Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from crackscope.files.images import Image, read_image
     from crackscope.files.inputs import ImageFile
     from crackscope.files.sources import AnyImage, Source
+    from crackscope.geometry.cracks import Crack, Pattern
     from crackscope.geometry.scale import Scale
     from crackscope.measuring.clustered_shares import Share
     from crackscope.measuring.comparison import Comparison, RunSummary, Speed, compare
@@ -88,13 +89,14 @@ if TYPE_CHECKING:
     from crackscope.reports.transfer_report import write_transfer
     from crackscope.scanning.crack_map import CrackMap
     from crackscope.scanning.fine_map import Fine, FineMap
-    from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan
+    from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan, trace
     from crackscope.scanning.prediction import Prediction, PredictionRow
     from crackscope.scanning.prediction_table import write_predictions
     from crackscope.scanning.regions import AcceptedPoint, Region, RejectedPoint
     from crackscope.scanning.results import PhotoResult
     from crackscope.scanning.scanner import NetworkScale
     from crackscope.scanning.summary import BatchSummary
+    from crackscope.scanning.tracing import TracedBy, Tracing
     from crackscope.training.augmentation import Augmentation
     from crackscope.training.conversion import convert_backbone
     from crackscope.training.cross_validation import cross_validate
@@ -119,8 +121,9 @@ _HOMES = {
     "BundleError": "errors",
     "Calibration": "model.card",
     "Card": "model.card",
-    "Comparison": "measuring.comparison",
     "ClassNames": "data.class_names",
+    "Comparison": "measuring.comparison",
+    "Crack": "geometry.cracks",
     "CrackMap": "scanning.crack_map",
     "CrackscopeError": "errors",
     "DataError": "errors",
@@ -153,6 +156,7 @@ _HOMES = {
     "Patch": "data.patches",
     "PatchFile": "data.patches",
     "PatchIndex": "data.patches",
+    "Pattern": "geometry.cracks",
     "Phase": "training.recipes",
     "PhotoEvaluation": "measuring.photo_evaluation",
     "PhotoFigures": "measuring.photo_evaluation",
@@ -172,10 +176,10 @@ _HOMES = {
     "RunAgreement": "measuring.run_document",
     "RunChoice": "measuring.run_document",
     "RunCommit": "measuring.run_document",
-    "RunFolds": "measuring.run_document",
     "RunComputed": "measuring.run_document",
     "RunData": "measuring.run_document",
     "RunDocument": "measuring.run_document",
+    "RunFolds": "measuring.run_document",
     "RunGate": "measuring.run_document",
     "RunParameters": "measuring.run_document",
     "RunSeconds": "measuring.run_document",
@@ -190,6 +194,8 @@ _HOMES = {
     "Speed": "measuring.comparison",
     "Split": "data.splits",
     "SplitError": "errors",
+    "TracedBy": "scanning.tracing",
+    "Tracing": "scanning.tracing",
     "TrainingData": "model.card",
     "Transfer": "measuring.transfer",
     "TransferTest": "measuring.transfer",
@@ -200,6 +206,7 @@ _HOMES = {
     "check_split": "data.leaks",
     "compare": "measuring.comparison",
     "convert_backbone": "training.conversion",
+    "cross_validate": "training.cross_validation",
     "draw_dataset": "drawing.walls",
     "draw_patch": "drawing.walls",
     "draw_photo": "drawing.walls",
@@ -209,7 +216,6 @@ _HOMES = {
     "keep_memory": "training.memory",
     "load": "scanning.loaded_model",
     "measure_robustness": "measuring.robustness",
-    "cross_validate": "training.cross_validation",
     "measure_transfer": "training.transfer_run",
     "predict": "scanning.loaded_model",
     "read_bundle": "model.bundle",
@@ -221,6 +227,7 @@ _HOMES = {
     "register": "data.registration",
     "scan": "scanning.loaded_model",
     "split": "data.splits",
+    "trace": "scanning.loaded_model",
     "train": "training.runs",
     "write_acceptance": "reports.acceptance_report",
     "write_audit": "reports.audit_report",
@@ -250,6 +257,7 @@ __all__ = [
     "Card",
     "ClassNames",
     "Comparison",
+    "Crack",
     "CrackMap",
     "CrackscopeError",
     "DataError",
@@ -282,6 +290,7 @@ __all__ = [
     "Patch",
     "PatchFile",
     "PatchIndex",
+    "Pattern",
     "Phase",
     "PhotoEvaluation",
     "PhotoFigures",
@@ -319,6 +328,8 @@ __all__ = [
     "Speed",
     "Split",
     "SplitError",
+    "TracedBy",
+    "Tracing",
     "TrainingData",
     "Transfer",
     "TransferTest",
@@ -350,6 +361,7 @@ __all__ = [
     "register",
     "scan",
     "split",
+    "trace",
     "train",
     "write_acceptance",
     "write_audit",

@@ -129,7 +129,9 @@ def photos_by_masks(
     if not pairs:
         raise DataError(f"{masks}: holds no mask with the name of a photo of {photos}. Name them alike.")
     shares: dict[str, float] = {}
-    found = [_masked(photo_files[path], mask_files[mask], tile_px, tiles_a_side, inverted, shares) for path, mask in pairs]
+    found = [
+        _masked(photo_files[path], mask_files[mask], tile_px, tiles_a_side, inverted, shares) for path, mask in pairs
+    ]
     require_cracks_in_white(str(masks), shares, inverted=inverted)
     return found
 

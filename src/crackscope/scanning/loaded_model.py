@@ -36,8 +36,9 @@ from crackscope.scanning.prediction import (
 )
 from crackscope.scanning.results import PhotoResult, refused, result_of, verdict_of
 from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo, require_network_scale
+from crackscope.scanning.tracing import Tracing, cracks_in, guide_of, prepare_to_trace
 
-__all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared"]
+__all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared", "trace"]
 
 _FILES_A_TURN = 8  # number of images that a thread takes at a time; one by one is a tenth slower
 
@@ -209,6 +210,49 @@ class Model:
             fine=fine,
         )
 
+    def trace(
+        self,
+        photo: AnyImage,
+        *,
+        network_scale: float | None = None,
+        scale: Scale | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> Tracing:
+        """Trace the cracks of one photo as lines, whatever its verdict would be.
+
+        Args:
+            photo: An image in any of the forms that `predict` takes, of at least 64 px a side. It is taken for a photo
+                at any size.
+            network_scale: Pixels of the network per pixel of the photo, above 0; chosen by the photo's size if left
+                out.
+            scale: Millimetres per pixel of the photo, if they are known. They do not change which lines are found.
+            max_megapixels: Limit in megapixels; a larger photo is refused.
+
+        Returns:
+            The cracks, and the lines that look like joints.
+
+        Raises:
+            BundleError: If the network gives something that is not a number.
+            DataError: If `photo` is no image, or `network_scale` is no number above 0.
+            ImageError: If the photo cannot be read, or is too small to be traced.
+
+        Example:
+            >>> import crackscope
+            >>> photo = crackscope.draw_photo(1, photo_hw=(240, 480), n_cracks=1).pixels
+            >>> tracing = crackscope.load().trace(photo)
+            >>> len(tracing.cracks) > 0, tracing.photo_hw
+            (True, (240, 480))
+        """
+        image = as_image(photo, max_megapixels=max_megapixels)
+        prepared = prepare_to_trace(image, self.card, network_scale)
+        fine = self._fine_network if self.card.fine_map else None
+        found = map_of(prepared, self.network, self.card, fine)
+        if fine is not None and not found.fires.any():
+            found = map_of(prepared, self.network, self.card, fine, everywhere=True)
+        guide, traced_by = guide_of(found, prepared, self.card)
+        cracks = cracks_in(image, guide)
+        return Tracing(prepared.path, self.name, traced_by, cracks, prepared.photo_hw, prepared.network_scale, scale)
+
     def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
         """Compute the calibrated crack probability of each patch, shape (n,); the gate is not applied.
 
@@ -359,6 +403,35 @@ def scan(
             return refused(image.path, loaded.name, reason_of(error))
 
     return ordered_map(work, images, threads=loaded.threads)
+
+
+def trace(
+    photo: AnyImage, model: AnyModel = None, *, network_scale: float | None = None, scale: Scale | None = None
+) -> Tracing:
+    """Trace the cracks of one photo as lines; see `Model.trace`.
+
+    Args:
+        photo: A path, bytes, an array, a Pillow image or an `Image`.
+        model: A bundle, its path, or a loaded model; the default bundle if left out.
+        network_scale: Pixels of the network per pixel of the photo, above 0; chosen by the photo's size if left out.
+        scale: Millimetres per pixel of the photo, if they are known.
+
+    Returns:
+        The cracks, and the lines that look like joints.
+
+    Raises:
+        BundleError: If the model cannot be read.
+        DataError: If `photo` is no image, or `network_scale` is no number above 0.
+        ImageError: If the photo cannot be read, or is too small to be traced.
+
+    Example:
+        >>> import crackscope
+        >>> tracing = crackscope.trace(crackscope.draw_photo(1, photo_hw=(240, 480), n_cracks=1).pixels)
+        >>> longest = tracing.cracks[0]
+        >>> longest.length_px > 100, longest.joint_like
+        (True, False)
+    """
+    return load(model).trace(photo, network_scale=network_scale, scale=scale)
 
 
 # For the package's own modules
