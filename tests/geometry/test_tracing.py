@@ -8,7 +8,7 @@ import pytest
 
 from crackscope.geometry.chains import chains_of
 from crackscope.geometry.cracks import cracks_of
-from crackscope.geometry.joints import joint_like
+from crackscope.geometry.joints import part_joints
 from crackscope.geometry.line_graph import LineGraph
 from crackscope.geometry.paths import length_of
 from crackscope.geometry.ridges import ridge_map
@@ -32,6 +32,10 @@ def drawn(*paths: np.ndarray, width_px: int = 2, shift_px: float = 0.0) -> tuple
     seen = cv2.GaussianBlur(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA), (0, 0), 0.8)
     noise = np.random.default_rng(0).normal(0, 2, seen.shape)
     return Guide(probability, (SIDE / n, SIDE / n), 0.4), np.clip(seen + noise, 0, 255).astype(np.uint8)
+
+
+def certain(points: np.ndarray) -> np.ndarray:
+    return np.ones(len(points))
 
 
 def wave(y: float, *, begin: float = 20, end: float = 220, height: float = 8) -> np.ndarray:
@@ -89,18 +93,17 @@ def test_straight_lines_between_borders_are_joints_and_a_crack_that_crosses_them
     graph = trace_lines(guide, grey)
     chains = chains_of(graph)
     assert sorted(number for chain in chains for number in chain.numbers) == list(range(len(graph.branches)))
-    cracks = cracks_of(graph, [guide.at(branch.path_xy) for branch in graph.branches], (SIDE, SIDE))
+    cracks = cracks_of(graph, guide.at, (SIDE, SIDE))
     assert [one.joint_like for one in cracks] == [False, True, True]
     assert distances(np.concatenate(cracks[0].path_xy), crack).max() < 4
     assert abs(cracks[0].length_px / length_of(crack) - 1) < 0.05
-    assert joint_like([], (10, 10)).shape == (0,)
+    assert part_joints(LineGraph((), 0), (10, 10))[1] == []
 
 
 def test_cracks_tell_length_direction_and_pattern() -> None:
     guide, grey = drawn(wave(60, height=3), wave(100, height=3), wave(200, begin=20, end=90, height=3))
     graph = trace_lines(guide, grey)
-    confidence = [guide.at(branch.path_xy) for branch in graph.branches]
-    first, second, third = cracks_of(graph, confidence, (SIDE, SIDE))
+    first, second, third = cracks_of(graph, guide.at, (SIDE, SIDE))
     assert first.pattern == second.pattern == "parallel"
     assert third.pattern == "single"
     assert first.length_px >= second.length_px > third.length_px > 60
@@ -114,20 +117,22 @@ def test_cracks_tell_length_direction_and_pattern() -> None:
     assert left < 25
     assert right > 85
     assert 190 < top < bottom < 210
-    again = cracks_of(graph, confidence, (SIDE, SIDE))
+    again = cracks_of(graph, guide.at, (SIDE, SIDE))
     assert [one.id for one in again] == [first.id, second.id, third.id]
     alone = trace_lines(*drawn(wave(60, height=3)))
-    [only] = cracks_of(alone, [np.ones(len(branch.path_xy)) for branch in alone.branches], (SIDE, SIDE))
+    [only] = cracks_of(alone, certain, (SIDE, SIDE))
     assert only.pattern == "single"
 
 
 def test_a_mesh_of_cracks_is_a_map() -> None:
-    ring = np.array([[60.0, 60], [180, 66], [176, 180], [62, 176], [60, 60]])
-    across = np.array([[120.0, 62], [116, 120], [120, 178]])
+    angle = np.linspace(0, 2 * np.pi, 400)
+    radius = 60 + 7 * np.sin(5 * angle)
+    ring = np.column_stack([120 + radius * np.cos(angle), 120 + radius * np.sin(angle)])
+    across = np.column_stack([120 + 5 * np.sin(np.linspace(0, 6, 200)), np.linspace(56, 186, 200)])
     graph = trace_lines(*drawn(ring, across))
-    [crack] = [one for one in cracks_of(graph, [np.ones(len(b.path_xy)) for b in graph.branches], (SIDE, SIDE))
-               if not one.joint_like]  # fmt: skip
+    [crack] = cracks_of(graph, certain, (SIDE, SIDE))
     assert crack.pattern == "map"
+    assert crack.n_junctions == 2
 
 
 def test_ridges_lie_on_dark_lines_where_they_are_wanted() -> None:

@@ -13,7 +13,7 @@ Straight lines that look like joints (`crackscope.geometry.joints`) are objects 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from crackscope.arrays import Float64Array, Int64Array
 from crackscope.geometry.chains import Chain, chains_of
-from crackscope.geometry.joints import joint_like
+from crackscope.geometry.joints import part_joints
 from crackscope.geometry.line_graph import Branch, LineGraph
 from crackscope.geometry.paths import direction_deg, direction_histogram, length_of
 
@@ -32,6 +32,7 @@ Pattern: TypeAlias = Literal["single", "branched", "parallel", "map"]
 
 MESHES = 2
 PARALLEL_DEG = 15.0
+LEFT_OVER_PX = 24.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,29 +97,31 @@ class Crack:
         return np.bincount(self.branch_ends.ravel(), minlength=len(self.nodes_xy)).astype(np.int64)
 
 
-def cracks_of(graph: LineGraph, confidence: Sequence[Float64Array], photo_hw: tuple[int, int]) -> tuple[Crack, ...]:
+def cracks_of(
+    graph: LineGraph, certainty: Callable[[Float64Array], Float64Array], photo_hw: tuple[int, int]
+) -> tuple[Crack, ...]:
     """Make cracks of a traced graph, the longest first; those that look like joints follow.
 
     Args:
         graph: Graph in photo pixels, whose points lie a pixel apart.
-        confidence: Probability at the points of each branch.
+        certainty: Function that gives the probability of a crack at points x and y, shape (n, 2).
         photo_hw: Height and width of the photo, in pixels.
     """
-    chains = chains_of(graph)
-    are_joints = joint_like(chains, photo_hw)
-    joints = [chain for chain, is_joint in zip(chains, are_joints, strict=True) if is_joint]
-    of_joints = {number for chain in joints for number in chain.numbers}
-    rest = LineGraph(tuple(one for i, one in enumerate(graph.branches) if i not in of_joints), graph.n_nodes)
-    kept = [one for i, one in enumerate(confidence) if i not in of_joints]
-    cracks = [_crack([rest.branches[i] for i in own], [kept[i] for i in own], False) for own in rest.components()]
-    cracks += [
-        _crack([graph.branches[i] for i in chain.numbers], [confidence[i] for i in chain.numbers], True)
-        for chain in joints
-    ]
+    rest, joints = part_joints(graph, photo_hw)
+    pieces = [[rest.branches[number] for number in own] for own in rest.components()]
+    at_joints = {node for joint in joints for branch in joint for node in branch.ends}
+    kept = [piece for piece in pieces if not _left_over(piece, at_joints)]
+    cracks = [*(_crack(piece, certainty, False) for piece in kept), *(_crack(one, certainty, True) for one in joints)]
     return tuple(sorted(_with_parallels(cracks), key=lambda one: (one.joint_like, -one.length_px, one.id)))
 
 
-def _crack(branches: Sequence[Branch], confidence: Sequence[Float64Array], is_joint: bool) -> Crack:
+def _left_over(piece: Sequence[Branch], at_joints: Container[int]) -> bool:
+    """Whether a piece is a short rest beside a joint, such as the middle of a crossing."""
+    touches = any(node in at_joints for branch in piece for node in branch.ends)
+    return touches and sum(branch.length for branch in piece) < LEFT_OVER_PX
+
+
+def _crack(branches: Sequence[Branch], certainty: Callable[[Float64Array], Float64Array], is_joint: bool) -> Crack:
     used = sorted({node for branch in branches for node in branch.ends})
     graph = LineGraph(
         tuple(Branch(one.path_xy, (used.index(one.ends[0]), used.index(one.ends[1]))) for one in branches), len(used)
@@ -134,7 +137,7 @@ def _crack(branches: Sequence[Branch], confidence: Sequence[Float64Array], is_jo
     return Crack(
         id=_name([branch.path_xy for branch in graph.branches]),
         path_xy=tuple(branch.path_xy for branch in graph.branches),
-        confidence=tuple(confidence),
+        confidence=tuple(certainty(branch.path_xy) for branch in branches),
         nodes_xy=nodes,
         branch_ends=np.array([branch.ends for branch in graph.branches], np.int64).reshape(-1, 2),
         joint_like=is_joint,

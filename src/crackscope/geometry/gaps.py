@@ -20,6 +20,7 @@ __all__ = ["close_gaps"]
 
 REACH = 40.0  # points; a wider gap is not closed
 SHORT_REACH = 8.0  # points; a gap as short as this needs no sign of a line in the map
+BORDER = 6.0  # points
 AHEAD = 0.6  # cosine of the angle by which a line may turn where it enters a gap
 BEHIND = 10.0  # points of a line that tell which way it takes
 LEAST = 0.02  # probability that every point is granted
@@ -97,9 +98,9 @@ def _ways(graph: LineGraph, probability: Float32Array, threshold: float) -> list
     found = []
     for number, branch in enumerate(graph.branches):
         for node in set(branch.ends):
-            if degrees[node] != 1:
-                continue
             way_out = branch.from_node(node)
+            if degrees[node] != 1 or _at_border(way_out[0], probability):
+                continue
             heading = _heading(way_out)
             near = np.array(tree.query_ball_point(way_out[0], REACH), np.int64)
             near = near[_ahead(points[near] - way_out[0], heading) & (owners[near] != number)]
@@ -111,6 +112,12 @@ def _ways(graph: LineGraph, probability: Float32Array, threshold: float) -> list
                 if way is not None:
                     found.append(_Way(way[0], node, int(owner), place, way[1]))
     return found
+
+
+def _at_border(point: Float64Array, probability: Float32Array) -> bool:
+    """Whether a point lies where the map ends: a line goes on outside, and no gap begins."""
+    height, width = probability.shape
+    return bool(min(point[0], point[1], width - 1 - point[0], height - 1 - point[1]) < BORDER)
 
 
 def _heading(way_out: Float64Array) -> Float64Array:

@@ -103,5 +103,4 @@ def cracks_in(photo: Image, guide: Guide) -> tuple[Crack, ...]:
     """
     grey: UInt8Array = np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     graph = trace_lines(guide, grey)
-    confidence = [guide.at(branch.path_xy) for branch in graph.branches]
-    return cracks_of(graph, confidence, (grey.shape[0], grey.shape[1]))
+    return cracks_of(graph, guide.at, (grey.shape[0], grey.shape[1]))
