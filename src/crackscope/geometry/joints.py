@@ -31,6 +31,7 @@ LEAST_PX, VERY_LONG_PX = 60.0, 250.0
 STRAIGHT_PX, STRAIGHT = 0.9, 0.003  # root mean square distance of its points: pixels, or a share of the length
 PARALLEL_DEG = 4.0
 END_PX = 15.0  # an end as near to the border, or to another straight line, ends there
+MOST_LINES = 500  # straight lines of a photo that are looked at, the longest first
 WITH_LINE_PX = 12  # a stretch of a branch that follows a joint for less than this stays with its crack
 
 
@@ -109,7 +110,7 @@ def _straight_lines(graph: LineGraph, points: Float64Array) -> list[_Line]:
         start += len(branch.path_xy)
     found: list[_Line] = []
     taken = np.zeros(len(points), np.bool_)
-    for first, last in sorted(seeds, key=lambda seed: seed[0] - seed[1]):
+    for first, last in sorted(seeds, key=lambda seed: seed[0] - seed[1])[:MOST_LINES]:
         mine = np.arange(first, last + 1)
         if taken[mine].mean() > 0.5:
             continue
