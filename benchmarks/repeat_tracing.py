@@ -1,0 +1,179 @@
+"""Trace the same concrete in two photos of SDNET2018, and tell how well lines and lengths agree.
+
+    python benchmarks/repeat_tracing.py SDNET2018 --grid GRID.csv --pairs OVERLAPS.csv --reserved RESERVED.csv \
+        --work WORK [--model BUNDLE] [--most N]
+
+OVERLAPS.csv lists pairs of photos that overlap (surface, photo_a, photo_b, overlap_share_of_a). Judged are all pairs
+without a photo of RESERVED.csv that share at least 40 % of the first photo. The camera moved between both photos, and
+the concrete did not. Lines of the first photo are mapped to the second one by `crackscope.register`. Two lines match
+where they run within 6 px of each other along at least half of the shorter one, inside the shared area. Printed are:
+
+- the share of the traced length in the shared area that has a partner in the other photo;
+- for each pair of lines that match, the stretch that runs within 6 px of the other line: the difference of its length
+  in both photos.
+
+Traces and pairs are kept in WORK, so the same command goes on after a break.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.spatial import KDTree
+
+import crackscope
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
+from crackscope.measuring.transfer_sets import read_photo_list
+
+NEAR_PX, OF_SHORTER = 6.0, 0.5
+LEAST_OVERLAP = 0.4
+BORDER_PX = 24.0  # lines nearer to the edge of the shared area are left out
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A stretch of crack that was traced in both photos; lengths are in pixels of the second photo."""
+
+    length_a_px: float
+    length_b_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What two photos of one place tell."""
+
+    name: str
+    shared_px: tuple[float, float]
+    partnered_px: tuple[float, float]
+    matches: tuple[Match, ...]
+
+
+def steps_of(path_xy: np.ndarray) -> np.ndarray:
+    """Length that each point stands for."""
+    steps = np.hypot(*np.diff(path_xy, axis=0).T)
+    return (np.append(steps, 0) + np.append(0, steps)) / 2
+
+
+def laid_out(lines: Sequence[np.ndarray], inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of all lines in the shared area, the number of the line of each, and the length that it stands for."""
+    points = np.concatenate([*lines, np.empty((0, 2))])
+    owners = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    lengths = np.concatenate([*(steps_of(line) for line in lines), np.empty(0)])
+    within = np.array([cv2.pointPolygonTest(inside, (float(x), float(y)), True) >= BORDER_PX for x, y in points], bool)
+    return points[within], owners[within], lengths[within]
+
+
+def compared(name: str, lines_a: Sequence[np.ndarray], lines_b: Sequence[np.ndarray], inside: np.ndarray) -> Pair:
+    """Compare the lines of both photos, in pixels of the second one.
+
+    Args:
+        name: Name of the pair.
+        lines_a: Lines of the first photo, mapped to the second one.
+        lines_b: Lines of the second photo.
+        inside: Corners of the shared area, shape (n, 1, 2), float32.
+    """
+    (points_a, owners_a, px_a), (points_b, owners_b, px_b) = (laid_out(lines, inside) for lines in (lines_a, lines_b))
+    shared = float(px_a.sum()), float(px_b.sum())
+    if not len(points_a) or not len(points_b):
+        return Pair(name, shared, (0.0, 0.0), ())
+    near_a = np.zeros(len(points_a), bool)
+    near_b = np.zeros(len(points_b), bool)
+    matches = []
+    trees = {number: KDTree(points_b[owners_b == number]) for number in np.unique(owners_b)}
+    for one in np.unique(owners_a):
+        mine = np.flatnonzero(owners_a == one)
+        for other, tree in trees.items():
+            theirs = np.flatnonzero(owners_b == other)
+            close_a = tree.query(points_a[mine], distance_upper_bound=NEAR_PX)[0] <= NEAR_PX
+            if not close_a.any():
+                continue
+            close_b = KDTree(points_a[mine]).query(points_b[theirs])[0] <= NEAR_PX
+            lengths = float(px_a[mine][close_a].sum()), float(px_b[theirs][close_b].sum())
+            if min(lengths) < OF_SHORTER * min(px_a[mine].sum(), px_b[theirs].sum()):
+                continue
+            near_a[mine[close_a]] = True
+            near_b[theirs[close_b]] = True
+            matches.append(Match(*lengths))
+    return Pair(name, shared, (float(px_a[near_a].sum()), float(px_b[near_b].sum())), tuple(matches))
+
+
+def judged(pair: tuple[LabelledPhoto, LabelledPhoto], model: crackscope.Model, work: Path) -> Pair | None:
+    """Trace and register two photos; None if they cannot be registered."""
+    pixels = [photo.load()[0] for photo in pair]
+    found = crackscope.register(*pixels)
+    if not found.matches:
+        return None
+    lines = [
+        [np.concatenate(crack.path_xy) for crack in traced(photo, own, model, work).cracks if not crack.joint_like]
+        for photo, own in zip(pair, pixels, strict=True)
+    ]
+    inside = found.map_points(found.overlap_xy).astype(np.float32)[:, None]
+    return compared(
+        " ".join(photo.name for photo in pair), [found.map_points(line) for line in lines[0]], lines[1], inside
+    )
+
+
+def traced(photo: LabelledPhoto, pixels: np.ndarray, model: crackscope.Model, work: Path) -> crackscope.Tracing:
+    """Trace a photo, or read how it was traced before."""
+    place = work / f"{model.sha256[:12]}-{photo.name}.pkl"
+    if not place.exists():
+        place.write_bytes(pickle.dumps(model.trace(pixels)))
+    tracing: crackscope.Tracing = pickle.loads(place.read_bytes())
+    return tracing
+
+
+def pairs_of(given: argparse.Namespace) -> list[tuple[LabelledPhoto, LabelledPhoto]]:
+    """The pairs that are judged."""
+    reserved = read_photo_list(given.reserved)
+    photos = {photo.name: photo for photo in photos_by_grid(given.sdnet2018, given.grid)}
+    found = []
+    for row in csv.DictReader(Path(given.pairs).read_text(encoding="utf-8").splitlines()):
+        names = [f"{row['surface']}-{row[key]}" for key in ("photo_a", "photo_b")]
+        if float(row["overlap_share_of_a"]) >= LEAST_OVERLAP and not reserved.intersection(names):
+            found.append((photos[names[0]], photos[names[1]]))
+    return found
+
+
+def main() -> None:
+    """Judge all pairs, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sdnet2018")
+    for name in ("--grid", "--pairs", "--reserved"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--most", type=int, help="number of pairs, spread over the list; all if left out")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    model = crackscope.load(given.model)
+    pairs = pairs_of(given)
+    if given.most:
+        pairs = pairs[:: max(1, len(pairs) // given.most)]
+    found = []
+    for number, pair in enumerate(pairs, start=1):
+        one = judged(pair, model, given.work)
+        print(f"{number}/{len(pairs)} {' '.join(photo.name for photo in pair)}: "
+              f"{'not registered' if one is None else f'{sum(one.partnered_px) / max(1, sum(one.shared_px)):.0%}'}", flush=True)  # fmt: skip
+        found += [one] if one else []
+    shared, partnered = (
+        np.array([getattr(one, name) for one in found]).sum() for name in ("shared_px", "partnered_px")
+    )
+    print(f"{len(found)} of {len(pairs)} pairs registered; {shared:,.0f} px traced in shared areas (both photos)")
+    print(f"share with a partner: {partnered / max(1, shared):.1%}")
+    matches = [match for one in found for match in one.matches]
+    if matches:
+        lengths = np.array([(match.length_a_px, match.length_b_px) for match in matches])
+        off = np.abs(lengths[:, 0] / lengths[:, 1] - 1)
+        print(f"{len(matches)} lines matched, {lengths[:, 1].sum():,.0f} px; difference of length: "
+              f"median {np.median(off):.1%}, p90 {np.quantile(off, 0.9):.1%}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
