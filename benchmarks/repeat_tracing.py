@@ -23,6 +23,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ import crackscope
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.measuring.transfer_sets import read_photo_list
 
+Line: TypeAlias = Sequence[np.ndarray]  # branches of a crack, each of shape (n, 2)
 NEAR_PX, OF_SHORTER = 6.0, 0.5
 LEAST_OVERLAP = 0.4
 BORDER_PX = 24.0  # lines nearer to the edge of the shared area are left out
@@ -58,19 +60,20 @@ class Pair:
 def steps_of(path_xy: np.ndarray) -> np.ndarray:
     """Length that each point stands for."""
     steps = np.hypot(*np.diff(path_xy, axis=0).T)
-    return (np.append(steps, 0) + np.append(0, steps)) / 2
+    return np.asarray((np.append(steps, 0) + np.append(0, steps)) / 2)
 
 
-def laid_out(lines: Sequence[np.ndarray], inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def laid_out(lines: Sequence[Line], inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points of all lines in the shared area, the number of the line of each, and the length that it stands for."""
-    points = np.concatenate([*lines, np.empty((0, 2))])
-    owners = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
-    lengths = np.concatenate([*(steps_of(line) for line in lines), np.empty(0)])
+    branches = [(number, path) for number, line in enumerate(lines) for path in line]
+    points = np.concatenate([*(path for _, path in branches), np.empty((0, 2))])
+    owners = np.repeat([number for number, _ in branches], [len(path) for _, path in branches]).astype(int)
+    lengths = np.concatenate([*(steps_of(path) for _, path in branches), np.empty(0)])
     within = np.array([cv2.pointPolygonTest(inside, (float(x), float(y)), True) >= BORDER_PX for x, y in points], bool)
     return points[within], owners[within], lengths[within]
 
 
-def compared(name: str, lines_a: Sequence[np.ndarray], lines_b: Sequence[np.ndarray], inside: np.ndarray) -> Pair:
+def compared(name: str, lines_a: Sequence[Line], lines_b: Sequence[Line], inside: np.ndarray) -> Pair:
     """Compare the lines of both photos, in pixels of the second one.
 
     Args:
@@ -111,13 +114,12 @@ def judged(pair: tuple[LabelledPhoto, LabelledPhoto], model: crackscope.Model, w
     if not found.matches:
         return None
     lines = [
-        [np.concatenate(crack.path_xy) for crack in traced(photo, own, model, work).cracks if not crack.joint_like]
+        [crack.path_xy for crack in traced(photo, own, model, work).cracks if not crack.joint_like]
         for photo, own in zip(pair, pixels, strict=True)
     ]
     inside = found.map_points(found.overlap_xy).astype(np.float32)[:, None]
-    return compared(
-        " ".join(photo.name for photo in pair), [found.map_points(line) for line in lines[0]], lines[1], inside
-    )
+    mapped = [[found.map_points(path) for path in line] for line in lines[0]]
+    return compared(" ".join(photo.name for photo in pair), mapped, lines[1], inside)
 
 
 def traced(photo: LabelledPhoto, pixels: np.ndarray, model: crackscope.Model, work: Path) -> crackscope.Tracing:
@@ -159,8 +161,8 @@ def main() -> None:
     found = []
     for number, pair in enumerate(pairs, start=1):
         one = judged(pair, model, given.work)
-        print(f"{number}/{len(pairs)} {' '.join(photo.name for photo in pair)}: "
-              f"{'not registered' if one is None else f'{sum(one.partnered_px) / max(1, sum(one.shared_px)):.0%}'}", flush=True)  # fmt: skip
+        share = "not registered" if one is None else f"{sum(one.partnered_px) / max(1, sum(one.shared_px)):.0%}"
+        print(f"{number}/{len(pairs)} {' '.join(photo.name for photo in pair)}: {share}", flush=True)
         found += [one] if one else []
     shared, partnered = (
         np.array([getattr(one, name) for one in found]).sum() for name in ("shared_px", "partnered_px")
