@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 
 from crackscope.geometry.chains import chains_of
-from crackscope.geometry.cracks import cracks_of
+from crackscope.geometry.cracks import Crack, cracks_of
 from crackscope.geometry.joints import part_joints
 from crackscope.geometry.line_graph import LineGraph
 from crackscope.geometry.paths import length_of
@@ -119,6 +121,8 @@ def test_cracks_tell_length_direction_and_pattern() -> None:
     assert 190 < top < bottom < 210
     again = cracks_of(graph, guide.at, (SIDE, SIDE))
     assert [one.id for one in again] == [first.id, second.id, third.id]
+    assert Crack.from_dict(json.loads(json.dumps(first.to_dict()))) == first
+    assert first != second
     alone = trace_lines(*drawn(wave(60, height=3)))
     [only] = cracks_of(alone, certain, (SIDE, SIDE))
     assert only.pattern == "single"

@@ -13,9 +13,9 @@ Straight lines that look like joints (`crackscope.geometry.joints`) are objects 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,7 @@ __all__ = ["Crack", "Pattern", "cracks_of"]
 Pattern: TypeAlias = Literal["single", "branched", "parallel", "map"]
 """Pattern of a crack, by the rule at the top of this module."""
 
+_PLAIN = ("joint_like", "length_px", "direction_deg", "direction_strength", "tortuosity", "pattern")
 MESHES = 2
 PARALLEL_DEG = 15.0
 LEFT_OVER_PX = 24.0
@@ -52,8 +53,7 @@ class Crack:
         direction_deg: Mean direction in degrees from the horizontal, in [0, 180); 45 rises to the right.
         direction_strength: How well the direction is kept, in [0, 1]; 1 for a straight line.
         directions_px: Length by direction in 18 bins of 10 degrees, shape (18,), in pixels.
-        tortuosity: Length of the longest chain of branches by the distance of its ends, 1 or more; infinite for a
-            ring.
+        tortuosity: Length of the longest chain of branches by the distance of its ends, 1 or more; None for a ring.
         pattern: ``single``, ``branched``, ``parallel`` or ``map``.
     """
 
@@ -67,7 +67,7 @@ class Crack:
     direction_deg: float
     direction_strength: float
     directions_px: Float64Array
-    tortuosity: float
+    tortuosity: float | None
     pattern: Pattern
 
     @property
@@ -91,6 +91,52 @@ class Crack:
     def mean_confidence(self) -> float:
         """Mean of the confidence over all points."""
         return float(np.concatenate(self.confidence).mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the crack with its branches, ready for JSON."""
+        return {
+            "id": self.id,
+            "joint_like": self.joint_like,
+            "length_px": self.length_px,
+            "direction_deg": self.direction_deg,
+            "direction_strength": self.direction_strength,
+            "directions_px": self.directions_px.tolist(),
+            "tortuosity": self.tortuosity,
+            "pattern": self.pattern,
+            "confidence": self.mean_confidence,
+            "box_xyxy": list(self.box_xyxy),
+            "n_ends": self.n_ends,
+            "n_junctions": self.n_junctions,
+            "nodes_xy": self.nodes_xy.tolist(),
+            "branches": [
+                {"path_xy": path.tolist(), "confidence": sure.tolist(), "ends": ends.tolist()}
+                for path, sure, ends in zip(self.path_xy, self.confidence, self.branch_ends, strict=True)
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Crack:
+        """Make a crack from a dictionary of `to_dict`; unknown keys are ignored.
+
+        Args:
+            found: The dictionary.
+        """
+        branches = found["branches"]
+        return cls(
+            id=found["id"],
+            path_xy=tuple(np.array(branch["path_xy"], np.float64).reshape(-1, 2) for branch in branches),
+            confidence=tuple(np.array(branch["confidence"], np.float64) for branch in branches),
+            nodes_xy=np.array(found["nodes_xy"], np.float64).reshape(-1, 2),
+            branch_ends=np.array([branch["ends"] for branch in branches], np.int64).reshape(-1, 2),
+            directions_px=np.array(found["directions_px"], np.float64),
+            **{name: found[name] for name in _PLAIN},
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Crack) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def _degrees(self) -> Int64Array:
@@ -121,7 +167,8 @@ def _left_over(piece: Sequence[Branch], at_joints: Container[int]) -> bool:
     return touches and sum(branch.length for branch in piece) < LEFT_OVER_PX
 
 
-def _crack(branches: Sequence[Branch], certainty: Callable[[Float64Array], Float64Array], is_joint: bool) -> Crack:
+def _crack(pieces: Sequence[Branch], certainty: Callable[[Float64Array], Float64Array], is_joint: bool) -> Crack:
+    branches = [Branch(np.round(branch.path_xy, 2), branch.ends) for branch in pieces]  # as JSON holds them
     used = sorted({node for branch in branches for node in branch.ends})
     graph = LineGraph(
         tuple(Branch(one.path_xy, (used.index(one.ends[0]), used.index(one.ends[1]))) for one in branches), len(used)
@@ -137,7 +184,7 @@ def _crack(branches: Sequence[Branch], certainty: Callable[[Float64Array], Float
     return Crack(
         id=_name([branch.path_xy for branch in graph.branches]),
         path_xy=tuple(branch.path_xy for branch in graph.branches),
-        confidence=tuple(certainty(branch.path_xy) for branch in branches),
+        confidence=tuple(np.round(certainty(branch.path_xy), 3) for branch in branches),
         nodes_xy=nodes,
         branch_ends=np.array([branch.ends for branch in graph.branches], np.int64).reshape(-1, 2),
         joint_like=is_joint,
@@ -161,10 +208,10 @@ def _mean_direction(paths: Sequence[Float64Array]) -> tuple[float, float]:
     return direction_deg(np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]))
 
 
-def _tortuosity(chain: Chain) -> float:
+def _tortuosity(chain: Chain) -> float | None:
     chord = float(np.hypot(*(chain.path_xy[-1] - chain.path_xy[0])))
     length = length_of(chain.path_xy)
-    return max(1.0, length / chord) if chord > 1e-9 else float("inf")
+    return max(1.0, length / chord) if chord > 1e-9 else None
 
 
 def _with_parallels(cracks: Sequence[Crack]) -> list[Crack]:
