@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -54,3 +55,12 @@ for wrong in ("step=2", "steps=many", "name=other"):
     assert unknown == "--set step=2: a recipe has no setting 'step'. Did you mean 'steps'?"
     assert unfit.startswith("Recipe 'default_model': steps: ")
     assert name.startswith("--set name=other: a recipe has no setting 'name'")
+
+
+def test_no_package_of_foreign_pictures_is_in_two_parts() -> None:
+    with (ROOT / "tools" / "foreign_pictures.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    parts = {(row["package"], row["part"]) for row in rows}
+    assert len(dict(parts)) == len(parts)
+    assert {package for package, part in parts if part == "last"} == {"nexuiz-textures"}
+    assert len({(row["package"], row["file"]) for row in rows}) == len(rows)

@@ -2,7 +2,7 @@
 
     python tools/default_gate.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --scenes SCENES.csv \
         --reserved RESERVED.csv --photos PHOTOS --traced TRACED --tunnel TUNNEL --parts PARTS.csv --pictures PICTURES \
-        --work WORK [--bundle BUNDLE ...] [--test]
+        --work WORK [--bundle BUNDLE ...] [--test [--pictures-part PART]]
 
 The gate rejects what is no concrete by two signs (docs/gate.md): novelty, whose plane stays as it is, and a linear
 classifier of the bundle's own features, which is fitted here. Weights, calibrations and answers of the network stay.
@@ -17,8 +17,8 @@ Five folds by source: scene, source of a photo, picture. In each fold the classi
 other folds, and judge whole images of this one by the package's own rules. The tables tell shares over all folds.
 
 Each BUNDLE (both default bundles if left out) is then written with the gate fitted to all of it. With --test, nothing
-is fitted: the rows ``test`` of PARTS.csv and the part ``test`` of PICTURES are judged. Patches, drawn things and blur
-are judged by benchmarks/gate.py.
+is fitted: the rows ``test`` of PARTS.csv and the part ``test`` of PICTURES are judged, or with ``--pictures-part last``
+its part ``last``, once, when all else is decided. Patches, drawn things and blur are judged by benchmarks/gate.py.
 """
 
 from __future__ import annotations
@@ -423,7 +423,16 @@ def main() -> None:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--bundle", type=Path, nargs="*", help="fp32 bundle, and the int8 bundle made of it")
     parser.add_argument("--test", action="store_true", help="judge the test parts; nothing is fitted")
+    parser.add_argument(
+        "--pictures-part",
+        choices=("test", "last"),
+        default="test",
+        metavar="PART",
+        help="part of PICTURES that --test judges: test (the default) or last",
+    )
     given = parser.parse_args()
+    if given.pictures_part != "test" and not given.test:
+        parser.error("--pictures-part chooses what --test judges. Add --test.")
     given.work.mkdir(parents=True, exist_ok=True)
     places = given.bundle or [default_bundle("fp32"), default_bundle("int8")]
     exact = read_bundle(places[0])
@@ -434,7 +443,7 @@ def main() -> None:
     if given.test:
         graph = onnx.load_model_from_string(exact.content).graph
         network.material = material_of(graph)
-        cases = [*rows_of_parts(given, "test"), *pictures(given, "test")]
+        cases = [*rows_of_parts(given, "test"), *pictures(given, given.pictures_part)]
         print_table(cases, answers(cases, network, exact.card))
         return
     cases = fitting_cases(given)
