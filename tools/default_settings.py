@@ -44,7 +44,7 @@ class Settings(NamedSettings):
     channels: int = 32  # of the fine head; blocks of 16 are computed at once
     depth: int = 2
     runs: int = 1  # number of trainings, each with other views; their weights are averaged
-    steps: int = 4500  # steps of a run; more steps fit the noise in SDNET2018's labels
+    steps: int = 4000  # steps of a run; more steps fit the noise in SDNET2018's labels
     peak_rate: float = 1.2e-4  # at 4e-4 the loss rises again, since normalisation is in inference mode
     fine_rate: float = 1e-3  # of the fine head, which begins with random weights
     warm_up: int = 100

@@ -3,6 +3,7 @@
 - Look at images: `load`, `predict`, `scan`, `trace`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
 - Find a place of one photo in another: `register`.
+- Tell millimetres per pixel: `Scale`, `ScaleSources`, `read_scales`, `write_markers`.
 - Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
 - Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
 - Draw concrete to try things out: `draw_patch`, `draw_photo`, `draw_dataset`.
@@ -48,9 +49,15 @@ if TYPE_CHECKING:
     from crackscope.files.archives import Files
     from crackscope.files.images import Image, read_image
     from crackscope.files.inputs import ImageFile
+    from crackscope.files.lens_facts import LensFacts
     from crackscope.files.sources import AnyImage, Source
     from crackscope.geometry.cracks import Crack, Pattern
-    from crackscope.geometry.scale import Scale
+    from crackscope.geometry.markers import MarkerKind
+    from crackscope.geometry.planes import Plane
+    from crackscope.geometry.references import Reference
+    from crackscope.geometry.scale import LocalScale, Scale
+    from crackscope.geometry.scale_sources import AnyScale, ScaleNote, ScaleSources
+    from crackscope.geometry.scale_table import ScaleTable, read_scales
     from crackscope.measuring.clustered_shares import Share
     from crackscope.measuring.comparison import Comparison, RunSummary, Speed, compare
     from crackscope.measuring.evaluation import Evaluation
@@ -84,6 +91,7 @@ if TYPE_CHECKING:
     from crackscope.reports.class_samples import write_class_samples
     from crackscope.reports.comparison_report import write_comparison
     from crackscope.reports.evaluation_report import write_evaluation
+    from crackscope.reports.marker_sheets import write_markers
     from crackscope.reports.robustness_report import write_robustness
     from crackscope.reports.scan_folder import write_scan
     from crackscope.reports.transfer_report import write_transfer
@@ -112,6 +120,7 @@ _HOMES = {
     "AcceptedPoint": "scanning.regions",
     "AnyImage": "files.sources",
     "AnyModel": "scanning.loaded_model",
+    "AnyScale": "geometry.scale_sources",
     "Audit": "auditing.kinds",
     "AuditFinding": "auditing.kinds",
     "Augmentation": "training.augmentation",
@@ -145,9 +154,12 @@ _HOMES = {
     "ImageFile": "files.inputs",
     "LabelledPhoto": "data.labelled_photos",
     "Leaks": "data.leaks",
+    "LensFacts": "files.lens_facts",
     "LineCounts": "measuring.lines",
     "LineFigures": "measuring.line_figures",
     "LinesWithin": "measuring.line_figures",
+    "LocalScale": "geometry.scale",
+    "MarkerKind": "geometry.markers",
     "MissingExtraError": "errors",
     "Model": "scanning.loaded_model",
     "NetworkScale": "scanning.scanner",
@@ -162,11 +174,13 @@ _HOMES = {
     "PhotoFigures": "measuring.photo_evaluation",
     "PhotoLines": "measuring.lines",
     "PhotoResult": "scanning.results",
+    "Plane": "geometry.planes",
     "Plateau": "training.recipes",
     "Prediction": "scanning.prediction",
     "PredictionRow": "scanning.prediction",
     "Recipe": "training.recipes",
     "RecipeError": "errors",
+    "Reference": "geometry.references",
     "Region": "scanning.regions",
     "Registration": "data.registration",
     "RejectedPoint": "scanning.regions",
@@ -187,6 +201,9 @@ _HOMES = {
     "RunSplit": "measuring.run_document",
     "RunSummary": "measuring.comparison",
     "Scale": "geometry.scale",
+    "ScaleNote": "geometry.scale_sources",
+    "ScaleSources": "geometry.scale_sources",
+    "ScaleTable": "geometry.scale_table",
     "ScannedPhoto": "measuring.photo_evaluation",
     "Share": "measuring.clustered_shares",
     "SiteVariant": "acceptance.site_variants",
@@ -222,6 +239,7 @@ _HOMES = {
     "read_image": "files.images",
     "read_patches": "data.patches",
     "read_recipe": "training.recipes",
+    "read_scales": "geometry.scale_table",
     "read_split": "data.splits",
     "recipe_names": "training.recipes",
     "register": "data.registration",
@@ -234,6 +252,7 @@ _HOMES = {
     "write_class_samples": "reports.class_samples",
     "write_comparison": "reports.comparison_report",
     "write_evaluation": "reports.evaluation_report",
+    "write_markers": "reports.marker_sheets",
     "write_predictions": "scanning.prediction_table",
     "write_robustness": "reports.robustness_report",
     "write_scan": "reports.scan_folder",
@@ -246,6 +265,7 @@ __all__ = [
     "AcceptedPoint",
     "AnyImage",
     "AnyModel",
+    "AnyScale",
     "Audit",
     "AuditFinding",
     "Augmentation",
@@ -279,9 +299,12 @@ __all__ = [
     "ImageFile",
     "LabelledPhoto",
     "Leaks",
+    "LensFacts",
     "LineCounts",
     "LineFigures",
     "LinesWithin",
+    "LocalScale",
+    "MarkerKind",
     "MissingExtraError",
     "Model",
     "NetworkScale",
@@ -296,11 +319,13 @@ __all__ = [
     "PhotoFigures",
     "PhotoLines",
     "PhotoResult",
+    "Plane",
     "Plateau",
     "Prediction",
     "PredictionRow",
     "Recipe",
     "RecipeError",
+    "Reference",
     "Region",
     "Registration",
     "RejectedPoint",
@@ -321,6 +346,9 @@ __all__ = [
     "RunSplit",
     "RunSummary",
     "Scale",
+    "ScaleNote",
+    "ScaleSources",
+    "ScaleTable",
     "ScannedPhoto",
     "Share",
     "SiteVariant",
@@ -356,6 +384,7 @@ __all__ = [
     "read_image",
     "read_patches",
     "read_recipe",
+    "read_scales",
     "read_split",
     "recipe_names",
     "register",
@@ -368,6 +397,7 @@ __all__ = [
     "write_class_samples",
     "write_comparison",
     "write_evaluation",
+    "write_markers",
     "write_predictions",
     "write_robustness",
     "write_scan",

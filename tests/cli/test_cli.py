@@ -617,9 +617,11 @@ def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file:
     result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--json")
     assert result.code == 0
     document = result.json
-    assert list(document) == (
-        ["status", "out", "model", "n_photos", "n_refused", "n_resumed", "verdicts", "first_error"]
-    )
+    assert list(document) == [
+        *("status", "out", "model", "n_photos", "n_refused", "n_resumed", "verdicts", "first_error"),
+        *("scales", "n_scale_warnings", "first_scale_warning"),
+    ]
+    assert (document["scales"], document["n_scale_warnings"], document["first_scale_warning"]) == ({"none": 3}, 0, None)
     assert (document["status"], document["out"]) == ("done", str(tmp_path / "scan"))
     assert document["model"].startswith("tiny@")
     assert (document["n_photos"], document["n_refused"], document["n_resumed"]) == (3, 0, 0)
@@ -696,10 +698,18 @@ def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle
     [
         *((["--scale", value], "neither auto nor a number above 0") for value in ("0", "big", "nan", "inf", "")),
         (["--scale=-1"], "neither auto nor a number above 0"),
-        (["--mm-per-px", "0"], "must lie above 0"),
-        (["--mm-per-px=-0.5"], "must lie above 0"),
+        *(
+            ([f"--mm-per-px={value}"], "must lie between 0.001 and 100")
+            for value in ("0", "-0.5", "nan", "inf", "1e-9", "1e9")
+        ),
         (["--mm-per-px", "wide"], "--mm-per-px"),
-        (["--scale", "1", "--mm-per-px", "0.5"], "not both"),
+        (["--uncertainty-mm-per-px", "0.1"], "it belongs to --mm-per-px; give that too"),
+        (["--mm-per-px", "1", "--uncertainty-mm-per-px=-1"], "must not be below 0"),
+        (["--reference", "1,2,3=4"], "write X0,Y0,X1,Y1=MM"),
+        (["--reference", "5,5,5,5=10"], "the two points are 0 px apart"),
+        (["--marker", "50"], "write DICT:SIDE_MM"),
+        (["--marker", "APRILTAG_36h10x:50"], "Did you mean 'apriltag_36h10'?"),
+        (["--marker", "4X4_50:0"], "must lie between 1 and 10,000 mm"),
         (["--threads", "0"], "--threads"),
         (["--max-megapixels", "0"], "--max-megapixels"),
         *((["--maps", value], "--maps") for value in ("jpg", "", "png,npz")),
@@ -715,22 +725,6 @@ def test_a_wrong_option_of_scan_is_wrong_usage(
     assert names(tmp_path) == ["photos"]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "0.5"])
-def test_millimetres_that_lead_nowhere_are_refused_before_any_work(
-    run: Any, photos: Path, bundle_file: Path, tmp_path: Path, value: str
-) -> None:
-    result = run("scan", photos, "--model", bundle_file, "--out", tmp_path / "scan", "--mm-per-px", value)
-    assert result.code in (1, 2)
-    if value == "0.5":
-        assert_one_line(
-            result,
-            "does not know at how many mm per pixel it was trained",
-            "Give --scale (in Python network_scale) instead",
-        )
-    assert "Traceback" not in result.err
-    assert names(tmp_path) == ["photos"]
-
-
 def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:
     for scale, expected in (("0.5", 0.5), ("auto", 1.0)):
         out = tmp_path / scale
@@ -738,19 +732,30 @@ def test_a_scale_that_is_said_is_taken(run: Any, photos: Path, bundle_file: Path
         assert {float(row["network_scale"]) for row in rows_of(out / "photos.csv")} == {expected}
 
 
-def test_millimetres_bring_photos_to_those_of_the_model_and_are_told(
+def test_millimetres_are_told_and_change_nothing_else(
     run: Any, photos: Path, backbone_file: Path, tmp_path: Path
 ) -> None:
     import numpy as np
 
     head = Head(np.ones((1, 16), np.float32), np.zeros(1, np.float32), temperature=2.0)
     write_model(compose(read_backbone(backbone_file), head, tiny_card(mm_per_px=0.5)), tmp_path / "mm.onnx")
-    out = tmp_path / "scan"
-    assert run("scan", photos, "--model", tmp_path / "mm.onnx", "--out", out, "--mm-per-px", "0.2").code == 0
-    told = {(float(row["network_scale"]), row["mm_per_px"]) for row in rows_of(out / "photos.csv")}
-    assert told == {(0.4, "0.2")}
-    scales = [photo["scale"] for photo in json.loads((out / "regions.json").read_text())["photos"]]
-    assert scales == [{"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "source": "given"}] * 3
+    documents = []
+    for out, options in ((tmp_path / "without", []), (tmp_path / "with", ["--mm-per-px", "0.2"])):
+        result = run("scan", photos, "--model", tmp_path / "mm.onnx", "--out", out, *options)
+        assert result.code == 0
+        documents.append(json.loads((out / "regions.json").read_text())["photos"])
+    assert "scale: 3 as given\n" in result.out
+    told = {
+        (row["network_scale"], row["mm_per_px"], row["scale_source"]) for row in rows_of(tmp_path / "with/photos.csv")
+    }
+    assert told == {("1", "0.2", "given")}
+    scale = {"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "source": "given", "points_xy_px": [], "plane": None}
+    assert [photo.pop("scale") for photo in documents[1]] == [scale] * 3
+    assert [photo.pop("scale") for photo in documents[0]] == [None] * 3
+    assert documents[0] == documents[1]
+    for kind in ("maps", "cells"):
+        for picture in (tmp_path / "without" / kind).iterdir():
+            assert picture.read_bytes() == (tmp_path / "with" / kind / picture.name).read_bytes()
 
 
 def test_scan_says_of_each_photo_what_python_says(run: Any, photos: Path, bundle_file: Path, tmp_path: Path) -> None:

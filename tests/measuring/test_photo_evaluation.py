@@ -16,8 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import crackscope
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.data.patches import Patch
-from crackscope.errors import BundleError, DataError, SplitError
-from crackscope.geometry.scale import Scale
+from crackscope.errors import DataError, SplitError
 from crackscope.measuring.photo_calibration import (
     FALSE_ALARMS,
     MISSED,
@@ -428,5 +427,3 @@ def test_a_labelled_photo_as_small_as_a_patch_is_scanned_as_a_photo(model: Model
     assert found.map.footprint_cells < max(found.map.logits.shape)
     ((half,), _) = scan_labelled([photo], model, network_scale=0.5)
     assert half.map.network_scale == 0.5
-    with pytest.raises(BundleError, match="does not know at how many mm per pixel it was trained"):
-        scan_labelled([photo], model, scale=Scale(0.5))

@@ -250,8 +250,8 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
 ) -> None:
     assert (
         *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
-        *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
-        *("latitude_deg", "longitude_deg", "page", "error"),
+        *("width_px", "height_px", "network_scale", "mm_per_px", "uncertainty_mm_per_px", "scale_source"),
+        *("scale_notes", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "page", "error"),
     ) == PHOTO_COLUMNS
     write_scan(images, model, out=tmp_path / "scan")
     rows = table(tmp_path / "scan")
@@ -271,7 +271,11 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
         stem = Path(row["path"]).stem
         assert (row["map"], row["overlay"]) == (f"maps/{stem}.png", f"overlays/{stem}.jpg")
         assert {
-            row[name] for name in ("reason", "mm_per_px", "taken_at", "latitude_deg", "longitude_deg", "page", "error")
+            row[name]
+            for name in (
+                *("reason", "mm_per_px", "uncertainty_mm_per_px", "scale_source", "scale_notes"),
+                *("taken_at", "latitude_deg", "longitude_deg", "page", "error"),
+            )
         } == {""}
     content = (tmp_path / "scan" / "photos.csv").read_bytes()
     assert (content.count(b"\n"), content.count(b"\r")) == (9, 0)
@@ -457,12 +461,12 @@ def test_a_scale_holds_for_every_photo(
     measured = opened(bundle_of(backbone_file, tmp_path / "mm.onnx", mm_per_px=0.5))
     asked: list[tuple[Model, dict[str, Any], float, str]] = [
         (model, {"network_scale": 1.5}, 1.5, ""),
-        (measured, {"scale": Scale(0.25)}, 0.5, "0.25"),
+        (measured, {"scale": Scale(0.25)}, 1.0, "0.25"),  # what the network sees stays the same
         (model, {}, 1.0, ""),
         (model, {"network_scale": 0.75, "scale": Scale(0.3)}, 0.75, "0.3"),  # a number decides, whatever is known
     ]
     for one, settings, network_scale, mm_per_px in asked:
-        out = tmp_path / f"at {network_scale}"
+        out = tmp_path / f"{one.name} at {network_scale}"
         write_scan(images[:3], one, out=out, **settings)
         told = {(float(row["network_scale"]), row["mm_per_px"]) for row in table(out)}
         assert told == {(network_scale, mm_per_px)}
@@ -479,7 +483,7 @@ def test_a_scale_holds_for_every_photo(
         *((value, None, DataError) for value in (0, -1, float("nan"), float("inf"), "large")),
         *(("auto", value, DataError) for value in (0, -1, float("nan"), float("inf"))),
         (0, 1.0, DataError),
-        ("auto", 0.5, BundleError),  # the model knows none of its own
+        *(("auto", value, DataError) for value in (1e-9, 1e9)),
     ],
 )
 def test_a_wrong_scale_is_refused_before_any_work(

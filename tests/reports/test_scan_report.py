@@ -23,6 +23,7 @@ from crackscope.drawing.walls import draw_photo
 from crackscope.errors import ImageError
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration, TrainingData, Verdict
 from crackscope.reports.page import data_uri, environment
@@ -313,6 +314,7 @@ def test_templates_escape_and_tell_of_a_missing_name() -> None:
 
 def test_a_row_survives_the_journal() -> None:
     told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "scale": Scale(0.2)}
+    told["scale_notes"] = (ScaleNote("camera", 0.3, 0.01, 0.5, False),)
     for row in (row_of("w\udcff.png"), row_of("b.png", 0.3, n_regions=0, **told), row_of("c.png", None)):
         kept = json.loads(json.dumps(row.to_dict()))
         assert ScannedRow.from_dict(kept) == row
@@ -321,12 +323,15 @@ def test_a_row_survives_the_journal() -> None:
 
 def test_a_row_has_a_cell_a_column() -> None:
     told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "scale": Scale(0.2)}
+    told["scale_notes"] = (ScaleNote("marker", reason="no marker"), ScaleNote("camera", 0.3, 0.01, 0.5, False))
     row = row_of("a.png", 0.9, map_name="maps/a.png", **told)
     cells = {name: row.cell(name, 7) for name in PHOTO_COLUMNS}
     assert cells == {
         **{"rank": 7, "path": "a.png", "verdict": "crack", "reason": None, "crack_probability": 0.9},
         **{"n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
-        **{"mm_per_px": 0.2, "map": "maps/a.png", "overlay": row.overlay, "taken_at": "2024-05-06T07:08:09"},
+        **{"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "scale_source": "given"},
+        "scale_notes": "marker: no marker | camera: 0.3 mm per px, 50 % more than the scale used; the two disagree",
+        **{"map": "maps/a.png", "overlay": row.overlay, "taken_at": "2024-05-06T07:08:09"},
         **{"latitude_deg": -47.5, "longitude_deg": None, "page": None, "error": None},
     }
     refused = row_of("a.png", None)

@@ -463,7 +463,7 @@ def test_another_word_and_a_scale_for_a_patch_are_refused(model: Model, tmp_path
     ):
         with pytest.raises(DataError, match="images cannot be taken as 'wall'; choose auto, patch, photo"):
             ask()
-    with pytest.raises(DataError, match="a patch has no scale of its own"):
+    with pytest.raises(DataError, match="a patch has no network scale of its own"):
         model.scan(noise((96, 96)), unit="patch", network_scale=1.0)
 
 

@@ -44,7 +44,6 @@ from crackscope.scanning.scanner import (
     network_scale_of,
     photo_scale,
     prepare_photo,
-    require_network_scale,
 )
 from shared.models import tiny_backbone_card, tiny_card, wide_trunk
 from shared.pictures import noise, save
@@ -589,26 +588,21 @@ def test_a_given_scale_is_taken_as_it_is() -> None:
         assert network_scale_of(card_of(), photo_hw, network_scale=0.01) == 0.01
 
 
-def test_millimetres_bring_a_photo_to_those_of_training() -> None:
-    card = card_of(mm_per_px=0.4)
-    assert network_scale_of(card, (3000, 4000), scale=Scale(0.4)) == 1
-    assert network_scale_of(card, (3000, 4000), scale=Scale(0.1)) == pytest.approx(
-        0.25
-    )  # finer than in training: shrunk
-    assert network_scale_of(card, (100, 100), scale=Scale(1.2)) == pytest.approx(
-        3
-    )  # also where its size says otherwise
-    assert network_scale_of(card, (3000, 4000)) == auto_scale(card, (3000, 4000))
-
-
-def test_millimetres_need_a_card_that_knows_its_own() -> None:
-    with pytest.raises(BundleError, match=r"tiny: the model does not know at how many mm per pixel .* Give --scale"):
-        network_scale_of(card_of(), (3000, 4000), scale=Scale(0.4))
-
-
-def test_a_number_decides_how_large_the_network_sees_a_photo_whose_millimetres_are_known() -> None:
-    for card in (card_of(mm_per_px=0.4), card_of()):
-        assert network_scale_of(card, (3000, 4000), network_scale=0.5, scale=Scale(0.4)) == 0.5
+@pytest.mark.parametrize("card", [card_of(mm_per_px=0.4), card_of()], ids=["a card with mm", "a card without"])
+@pytest.mark.parametrize("photo_hw", [(150, 160), (500, 700)], ids=["patch", "photo"])
+def test_millimetres_do_not_change_what_the_network_sees(card: Card, photo_hw: tuple[int, int]) -> None:
+    photo = Image(noise(photo_hw))
+    without = prepare_photo(photo, card)
+    for scale in (Scale(0.4), Scale(0.01), Scale(1.2, 0.1)):
+        found = prepare_photo(photo, card, scale=scale)
+        assert (found.network_scale, found.unit, found.clarity) == (
+            without.network_scale,
+            without.unit,
+            without.clarity,
+        )
+        assert found.scale == scale
+        np.testing.assert_array_equal(found.pixels, without.pixels)
+    assert without.scale is None
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, -1.0, float("nan"), float("inf"), float("-inf")])
@@ -618,7 +612,7 @@ def test_a_scale_that_is_none_is_an_error(model: Model, value: float) -> None:
             ask(network_scale=value)
     with pytest.raises(DataError, match=r"^network_scale is"):
         scan(noise((64, 64)), model, network_scale=value)
-    with pytest.raises(DataError, match=rf"^mm per pixel is {value:g}; it must lie above 0"):
+    with pytest.raises(DataError, match=rf"^mm per pixel is {value:g}; it must lie between 0.001 and 100"):
         Scale(value)
 
 
@@ -690,4 +684,4 @@ def test_a_window_that_does_not_fit_the_stride_is_refused(bundle_file: Path, win
 def test_a_plain_number_is_no_scale_of_a_photo() -> None:
     number: Any = 0.3
     with pytest.raises(DataError, match=r"scale is 0\.3; it must be a scale such as crackscope\.Scale\(0\.3\)"):
-        require_network_scale(tiny_card(), "auto", number)
+        prepare_photo(Image(noise((64, 64))), tiny_card(), scale=number)

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from crackscope.data.class_names import CRACK_NAMES, UNCRACKED_NAMES, ClassNames
+from crackscope.errors import DataError
 
 if TYPE_CHECKING:
     from crackscope.data.patches import PatchIndex
     from crackscope.files.streaming import Progress
-    from crackscope.geometry.scale import Scale
     from crackscope.model.bundle import Bundle
     from crackscope.scanning.scanner import NetworkScale
     from crackscope.scanning.summary import BatchSummary
@@ -39,12 +39,15 @@ __all__ = [
     "emit_batch",
     "fail",
     "in_plain_words",
+    "network_scale",
+    "parsed",
     "progress_bar",
     "read_labelled",
     "read_model",
     "say",
-    "scales",
 ]
+
+Value = TypeVar("Value")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout at the end.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
@@ -182,6 +185,7 @@ def emit_batch(
     where: str,
     text: Callable[[str], str],
     as_json: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Print what a run over many images did, and end with exit code 3 if it refused any.
 
@@ -195,6 +199,7 @@ def emit_batch(
         where: Where the reasons of refused images stand.
         text: Function from the counts, in words, to the text that people read.
         as_json: Whether the document is printed in place of the text.
+        more: Other fields of the document.
     """
     if summary.n_resumed:
         say(f"{summary.n_resumed} {noun} had been done before")
@@ -213,7 +218,7 @@ def emit_batch(
         keys[1]: summary.answers,
         "first_error": dict(zip(("path", "reason"), summary.first_error, strict=True)) if summary.first_error else None,
     }
-    emit(document, as_json=as_json, text=text(counts + refused))
+    emit(document | dict(more or {}), as_json=as_json, text=text(counts + refused))
     if summary.n_refused:
         raise typer.Exit(3)
 
@@ -277,21 +282,22 @@ def progress_bar(task: str) -> Iterator[Progress]:
         yield update
 
 
-def scales(scale: str, mm_per_px: float | None) -> tuple[NetworkScale, Scale | None]:
-    """The network scale behind ``--scale`` and the scale behind ``--mm-per-px``, which decides both."""
-    from crackscope.geometry.scale import Scale
+def parsed(option: str, parse: Callable[[], Value]) -> Value:
+    """The value of an option; one that is not as it must be is wrong usage."""
+    try:
+        return parse()
+    except DataError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
-    if mm_per_px is not None and not 0 < mm_per_px < float("inf"):
-        raise typer.BadParameter(f"{mm_per_px:g} must lie above 0.", param_hint="--mm-per-px")
-    known = Scale(mm_per_px) if mm_per_px is not None else None
+
+def network_scale(scale: str) -> NetworkScale:
+    """The network scale behind ``--scale``."""
     if scale == "auto":
-        return "auto", known
+        return "auto"
     try:
         value = float(scale)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
         raise typer.BadParameter(f"'{scale}' is neither auto nor a number above 0.", param_hint="--scale")
-    if known is not None:
-        raise typer.BadParameter("give --scale or --mm-per-px, not both.", param_hint="--scale")
-    return value, None
+    return value

@@ -21,11 +21,11 @@ from crackscope.cli.console import (
     UncrackedNames,
     class_names,
     emit,
+    network_scale,
     progress_bar,
     read_labelled,
     read_model,
     say,
-    scales,
 )
 
 if TYPE_CHECKING:
@@ -57,9 +57,6 @@ def evaluate(
     masks_inverted: Annotated[
         bool, typer.Option("--masks-inverted", help="Cracks are black in the masks, and everything else is white.")
     ] = False,
-    mm_per_px: Annotated[
-        float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
-    ] = None,
     scale: Annotated[
         str, typer.Option(help="Pixels of the network per pixel of a photo, as for `crackscope scan`.")
     ] = "auto",
@@ -109,7 +106,7 @@ def evaluate(
         raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--as")
     require_free_folder(out, ours=LINE_FILES, overwrite=overwrite)
     chosen = part.value if part else None
-    network_scale, known = scales(scale, mm_per_px)
+    chosen_scale = network_scale(scale)
     bundle = read_model(model, precision)
     with progress_bar("judging") as progress:
         if tiles or masks:
@@ -122,8 +119,7 @@ def evaluate(
                 names=class_names(crack, uncracked),
                 split=split,
                 part=chosen,
-                network_scale=network_scale,
-                scale=known,
+                network_scale=chosen_scale,
                 allow_leakage=allow_leakage,
                 seed=seed,
                 threads=threads,

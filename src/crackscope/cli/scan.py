@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,16 @@ from crackscope.cli.console import (
     TakenAs,
     Threads,
     emit_batch,
+    network_scale,
+    parsed,
     progress_bar,
     read_model,
-    scales,
+    say,
 )
+
+if TYPE_CHECKING:
+    from crackscope.geometry.scale_sources import ScaleSources
+    from crackscope.scanning.summary import BatchSummary
 
 __all__ = ["scan"]
 
@@ -38,8 +44,33 @@ def scan(
     model: ModelFile = None,
     precision: Precision = None,
     out: Annotated[Path, typer.Option(help="Folder for maps, overlays, tables and report.html.")] = Path("scan"),
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X0,Y0,X1,Y1=MM",
+            help="Two points of the photo, in pixels, and their distance in mm; for a single photo.",
+        ),
+    ] = None,
+    marker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DICT:SIDE_MM",
+            help="Family and side of the markers on the surface, such as APRILTAG_36h11:50; `crackscope markers` "
+            "prints them.",
+        ),
+    ] = None,
+    scale_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--scales", help="A CSV with the scale of each photo: path and mm_per_px, or path and x0,y0,x1,y1,mm."
+        ),
+    ] = None,
     mm_per_px: Annotated[
         float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
+    ] = None,
+    uncertainty_mm_per_px: Annotated[
+        float | None,
+        typer.Option("--uncertainty-mm-per-px", help="Standard uncertainty of --mm-per-px, where it is known."),
     ] = None,
     scale: Annotated[
         str, typer.Option(help="Pixels of the network per pixel of a photo, such as 1.0 or 0.5; auto chooses by size.")
@@ -71,10 +102,14 @@ def scan(
     concrete is listed with the reason, and does not decide. A photo without concrete, or one that is too blurred or too
     small, is rejected, with the reason.
 
-    Scale: with --mm-per-px, photos are brought to the scale that the model was trained at. With --scale auto, a
-    camera's photo is shrunk as the model's training patches were (0.625 for the default model), yet not below a shorter
-    side of 768 px; a smaller one is scanned at its own size. An image as small as a patch is judged as `predict` does,
-    unless --as photo is given.
+    Millimetres: --reference, --marker, --scales, --mm-per-px and what the camera noted may tell how many millimetres a
+    pixel shows. The most trusted one is taken, in this order; the others are compared with it. Each photo is told its
+    millimetres per pixel, their source and their uncertainty, or why it has none. They do not change what the network
+    sees.
+
+    Network scale: with --scale auto, a camera's photo is shrunk as the model's training patches were (0.625 for the
+    default model), yet not below a shorter side of 768 px; a smaller one is scanned at its own size. An image as small
+    as a patch is judged as `predict` does, unless --as photo is given.
 
     After an interruption, the same command goes on where it stopped. Where there is no image behind any of the inputs,
     nothing is written.
@@ -84,14 +119,15 @@ def scan(
     from crackscope.reports.scan_folder import write_scan
     from crackscope.scanning.loaded_model import load
 
-    network_scale, known = scales(scale, mm_per_px)
+    chosen_scale = network_scale(scale)
+    known = _sources(reference, marker, scale_table, mm_per_px, uncertainty_mm_per_px)
     loaded = load(read_model(model, precision), threads=threads)
     with progress_bar("scanning") as progress:
         summary = write_scan(
             paths,
             loaded,
             out=out,
-            network_scale=network_scale,
+            network_scale=chosen_scale,
             scale=known,
             unit=taken_as.value,
             fine=fine_map,
@@ -102,6 +138,7 @@ def scan(
             progress=progress,
         )
     noun = "photo" if summary.n_images == 1 else "photos"
+    told = _tell_scales(summary, asked=known is not None)
     emit_batch(
         summary,
         model=loaded.name,
@@ -110,6 +147,54 @@ def scan(
         verb="scanned",
         keys=("n_photos", "verdicts"),
         where="photos.csv",
-        text=lambda counts: f"{summary.n_images} {noun}: {counts}\nreport: {out / 'report.html'}",
+        text=lambda counts: f"{summary.n_images} {noun}: {counts}\n{told}report: {out / 'report.html'}",
         as_json=as_json,
+        more={
+            "scales": summary.scales,
+            "n_scale_warnings": summary.n_scale_warnings,
+            "first_scale_warning": dict(zip(("path", "note"), summary.first_scale_warning, strict=True))
+            if summary.first_scale_warning
+            else None,
+        },
     )
+
+
+def _sources(
+    reference: str | None,
+    marker: str | None,
+    table: Path | None,
+    mm_per_px: float | None,
+    uncertainty_mm_per_px: float | None,
+) -> ScaleSources | None:
+    """Sources of the scale behind the options; None if none is given."""
+    if mm_per_px is None and uncertainty_mm_per_px is not None:
+        raise typer.BadParameter("it belongs to --mm-per-px; give that too.", param_hint="--uncertainty-mm-per-px")
+    if all(option is None for option in (reference, marker, table, mm_per_px)):
+        return None
+    from crackscope.geometry.markers import MarkerKind
+    from crackscope.geometry.references import Reference
+    from crackscope.geometry.scale import Scale
+    from crackscope.geometry.scale_sources import ScaleSources
+    from crackscope.geometry.scale_table import read_scales
+
+    return ScaleSources(
+        reference=None if reference is None else parsed("--reference", lambda: Reference.parse(reference)),
+        marker=None if marker is None else parsed("--marker", lambda: MarkerKind.parse(marker)),
+        table=None if table is None else read_scales(table),
+        given=None if mm_per_px is None else parsed("--mm-per-px", lambda: Scale(mm_per_px, uncertainty_mm_per_px)),
+    )
+
+
+def _tell_scales(summary: BatchSummary, *, asked: bool) -> str:
+    """Line on the photos' scales; empty if none was asked for and none was found. A warning goes to stderr."""
+    if summary.first_scale_warning:
+        path, note = summary.first_scale_warning
+        others = summary.n_scale_warnings - 1
+        say(f"{path}: scale: {note}" + (f" (and {others} more, see photos.csv)" if others else ""))
+    known = {source: n for source, n in summary.scales.items() if source != "none"}
+    if not known and not asked:
+        return ""
+    words = {"given": "as given", "table": "by the table", "camera": "by camera (approximate)"}
+    counts = [f"{n} {words.get(source, f'by {source}')}" for source, n in known.items()]
+    counts += [f"{summary.scales['none']} without"] if "none" in summary.scales else []
+    return f"scale: {', '.join(counts) or 'none'}\n"

@@ -24,6 +24,7 @@ from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError, ImageError
 from crackscope.files.camera_facts import camera_facts, upright
 from crackscope.files.headers import frame_of, jpeg_has_facts, open_file, plain_jpeg_size, quiet_header
+from crackscope.files.lens_facts import LensFacts, lens_facts
 from crackscope.files.pixels import ALPHA, decode_jpeg, decode_opened, decode_pillow, has_clear_pixels
 from crackscope.files.raw_files import refuse_raw
 from crackscope.files.tiff import Tag
@@ -57,7 +58,7 @@ _one_large_image = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image as the camera gave it, upright, with the time and place that the camera noted.
+    """An image as the camera gave it, upright, with what the camera noted.
 
     Attributes:
         pixels: Picture, shape (H, W, 3), uint8, RGB, EXIF orientation applied.
@@ -68,6 +69,7 @@ class Image:
         longitude_deg: Degrees east, WGS 84 as EXIF gives it, -180 to 180; None where not noted.
         page: Page, frame or picture that was read of a file that holds several, such as ``1 of 3``; None where the
             file holds one.
+        lens: Lens, sensor and distance as the camera noted them; None where it noted nothing of them.
     """
 
     pixels: UInt8Array
@@ -76,6 +78,7 @@ class Image:
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     page: str | None = None
+    lens: LensFacts | None = None
 
 
 def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -176,14 +179,14 @@ def _room_for(size_wh: tuple[int, int]) -> AbstractContextManager[object]:
 
 
 def _with_facts(pixels: UInt8Array, image: pillow.Image, path: str, page: str | None = None) -> Image:
-    """Pixels turned upright, with the time and place that the camera noted.
+    """Pixels turned upright, with what the camera noted.
 
     Asked after decoding: Pillow turns a TIFF, and libheif a HEIC, itself, and then no longer reports it.
     """
     with quiet_header():
-        facts = camera_facts(image)
+        facts, lens = camera_facts(image), lens_facts(image)
     turned = upright(pixels, facts.orientation)
-    return Image(turned, path, facts.taken_at, facts.latitude_deg, facts.longitude_deg, page)
+    return Image(turned, path, facts.taken_at, facts.latitude_deg, facts.longitude_deg, page, lens)
 
 
 def require_rgb(pixels: object) -> None:

@@ -19,7 +19,6 @@ from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.data.splits import Split, apply_split, split_of
 from crackscope.errors import DataError, SplitError
 from crackscope.files.streaming import Progress
-from crackscope.geometry.scale import Scale
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
 from crackscope.measuring.wording import seen_text
@@ -105,7 +104,6 @@ def evaluate_photos(
     split: str | Path | Split | None = None,
     part: str | None = None,
     network_scale: NetworkScale = "auto",
-    scale: Scale | None = None,
     allow_leakage: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -130,7 +128,6 @@ def evaluate_photos(
             photos.
         network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
             `crackscope.scan`.
-        scale: Millimetres per pixel of all photos, where they are known.
         allow_leakage: Whether a leaking split, and what the model was trained on, are judged all the same; every figure
             is then marked leaky.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
@@ -145,8 +142,7 @@ def evaluate_photos(
         DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, no photo can be read,
             or the masks seem to be inverted or show no crack.
         SplitError: If the split leaks, does not fit the data, or the model was trained on what is to be judged.
-        BundleError: If the model is no bundle of this version; or if `scale` is to choose the network's scale, and the
-            card does not know its own millimetres per pixel.
+        BundleError: If the model is no bundle of this version.
     """
     if (tiles is None) == (masks is None):
         raise DataError("tiles (a grid) and masks (a folder): give one of them.")
@@ -170,7 +166,6 @@ def evaluate_photos(
         photos,
         loaded,
         network_scale=network_scale,
-        scale=scale,
         check=None if allow_leakage else lambda own, digests: require_unseen(own, digests, loaded),
         progress=progress,
     )

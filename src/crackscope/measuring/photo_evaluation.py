@@ -30,7 +30,6 @@ from crackscope.data.patches import Patch, PatchIndex
 from crackscope.errors import DataError, reason_of
 from crackscope.files.images import Image
 from crackscope.files.streaming import Progress
-from crackscope.geometry.scale import Scale
 from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html, metrics_document
 from crackscope.measuring.intervals import percentile_interval, share_interval
@@ -143,7 +142,6 @@ def scan_labelled(
     model: Model,
     *,
     network_scale: NetworkScale = "auto",
-    scale: Scale | None = None,
     check: Callable[[PatchIndex, Sequence[bytes]], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[ScannedPhoto], list[tuple[str, str]]]:
@@ -153,7 +151,6 @@ def scan_labelled(
         photos: Labelled photos, from `crackscope.data.labelled_photos`.
         model: The model.
         network_scale: Pixels of the network per pixel of all photos; ``auto`` chooses, as in `crackscope.scan`.
-        scale: Millimetres per pixel of all photos, where they are known.
         check: Called with the patches of a photo and the SHA-256 of each file, before it is scanned; it may refuse them
             by an error.
         progress: Called with (done, total).
@@ -178,9 +175,9 @@ def scan_labelled(
             check(own, digests)
         try:
             # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
-            auto = scale is None and network_scale == "auto"
+            auto = network_scale == "auto"
             chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
-            prepared = prepare_photo(Image(pixels), card, network_scale=chosen, scale=scale)
+            prepared = prepare_photo(Image(pixels), card, network_scale=chosen)
             fine = model._fine_network if photo.load_mask and card.fine_map else None
             seen = map_of(prepared, model.network, card, fine)
             lines = _lines(photo, seen)

@@ -29,7 +29,7 @@ from crackscope.files.sources import Source, SourceImage, all_images_of, run_mar
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
 from crackscope.files.watched import WatchedImage
-from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import AnyScale, ScaleSources, sources_of
 from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.fine_map import Fine, require_fine
@@ -38,7 +38,7 @@ from crackscope.scanning.overlay import shrunk
 from crackscope.scanning.prediction import Unit
 from crackscope.scanning.results import SCHEMA_VERSION, refused
 from crackscope.scanning.scanner import NetworkScale, prepare_photo, require_network_scale
-from crackscope.scanning.summary import BatchSummary, summarise
+from crackscope.scanning.summary import BatchSummary, summarise, summarise_scales
 
 __all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
 
@@ -50,8 +50,8 @@ MAP_KINDS = ("png", "npz")
 
 PHOTO_COLUMNS = (
     *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
-    *("width_px", "height_px", "network_scale", "mm_per_px", "map", "overlay", "taken_at"),
-    *("latitude_deg", "longitude_deg", "page", "error"),
+    *("width_px", "height_px", "network_scale", "mm_per_px", "uncertainty_mm_per_px", "scale_source", "scale_notes"),
+    *("map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "page", "error"),
 )
 _PICTURES = ("maps", "cells", "overlays")
 _OVERLAY_PX = 1600
@@ -65,7 +65,7 @@ def write_scan(
     *,
     out: str | Path,
     network_scale: NetworkScale = "auto",
-    scale: Scale | None = None,
+    scale: AnyScale = None,
     unit: Unit = "auto",
     fine: Fine = False,
     maps: str = "png",
@@ -83,9 +83,10 @@ def write_scan(
         out: Path of the folder.
         network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses, as in
             `crackscope.scan`.
-        scale: Millimetres per pixel of all photos, where they are known.
-        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
-            given, ``auto`` means ``photo``.
+        scale: Millimetres per pixel of all photos, or sources that may tell those of each photo; they do not change
+            what the network sees.
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a network
+            scale is given, ``auto`` means ``photo``.
         fine: Whether the overlays show the lines of cracks in place of strong cells: True computes the fine map in the
             regions of each map, ``everywhere`` in the whole photo. With ``npz``, the map's file holds it, too.
         maps: ``png`` writes a picture of the probabilities of each photo; ``npz`` also the map itself, for
@@ -99,30 +100,33 @@ def write_scan(
         How many photos were scanned, and with which verdicts.
 
     Raises:
-        BundleError: If the model is no bundle of this version, or the network gives something that is not a number; or
-            if `scale` is to choose the network's scale, and the card does not know its own millimetres per pixel; or if
-            a fine map is wanted and the model has none.
+        BundleError: If the model is no bundle of this version, the network gives something that is not a number, or a
+            fine map is wanted and the model has none.
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale`,
-            `unit`, `fine` or `maps` is not as above, or no photo lies outside of `out`.
+            `scale`, `unit`, `fine` or `maps` is not as above, the sources of `scale` do not fit the photos, or no photo
+            lies outside of `out`.
         OutputError: If `out` is taken, cannot be written, or another run is writing it.
     """
     out, loaded = Path(out), load(model, threads=threads)
     if maps not in MAP_KINDS:
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
-    require_network_scale(loaded.card, network_scale, scale, unit)  # a wrong one fails before any work
+    require_network_scale(network_scale, unit)  # a wrong one fails before any work
+    sources_of_scale = sources_of(scale)
     require_fine(loaded.card, fine)
     asked = all_images_of(source, require_one=True)
     sources = [image for image in asked if not _lies_in(image.path, out)]
     images = [WatchedImage(image) for image in sources]
     paths = [image.path for image in images]
     names = picture_names(paths)
-    settings = [str(network_scale), scale.to_dict() if scale else None, unit, maps, max_megapixels, run_mark(sources)]
+    known = sources_of_scale.to_dict()
+    settings = [str(network_scale), known, unit, maps, max_megapixels, run_mark(sources)]
     settings += [fine] if fine else []
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
     if asked and not images:
         raise DataError(f"{out}: all photos lie in this folder, which is to be written. Choose another --out.")
+    sources_of_scale.require_fit(paths)
     with (
         resumable_folder(out, ours=FILES, overwrite=overwrite) as folder,
         Journal(
@@ -132,7 +136,7 @@ def write_scan(
         n_resumed = journal.n_rows
         if not n_resumed:
             _clear(folder)
-        scanning = _Scanning(loaded, folder, network_scale, scale, unit, fine, maps, max_megapixels)
+        scanning = _Scanning(loaded, folder, network_scale, sources_of_scale, unit, fine, maps, max_megapixels)
 
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
@@ -157,8 +161,10 @@ def write_scan(
         )
         _tidy(folder, rows)
     (out / ".photos.journal").unlink(missing_ok=True)
-    found = (row.result for row in rows)
-    return summarise(((one.path, one.verdict, one.error) for one in found), n_resumed)
+    found = [row.result for row in rows]
+    counted = summarise(((one.path, one.verdict, one.error) for one in found), n_resumed)
+    scales, n_warnings, first = summarise_scales(found)
+    return replace(counted, scales=scales, n_scale_warnings=n_warnings, first_scale_warning=first)
 
 
 def _as_scanned(row: ScannedRow, image: SourceImage, max_megapixels: float) -> UInt8Array:
@@ -245,7 +251,7 @@ class _Scanning:
     model: Model
     folder: Path
     network_scale: NetworkScale
-    scale: Scale | None
+    scale: ScaleSources
     unit: Unit
     fine: Fine
     maps: str

@@ -16,6 +16,7 @@ from crackscope.arrays import UInt8Array
 from crackscope.errors import CrackscopeError
 from crackscope.files.output import write_text
 from crackscope.files.pictures import picture_bytes
+from crackscope.geometry.scale import COVERAGE
 from crackscope.reports.page import data_uri, environment
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.overlay import shrunk
@@ -62,8 +63,12 @@ class ScannedRow:
         found = self.result
         if column == "n_regions":
             return None if found.error else len(found.regions)
-        if column == "mm_per_px":
-            return found.scale.mm_per_px if found.scale else None
+        if column in ("mm_per_px", "uncertainty_mm_per_px"):
+            return getattr(found.scale, column) if found.scale else None
+        if column == "scale_source":
+            return found.scale.source if found.scale else None
+        if column == "scale_notes":
+            return " | ".join(note.text for note in found.scale_notes) or None
         return found.taken_at.isoformat() if column == "taken_at" and found.taken_at else getattr(found, column)
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,7 +167,38 @@ def _view(
         "strengths": base64.b64encode(strengths.tobytes()).decode("ascii"),
         "cells_hw": levels.shape,
         "reach_percent": (reach_y, reach_x),
+        "scale": scale_text(found),
     }
+
+
+def scale_text(found: PhotoResult) -> str:
+    """Sentences on the millimetres per pixel of a photo; empty if nothing is known of them."""
+    told = [f"{one.text[0].upper()}{one.text[1:]}." for one in found.scale_notes]
+    scale = found.scale
+    if scale is None:
+        return " ".join(["No scale, so nothing is given in millimetres.", *told] if told else [])
+    source = {"given": "as given", "table": "by the table of scales"}.get(scale.source, f"by {scale.source}")
+    if scale.is_approximate:
+        source += ", approximate"
+    first = f"{scale.mm_per_px:.4g} mm per px{' at the marker' if scale.plane else ''} {source}"
+    sentences = [f"{first}{_share(scale.relative_uncertainty)}."]
+    if scale.plane is not None and found.peak_xy is not None:
+        x, y = found.peak_xy
+        there = scale.at(x, y)
+        if there.uncertainty_mm_per_px is not None and np.isfinite(there.mm_per_px):
+            share = _share(float(there.uncertainty_mm_per_px / there.mm_per_px))
+            sentences.append(
+                f"At the place to look at first, {scale.sides_away(x, y):.2g} sides of the marker away from it: "
+                f"{float(there.mm_per_px):.4g} mm per px{share}, if the surface lies in the marker's plane."
+            )
+    return " ".join([*sentences, *told])
+
+
+def _share(relative_uncertainty: float | None) -> str:
+    """Half of a 95 % interval in percent, in brackets."""
+    if relative_uncertainty is None:
+        return " (uncertainty not stated)"
+    return f" (± {100 * COVERAGE * relative_uncertainty:.2g} %)"
 
 
 def cells_name(map_name: str) -> str:

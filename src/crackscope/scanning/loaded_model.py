@@ -17,7 +17,7 @@ from crackscope.files.fork_lock import ForkLock
 from crackscope.files.images import MAX_MEGAPIXELS
 from crackscope.files.sources import AnyImage, Source, SourceImage, all_images_of, as_image, images_of, is_stream
 from crackscope.files.streaming import chunked, default_threads, ordered_map
-from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import AnyScale, sources_of
 from crackscope.model.bundle import Bundle, default_bundle, read_bundle, require_precision
 from crackscope.model.card import Card
 from crackscope.model.fine_windows import FineNetwork
@@ -157,7 +157,7 @@ class Model:
         photo: AnyImage,
         *,
         network_scale: NetworkScale = "auto",
-        scale: Scale | None = None,
+        scale: AnyScale = None,
         unit: Unit = "auto",
         fine: Fine = False,
         max_megapixels: float = MAX_MEGAPIXELS,
@@ -166,11 +166,12 @@ class Model:
 
         Args:
             photo: An image in any of the forms that `predict` takes.
-            network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses it by
-                `scale`, or else by the photo's size (see docs/scanning.md).
-            scale: Millimetres per pixel of the photo, if they are known.
-            unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a scale
-                is given, ``auto`` means ``photo``.
+            network_scale: Pixels of the network per pixel of the photo, a number above 0; ``auto`` chooses it by the
+                photo's size (see docs/scanning.md).
+            scale: Millimetres per pixel of the photo, or sources that may tell them; they do not change what the
+                network sees. What the camera noted is asked in any case (see docs/measuring.md).
+            unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a network
+                scale is given, ``auto`` means ``photo``.
             fine: Whether the map gets a fine map, which shows the lines of cracks: True computes it in the regions of
                 the map, ``everywhere`` in the whole photo.
             max_megapixels: Limit in megapixels; a larger photo is refused.
@@ -179,11 +180,10 @@ class Model:
             The result for the photo, with its map.
 
         Raises:
-            BundleError: If `scale` is to choose the network's scale, and the card does not know its own millimetres per
-                pixel; if a fine map is wanted and the model has none; or if the network gives something that is not a
+            BundleError: If a fine map is wanted and the model has none, or the network gives something that is not a
                 number.
-            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `unit` or
-                `fine` is not as above, or a patch gets a scale.
+            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `scale`, `unit`
+                or `fine` is not as above, or a patch gets a network scale.
             ImageError: If the photo cannot be read, or is too small to show anything.
 
         Example:
@@ -197,18 +197,10 @@ class Model:
             True
         """
         require_fine(self.card, fine)
-        # The photo's own pixels are not kept while the network runs.
-        return scan_prepared(
-            prepare_photo(
-                as_image(photo, max_megapixels=max_megapixels),
-                self.card,
-                network_scale=network_scale,
-                scale=scale,
-                unit=unit,
-            ),
-            self,
-            fine=fine,
-        )
+        image = as_image(photo, max_megapixels=max_megapixels)
+        prepared = prepare_photo(image, self.card, network_scale=network_scale, scale=scale, unit=unit)
+        del image  # its pixels are not held on to while the network runs
+        return scan_prepared(prepared, self, fine=fine)
 
     def trace(
         self,
@@ -353,7 +345,7 @@ def scan(
     model: AnyModel = None,
     *,
     network_scale: NetworkScale = "auto",
-    scale: Scale | None = None,
+    scale: AnyScale = None,
     unit: Unit = "auto",
     fine: Fine = False,
     max_megapixels: float = MAX_MEGAPIXELS,
@@ -363,11 +355,12 @@ def scan(
     Args:
         source: Photos in any of the forms that `Model.predict` takes.
         model: A model from `crackscope.load`, a bundle, or the path of a bundle; the default bundle if left out.
-        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses it by `scale`,
-            or else by the size of each photo (see docs/scanning.md).
-        scale: Millimetres per pixel of all photos, if they are known.
-        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a scale is
-            given, ``auto`` means ``photo``.
+        network_scale: Pixels of the network per pixel of all photos, a number above 0; ``auto`` chooses it by the size
+            of each photo (see docs/scanning.md).
+        scale: Millimetres per pixel of all photos, or sources that may tell those of each photo; they do not change
+            what the network sees. What each camera noted is asked in any case (see docs/measuring.md).
+        unit: What images are taken for: ``patch``, ``photo``, or ``auto`` for what their size says. Where a network
+            scale is given, ``auto`` means ``photo``.
         fine: Whether maps get a fine map, which shows the lines of cracks: True computes it in the regions of the map,
             ``everywhere`` in the whole photo.
         max_megapixels: Limit in megapixels; a larger photo is refused.
@@ -378,9 +371,9 @@ def scan(
 
     Raises:
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` is
-            neither ``auto`` nor a number above 0, `unit` or `fine` is not as above, or patches get a scale.
-        BundleError: If the model is no bundle of this version; if `scale` is to choose the network's scale, and the
-            card does not know its own millimetres per pixel; or if a fine map is wanted and the model has none.
+            neither ``auto`` nor a number above 0, `scale`, `unit` or `fine` is not as above, patches get a network
+            scale, or the sources of `scale` do not fit the photos. Photos of a stream are not compared with a table.
+        BundleError: If the model is no bundle of this version, or a fine map is wanted and the model has none.
 
     Example:
         >>> import crackscope
@@ -389,9 +382,12 @@ def scan(
         ['uncracked', 'crack']
     """
     loaded = load(model)
-    require_network_scale(loaded.card, network_scale, scale, unit)
+    require_network_scale(network_scale, unit)
     require_fine(loaded.card, fine)
+    sources = sources_of(scale)
     images = images_of(source) if is_stream(source) else all_images_of(source)
+    if isinstance(images, list):
+        sources.require_fit(image.path for image in images)
 
     def work(image: SourceImage) -> PhotoResult:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from crackscope.errors import DataError
 from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.regions import Region
@@ -46,6 +47,7 @@ class PhotoResult:
         height_px: Height of the photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
         scale: Millimetres per pixel of the photo; None if they are not known.
+        scale_notes: What the sources of a scale say that were not taken: scales to compare, or why there is none.
         taken_at: Time on the camera's clock, with its offset from UTC if the file states it; None without a time.
         latitude_deg: Degrees north, -90 to 90; None if the file does not state them.
         longitude_deg: Degrees east, -180 to 180; None if the file does not state them.
@@ -69,6 +71,7 @@ class PhotoResult:
     height_px: int | None = None
     network_scale: float | None = None
     scale: Scale | None = None
+    scale_notes: tuple[ScaleNote, ...] = ()
     taken_at: datetime | None = None
     latitude_deg: float | None = None
     longitude_deg: float | None = None
@@ -90,6 +93,7 @@ class PhotoResult:
             "peak_xy": list(self.peak_xy) if self.peak_xy else None,
             "regions": [_region_dict(region) for region in self.regions],
             "scale": self.scale.to_dict() if self.scale else None,
+            "scale_notes": [asdict(note) for note in self.scale_notes],
             "taken_at": self.taken_at.isoformat() if self.taken_at else None,
         }
         return {"schema_version": SCHEMA_VERSION} | own
@@ -113,7 +117,8 @@ class PhotoResult:
         own |= {
             "peak_xy": tuple(own["peak_xy"]) if own.get("peak_xy") else None,
             "regions": tuple(_region_from(region) for region in own.get("regions", ())),
-            "scale": Scale(**_known(Scale, own["scale"])) if own.get("scale") else None,
+            "scale": Scale.from_dict(own["scale"]) if own.get("scale") else None,
+            "scale_notes": tuple(ScaleNote.from_dict(note) for note in own.get("scale_notes", ())),
             "taken_at": datetime.fromisoformat(own["taken_at"]) if own.get("taken_at") else None,
         }
         return cls(**own)
@@ -153,6 +158,7 @@ def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) 
         height_px=prepared.photo_hw[0],
         network_scale=prepared.network_scale,
         scale=prepared.scale,
+        scale_notes=prepared.scale_notes,
         taken_at=prepared.taken_at,
         latitude_deg=prepared.latitude_deg,
         longitude_deg=prepared.longitude_deg,
@@ -182,12 +188,8 @@ def _region_dict(region: Region) -> dict[str, Any]:
 
 def _region_from(found: Mapping[str, Any]) -> Region:
     pairs = {name: tuple(found[name]) for name in ("box_xyxy", "peak_xy")}
-    return Region(**(_known(Region, found) | pairs))
-
-
-def _known(kind: type[Region] | type[Scale], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that a dictionary holds for the fields of a dataclass."""
-    return {one.name: found[one.name] for one in fields(kind) if one.name in found}
+    known = {one.name: found[one.name] for one in fields(Region) if one.name in found}
+    return Region(**(known | pairs))
 
 
 def _picture(found: CrackMap | None) -> str:

@@ -3,9 +3,8 @@
 The map is the same as if the whole photo were given at once, whatever the size of the windows. Their halo covers the
 receptive field, and they start at multiples of the stride. So memory depends on the window, not on the photo.
 
-**Network scale.** The pixels of the network per pixel of the photo. A model was trained on patches of a certain size in
-pixels, and at certain millimetres per pixel if these are known. If the photo's millimetres per pixel are given, the
-photo is resized to those of the model. Otherwise ``auto`` chooses by the size of the image alone, without a step:
+**Network scale.** The pixels of the network per pixel of the photo. A number may be given. Otherwise ``auto`` chooses
+by the size of the image alone, without a step. The photo's millimetres per pixel never change what the network sees.
 
 - An image of patch size is a patch. Its shorter side is resized to ``patch_px``, and it gets the calibration and the
   label of a patch. A photo that is hardly larger is resized in the same way.
@@ -27,9 +26,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from crackscope.arrays import Float32Array, UInt8Array
-from crackscope.errors import BundleError, DataError, ImageError
+from crackscope.errors import DataError, ImageError
 from crackscope.files.images import Image
 from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import AnyScale, PhotoScale, ScaleNote, photo_scale_of, sources_of
 from crackscope.model.card import Card
 from crackscope.model.fine_windows import FineNetwork
 from crackscope.model.gate import patch_clarity
@@ -83,6 +83,7 @@ class PreparedPhoto:
         photo_hw: Height and width of the upright photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
         scale: Millimetres per pixel of the photo; None if they are not known.
+        scale_notes: What the sources of a scale say that were not taken.
         unit: ``photo``, or ``patch`` for an image that is judged as a patch.
         path: Path of the photo.
         taken_at: Time on the camera's clock; None where not noted.
@@ -98,6 +99,7 @@ class PreparedPhoto:
     photo_hw: tuple[int, int]
     network_scale: float
     scale: Scale | None
+    scale_notes: tuple[ScaleNote, ...]
     unit: str
     path: str
     taken_at: datetime | None = None
@@ -113,35 +115,35 @@ def prepare_photo(
     card: Card,
     *,
     network_scale: NetworkScale = "auto",
-    scale: Scale | None = None,
+    scale: AnyScale = None,
     unit: Unit = "auto",
 ) -> PreparedPhoto:
-    """Resize a photo to the network's scale; its own pixels are not needed after that.
+    """Resize a photo to the network's scale, and find its millimetres per pixel; its own pixels are not needed after.
 
     Args:
         photo: The photo, or an image of patch size.
         card: Card of the model.
         network_scale: Pixels of the network per pixel of the photo; ``auto`` chooses them.
-        scale: Millimetres per pixel of the photo, if they are known.
-        unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a scale is
-            given, ``auto`` means ``photo``.
+        scale: Millimetres per pixel of the photo, or sources that may tell them; they do not change what the network
+            sees.
+        unit: What the image is taken for: ``patch``, ``photo``, or ``auto`` for what its size says. Where a network
+            scale is given, ``auto`` means ``photo``.
 
     Raises:
-        BundleError: If `scale` is to choose the network's scale, and the card does not state its own millimetres per
-            pixel.
-        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `unit` is another word, or a patch gets
-            a scale.
+        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `scale` is no scale and no sources,
+            `unit` is another word, or a patch gets a network scale.
         ImageError: If the photo is too small to show anything, before or after the resize; or an image that is taken
             for a patch is a strip.
     """
     height, width = photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
     require_large_enough(photo_hw)
-    require_network_scale(card, network_scale, scale, unit)
-    given = scale is not None or network_scale != "auto"
+    require_network_scale(network_scale, unit)
+    sources = sources_of(scale)
+    given = network_scale != "auto"
     taken_for = unit if unit != "auto" else "photo" if given else unit_of(photo_hw, card)
     if taken_for == "patch":
-        return _prepared_patch(photo, card)
-    chosen = network_scale_of(card, photo_hw, network_scale=network_scale, scale=scale)
+        return _prepared_patch(photo, card, photo_scale_of(photo, sources))
+    chosen = network_scale_of(card, photo_hw, network_scale=network_scale)
     resized = resize_photo(photo.pixels, chosen)
     if min(resized.shape[:2]) < MIN_PX:
         raise ImageError(
@@ -150,29 +152,43 @@ def prepare_photo(
         )
     shrunk_before = chosen > (1 if given else min(1, card.patch_px / card.source_px))  # its sharpness is unknown
     reason = None if given else size_reason(photo_hw, card)
-    return _prepared(photo, resized, chosen, scale, "photo", 1.0 if shrunk_before else None, reason)
+    known = photo_scale_of(photo, sources)
+    return _prepared(photo, resized, chosen, known, "photo", 1.0 if shrunk_before else None, reason)
 
 
-def _prepared_patch(photo: Image, card: Card) -> PreparedPhoto:
+def _prepared_patch(photo: Image, card: Card, known: PhotoScale) -> PreparedPhoto:
     resized = resize_patch(photo.pixels, patch_px=card.patch_px)
     clear = patch_clarity(photo.pixels, card, resized=resized) if card.gate else 1.0
     photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
     chosen = card.patch_px / min(photo_hw)
-    return _prepared(photo, resized, chosen, None, "patch", clear, size_reason(photo_hw, card))
+    return _prepared(photo, resized, chosen, known, "patch", clear, size_reason(photo_hw, card))
 
 
 def _prepared(
     photo: Image,
     resized: UInt8Array,
     network_scale: float,
-    scale: Scale | None,
+    known: PhotoScale,
     unit: str,
     clear: float | None,
     reason: str | None,
 ) -> PreparedPhoto:
     photo_hw = photo.pixels.shape[0], photo.pixels.shape[1]
-    facts = photo.taken_at, photo.latitude_deg, photo.longitude_deg
-    return PreparedPhoto(resized, photo_hw, network_scale, scale, unit, photo.path, *facts, clear, photo.page, reason)
+    return PreparedPhoto(
+        resized,
+        photo_hw,
+        network_scale,
+        known.scale,
+        known.notes,
+        unit,
+        photo.path,
+        taken_at=photo.taken_at,
+        latitude_deg=photo.latitude_deg,
+        longitude_deg=photo.longitude_deg,
+        clarity=clear,
+        page=photo.page,
+        reason=reason,
+    )
 
 
 def map_of(
@@ -246,19 +262,15 @@ def _judged(found: CrackMap, prepared: PreparedPhoto, network: Network, card: Ca
     return judged_map(found, prepared.pixels, network, card, known_clarity=prepared.clarity)
 
 
-def network_scale_of(
-    card: Card, photo_hw: tuple[int, int], *, network_scale: NetworkScale = "auto", scale: Scale | None = None
-) -> float:
+def network_scale_of(card: Card, photo_hw: tuple[int, int], *, network_scale: NetworkScale = "auto") -> float:
     """Choose the pixels of the network per pixel of a photo.
 
     Args:
         card: Card of the model.
         photo_hw: Height and width of the photo, in pixels.
         network_scale: The scale itself, or ``auto``.
-        scale: Millimetres per pixel of the photo, if they are known; with ``auto``, the scale follows from them.
 
     Raises:
-        BundleError: If the millimetres decide, and the card does not state its own.
         DataError: If `network_scale` is neither ``auto`` nor a number above 0.
 
     Example:
@@ -266,37 +278,26 @@ def network_scale_of(
         >>> network_scale_of(read_bundle().card, (3000, 4000)), network_scale_of(read_bundle().card, (960, 1280))
         (0.625, 0.8)
     """
-    require_network_scale(card, network_scale, scale)
-    if network_scale != "auto":
-        return float(network_scale)
-    if scale is None or card.mm_per_px is None:
-        return auto_scale(card, photo_hw)
-    return scale.mm_per_px / card.mm_per_px
+    require_network_scale(network_scale)
+    return auto_scale(card, photo_hw) if network_scale == "auto" else float(network_scale)
 
 
-def require_network_scale(card: Card, network_scale: NetworkScale, scale: Scale | None, unit: Unit = "auto") -> None:
+def require_network_scale(network_scale: NetworkScale, unit: Unit = "auto") -> None:
     """Refuse a wrong network scale before any work.
 
     Raises:
-        BundleError: If the millimetres are to decide, and the card does not state its own.
-        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `scale` is no `Scale`, `unit` is another
-            word than ``auto``, ``patch`` or ``photo``, or patches get a scale.
+        DataError: If `network_scale` is neither ``auto`` nor a number above 0, `unit` is another word than ``auto``,
+            ``patch`` or ``photo``, or patches get a network scale.
     """
     require_unit(unit)
-    if unit == "patch" and (scale is not None or network_scale != "auto"):
-        raise DataError(
-            "a patch has no scale of its own: it is resized to the size of the model's patches. Leave out the scale, "
-            "or take the images as photos."
-        )
-    if scale is not None and not isinstance(scale, Scale):
-        raise DataError(f"scale is {scale!r}; it must be a scale such as crackscope.Scale(0.3), in mm per pixel.")
     if network_scale == "auto":
-        if scale is not None and card.mm_per_px is None:
-            raise BundleError(
-                f"{card.name}: the model does not know at how many mm per pixel it was trained. "
-                "Give --scale (in Python network_scale) instead."
-            )
-    elif not isinstance(network_scale, Real) or isinstance(network_scale, bool) or not 0 < network_scale < math.inf:
+        return
+    if unit == "patch":
+        raise DataError(
+            "a patch has no network scale of its own: it is resized to the size of the model's patches. Leave out the "
+            "network scale (--scale), or take the images as photos."
+        )
+    if not isinstance(network_scale, Real) or isinstance(network_scale, bool) or not 0 < network_scale < math.inf:
         raise DataError(f"network_scale is {network_scale!r}; it must be 'auto' or a number above 0.")
 
 

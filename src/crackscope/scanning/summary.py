@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["BatchSummary", "summarise"]
+from crackscope.scanning.results import PhotoResult
+
+__all__ = ["BatchSummary", "summarise", "summarise_scales"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,9 @@ class BatchSummary:
         n_resumed: Number of images taken over from an interrupted run.
         answers: Number of images by label; in a scan, by verdict.
         first_error: Path and reason of the first refused image; None if no image was refused.
+        scales: Number of scanned photos by the source of their scale; ``none`` are photos without one.
+        n_scale_warnings: Number of photos where a source that was asked for gives no scale, or two sources disagree.
+        first_scale_warning: Path and note of the first of these photos; None if there is none.
     """
 
     n_images: int
@@ -26,6 +31,9 @@ class BatchSummary:
     n_resumed: int
     answers: dict[str, int]
     first_error: tuple[str, str] | None
+    scales: dict[str, int] = field(default_factory=dict)
+    n_scale_warnings: int = 0
+    first_scale_warning: tuple[str, str] | None = None
 
 
 def summarise(rows: Iterable[tuple[str, str | None, str | None]], n_resumed: int) -> BatchSummary:
@@ -36,8 +44,9 @@ def summarise(rows: Iterable[tuple[str, str | None, str | None]], n_resumed: int
         n_resumed: Number of images taken over from an interrupted run.
 
     Example:
-        >>> summarise([("a.jpg", "crack", None), ("b.jpg", None, "empty")], 0)
-        BatchSummary(n_images=2, n_refused=1, n_resumed=0, answers={'crack': 1}, first_error=('b.jpg', 'empty'))
+        >>> counts = summarise([("a.jpg", "crack", None), ("b.jpg", None, "empty")], 0)
+        >>> counts.n_images, counts.n_refused, counts.answers, counts.first_error
+        (2, 1, {'crack': 1}, ('b.jpg', 'empty'))
     """
     answers: Counter[str] = Counter()
     n_images, n_refused, first_error = 0, 0, None
@@ -49,3 +58,23 @@ def summarise(rows: Iterable[tuple[str, str | None, str | None]], n_resumed: int
         elif answer is not None:
             answers[answer] += 1
     return BatchSummary(n_images, n_refused, n_resumed, dict(sorted(answers.items())), first_error)
+
+
+def summarise_scales(results: Iterable[PhotoResult]) -> tuple[dict[str, int], int, tuple[str, str] | None]:
+    """Count the sources of scales of photos that were scanned, and the photos whose scale needs a look.
+
+    Args:
+        results: Results of a scan.
+
+    Returns:
+        Number of photos by source; number of photos with a warning; and path and note of the first of them.
+    """
+    scales: Counter[str] = Counter()
+    warned: list[tuple[str, str]] = []
+    for result in results:
+        if result.error is not None:
+            continue
+        scales[result.scale.source if result.scale else "none"] += 1
+        warnings = [note.text for note in result.scale_notes if note.is_warning]
+        warned += [(result.path, warnings[0])] if warnings else []
+    return dict(sorted(scales.items())), len(warned), warned[0] if warned else None
