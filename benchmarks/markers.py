@@ -1,15 +1,17 @@
 """Measure the scale that markers give, on drawn photographs of markers of known size.
 
-    python benchmarks/markers.py [--scenes 600] [--pairs 100] [--compare]
+    python benchmarks/markers.py [--scenes 600] [--pairs 60] [--aligned 60] [--compare]
 
 Each scene shows a marker of 50 mm on concrete: a side of 60 to 240 px, a tilt of 0 to 50°, five families, a blur of
 0.5 to 1.8 px, noise of 1 to 8 grey levels, JPEG of quality 60 to 95, uneven light. Beside it lies a segment of 3 mm in
 any direction, 0.6 to 1 side from the marker's middle, and another one 3 sides away. The program prints how far the
 length of each is off by the scale that the marker gives, and how often the 95 % interval holds the true length.
-A pair of scenes shows two markers, 4 to 8 sides apart, with the segment half-way between them.
+A pair shows two markers, 4 to 8 sides apart, with the segment half-way between them. In an aligned scene the edges of
+the marker run along rows and columns of pixels, which is the worst case for any sub-pixel method.
 
 With `--compare`, the corners that OpenCV finds are compared by the same scenes: its default, its refinement to
 sub-pixels, and that of AprilTag with its half pixel taken off. The seed is fixed, so the same figures come again.
+With `--picture FILE`, three photographs that give no scale are drawn instead, each with the reason below it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,9 +27,11 @@ import numpy as np
 
 from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.drawing.drawn_camera import CONCRETE, Scene, marker_on, photograph, plane_in_view, seen_at
+from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.markers import MarkerKind, marker_bits, marker_scale
 from crackscope.geometry.planes import homography_of, mapped
 from crackscope.geometry.scale import COVERAGE, NoScale, Scale
+from crackscope.reports.contact_sheet import contact_sheet
 
 SIDE_MM, SEGMENT_MM = 50.0, 3.0
 FAMILIES = ("4X4_50", "5X5_100", "6X6_250", "APRILTAG_36h11", "ARUCO_MIP_36h12")
@@ -60,6 +65,16 @@ def draw_scene(seed: int) -> DrawnScene:
     scene = marker_on(concrete(rng), marker_bits(family, int(rng.integers(0, 50))), side_mm=SIDE_MM)
     places = [_around(rng, rng.uniform(0.6, 1.0) * SIDE_MM), _around(rng, 3 * SIDE_MM)]
     return _photographed(scene, rng, family, side_px, tilt_deg, (size, size), places)
+
+
+def draw_aligned(seed: int) -> DrawnScene:
+    """Draw one marker whose edges run along rows and columns of pixels, with a segment beside it."""
+    rng = np.random.default_rng([seed, 2027])
+    side_px, family = float(rng.uniform(60, 240)), FAMILIES[seed % len(FAMILIES)]
+    size = int(1.7 * side_px) + 40
+    scene = marker_on(concrete(rng), marker_bits(family, int(rng.integers(0, 50))), side_mm=SIDE_MM)
+    places = [_around(rng, rng.uniform(0.6, 1.0) * SIDE_MM)]
+    return _photographed(scene, rng, family, side_px, 0.0, (size, size), places, most_turn_deg=0.0)
 
 
 def draw_pair(seed: int) -> DrawnScene:
@@ -209,12 +224,38 @@ def print_compared(scenes: list[DrawnScene]) -> None:
         print(row(name, errors).rsplit("|", 2)[0] + "| |", flush=True)
 
 
+def draw_hopeless(file: Path) -> None:
+    """Draw three photographs that give no scale: a marker half outside, a mirrored one, and two on different planes."""
+    hw, family = (300, 300), "APRILTAG_36h11"
+    view = plane_in_view(mm_per_px=0.45, at_px=(150, 150), tilt_deg=20, towards_deg=60, turn_deg=8)
+    aside = plane_in_view(mm_per_px=0.45, at_px=(25, 150), tilt_deg=20, towards_deg=60, turn_deg=8)
+
+    def photo_of(seen: Float64Array, number: int, side_mm: float = SIDE_MM) -> UInt8Array:
+        ground = concrete(np.random.default_rng(number))
+        return photograph(marker_on(ground, marker_bits(family, number), side_mm=side_mm), seen, photo_hw=hw)
+
+    left = plane_in_view(mm_per_px=0.62, at_px=(75, 150))
+    right = plane_in_view(mm_per_px=0.45, at_px=(220, 150), tilt_deg=45, towards_deg=90)
+    corner = np.hstack([photo_of(left, 3)[:, :150], photo_of(right, 5)[:, 150:]])
+    photos = [photo_of(aside, 7), np.ascontiguousarray(photo_of(view, 7)[:, ::-1]), corner]
+    captions = ["The marker is not whole.", "The photo was flipped.", "Two planes, two markers."]
+    for photo, caption in zip(photos, captions, strict=True):
+        print(caption, marker_scale(photo, MarkerKind(family, SIDE_MM)))
+    sheet = contact_sheet([*zip(photos, captions, strict=True)], columns=3, side_px=hw[0])
+    file.write_bytes(picture_bytes(sheet, ".jpg", quality=85))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=600)
-    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--aligned", type=int, default=60)
     parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
+    if given.picture:
+        draw_hopeless(given.picture)
+        return
     print("| segment of 3 mm | n | median error, % | 95th percentile, % | greatest, % | intervals that hold, % |")
     print("| --- | --- | --- | --- | --- | --- |")
     scenes = print_found((draw_scene(seed) for seed in range(given.scenes)), ("beside", "3 sides away"))
@@ -223,6 +264,8 @@ def main() -> None:
         print_compared(scenes)
     if given.pairs:
         print_found((draw_pair(seed) for seed in range(given.pairs)), ("half-way between two",))
+    if given.aligned:
+        print_found((draw_aligned(seed) for seed in range(given.aligned)), ("beside, aligned with the pixels",))
 
 
 if __name__ == "__main__":

@@ -749,7 +749,13 @@ def test_millimetres_are_told_and_change_nothing_else(
         (row["network_scale"], row["mm_per_px"], row["scale_source"]) for row in rows_of(tmp_path / "with/photos.csv")
     }
     assert told == {("1", "0.2", "given")}
-    scale = {"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "source": "given", "points_xy_px": [], "plane": None}
+    scale: dict[str, Any] = {
+        "mm_per_px": 0.2,
+        "uncertainty_mm_per_px": None,
+        "source": "given",
+        "points_xy_px": [],
+        "plane": None,
+    }
     assert [photo.pop("scale") for photo in documents[1]] == [scale] * 3
     assert [photo.pop("scale") for photo in documents[0]] == [None] * 3
     assert documents[0] == documents[1]

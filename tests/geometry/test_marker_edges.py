@@ -54,7 +54,7 @@ def test_corners_are_found_from_corners_that_are_about_right(off_px: float) -> N
 
 def test_another_marker_does_not_fit() -> None:
     grey, corners = seen()
-    for bits in (marker_bits(FAMILY, 8), np.fliplr(BITS), np.rot90(BITS)):
+    for bits in (marker_bits(FAMILY, 8), marker_bits(FAMILY, 9), np.fliplr(BITS)):
         assert fit_marker(grey, np.ascontiguousarray(bits), corners) is None
 
 

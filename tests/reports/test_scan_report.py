@@ -22,6 +22,8 @@ from crackscope.arrays import Int64Array, UInt8Array
 from crackscope.drawing.walls import draw_photo
 from crackscope.errors import ImageError
 from crackscope.files.pictures import picture_bytes
+from crackscope.geometry.planes import Plane
+from crackscope.geometry.references import Reference
 from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
@@ -339,6 +341,41 @@ def test_a_row_has_a_cell_a_column() -> None:
     assert cells == {"rank": 7, "path": "a.png", "error": "the file is empty"}
 
 
+def by_marker() -> Scale:
+    corners = np.array([[30, 30], [70, 30], [70, 70], [30, 70]], np.float64)
+    plane = Plane.from_arrays(corners, 0.01 * np.eye(8), side_mm=16)
+    return Scale(0.4, 0.001, "marker", plane.corners_xy_px, plane)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"scale": Scale(0.3)}, "0.3 mm per px as given (uncertainty not stated)."),
+        ({"scale": Scale(0.25, 0.01, "table")}, "0.25 mm per px by the table of scales (± 7.8 %)."),
+        ({"scale": Scale(0.3, 0.03, "camera")}, "0.3 mm per px by camera, approximate (± 20 %)."),
+        (
+            {"scale": by_marker(), "peak_xy": (50, 90)},
+            "0.4 mm per px at the marker (± 0.49 %). At the place to look at first, 1.0 sides of the marker away from "
+            "it: 0.4 mm per px (± ",
+        ),
+        (
+            {"scale_notes": (ScaleNote("marker", reason="no marker is seen whole"),)},
+            "No scale, so nothing is given in millimetres. Marker: no marker is seen whole.",
+        ),
+        (
+            {"scale": Scale(0.3, 0.01, "marker"), "scale_notes": (ScaleNote("camera", 0.4, 0.01, 0.333, False),)},
+            "Camera: 0.4 mm per px, 33 % more than the scale used; the two disagree.",
+        ),
+    ],
+)
+def test_a_caption_tells_the_scale_its_source_and_its_uncertainty(
+    model: Model, tmp_path: Path, known: dict[str, Any], words: str
+) -> None:
+    page = Parsed(write(tmp_path, model, [row_of("a.png", **known), row_of("b.png", 0.85)]))
+    assert words in page.words.replace("\N{NO-BREAK SPACE}", " ")
+    assert page.words.count("mm per px") <= 2
+
+
 # In a browser
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
@@ -351,6 +388,7 @@ def report(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["n" * 200, "/".join(["a long way down"] * 12), "桥" * 60, "🧱 <b>", "w\udcff", "Brücke Süd"]
     hws = [(300, 410), (410, 300), (60, 900), (40, 40), (96, 128), (900, 60)]
     told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "longitude_deg": -108.25}
+    told |= {"scale": by_marker(), "peak_xy": (20, 20), "scale_notes": (ScaleNote("camera", 0.3, 0.01, -0.25, False),)}
     rows = [row_of(f"{names[i]}.png", 0.99 - i / 100, hw=hws[i], **told) for i in range(len(names))]
     rows += [row_of(f"usual {i}.png", 0.9 - i / 40) for i in range(30)]
     rows += [row_of(f"{'b' * 150} {i}.png", None, error=f"truncated JPEG: {'w' * 90}") for i in range(60)]
@@ -595,6 +633,48 @@ def test_zooming_keeps_the_middle_and_the_map_over_its_photo(opened: Opened, rep
         "one => [one.scrollLeft, one.clientWidth, one.scrollWidth]"
     )
     assert left + shown / 2 == pytest.approx(whole / 2, abs=2)
+
+
+@pytest.mark.slow
+@every_size
+def test_two_clicks_give_the_words_of_a_reference(opened: Opened, report: Path, size: str) -> None:
+    page, seen = opened(report, size)
+    figure = page.locator("figure").first  # its photo has 410×300 px
+    button, panel = figure.locator("[data-points]"), figure.locator(".points")
+    expect(panel).to_be_hidden()
+    picture = figure.locator(".layers img")
+    button.click()
+    expect(panel).to_be_visible()
+    assert button.get_attribute("aria-pressed") == "true"
+    width, height = picture.evaluate("one => [one.getBoundingClientRect().width, one.getBoundingClientRect().height]")
+
+    def click(x_px: float, y_px: float) -> None:
+        picture.click(position={"x": (x_px + 0.5) / 410 * width, "y": (y_px + 0.5) / 300 * height}, force=True)
+
+    click(50, 60)
+    expect(panel.locator("output")).to_be_empty()
+    click(350, 200)
+    words = panel.locator("output").inner_text()
+    assert words.endswith("=MM")
+    assert panel.locator("[data-copy]").is_disabled()
+    panel.locator("input").fill("42.5")
+    words = panel.locator("output").inner_text()
+    option, _, reference = words.partition(" ")
+    found = Reference.parse(reference)
+    assert (option, found.length_mm) == ("--reference", 42.5)
+    tolerance = 410 / width + 0.1  # a pixel of the screen
+    assert (found.x0_px, found.y0_px, found.x1_px, found.y1_px) == pytest.approx((50, 60, 350, 200), abs=tolerance)
+    assert figure.locator(".point").count() == 2
+    assert panel.locator("[data-copy]").is_enabled()
+    panel.locator("[data-copy]").click()
+    assert page.evaluate("getSelection().toString()") == words
+    assert overflowing(page) == []
+    click(100, 100)  # begins anew
+    assert figure.locator(".point").count() == 1
+    button.click()
+    expect(panel).to_be_hidden()
+    assert figure.locator(".point").count() == 0
+    assert seen.complaints == []
 
 
 @pytest.mark.slow

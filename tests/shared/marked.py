@@ -36,7 +36,8 @@ def wall(x: Any, y: Any) -> Any:
 def view_of(photo_hw: tuple[int, int], **choices: Any) -> Float64Array:
     """A view whose origin is in the middle of the photo; 100 px are 50 mm, unless chosen otherwise."""
     middle = (photo_hw[1] / 2, photo_hw[0] / 2)
-    return plane_in_view(**({"mm_per_px": 0.5, "at_px": middle, "focal_px": 2500.0} | choices))
+    chosen: dict[str, Any] = {"mm_per_px": 0.5, "at_px": middle, "focal_px": 2500.0} | choices
+    return plane_in_view(**chosen)
 
 
 def marked_photo(

@@ -121,6 +121,13 @@ def _site(place: Path) -> Path:
     return place
 
 
+def _scales(place: Path) -> Path:
+    """A table of scales of the photos of the bridge."""
+    rows = ("path,mm_per_px,x0,y0,x1,y1,mm", "bridge/a.jpg,0.25,,,,,", "bridge/b.jpg,,20,30,220,40,50")
+    place.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return place
+
+
 def _split(place: Path, data: Path) -> Path:
     write_split(split(read_patches(data), by="similarity", val=0.25, test=0.25), place)
     return place
@@ -146,6 +153,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], Path]] = {
     "lines.onnx": lambda _, place: _with_lines(place),
     "bridge": lambda _, place: _photos(place),
     "photos": lambda _, place: _photos(place),
+    "scales.csv": lambda _, place: _scales(place),
     "site.csv": lambda _, place: _site(place),
     "photo.jpg": lambda _, place: save(place, draw_photo(0, photo_hw=(300, 560)).pixels),
     "patch.jpg": lambda _, place: save(place, draw_patch(1, side_px=_SIDE_PX).pixels),

@@ -14,6 +14,7 @@ from crackscope.data.patches import read_patches
 from crackscope.drawing.walls import draw_dataset, draw_patch, draw_photo
 from crackscope.model.bundle import write_model
 from shared.command import Result
+from shared.marked import marked_photo, view_of
 from shared.models import fine_bundle
 from shared.pictures import jpeg, save
 
@@ -93,6 +94,13 @@ class World:
         for seed in range(2):
             save(self.folder / "photos" / f"wall {seed}.png", draw_photo(seed, photo_hw=(150, 300)).pixels)
         return self.folder / "photos"
+
+    def marked_photo(self) -> Path:
+        """A photo of a wall with a marker."""
+        wall = draw_photo(0, photo_hw=(250, 400)).pixels.copy()
+        wall[20:180, 20:180] = marked_photo(view_of((160, 160)), (160, 160))
+        save(self.folder / "marked" / "wall.png", wall)
+        return self.folder / "marked" / "wall.png"
 
     def overlapping_photos(self) -> Path:
         """Two photos of one wall that overlap, and a file that is none."""
@@ -250,6 +258,14 @@ CASES: dict[str, Case] = {
         "scan", lambda world, _: [world.photos(), "--model", world.fine_model(), "--fine-map", "--maps", "npz"]
     ),
     "scan, at a known scale": Case("scan", lambda world, _: [world.masked_photos()[0], "--mm-per-px", 0.4]),
+    "scan, with a marker": Case(
+        "scan",
+        lambda world, _: [
+            *(world.marked_photo(), "--model", world.model),
+            *("--marker", "APRILTAG_36h11:50", "--mm-per-px", 0.9),
+        ],
+    ),
+    "markers": Case("markers", lambda world, _: [], out="markers.pdf"),
     "scenes": Case("scenes", lambda world, _: [world.overlapping_photos(), "--threads", 1]),
     "bundle": Case("bundle", lambda world, _: [world.run_of(0) / "model.onnx"], out=None),
     "bundle, on a trained backbone": Case(

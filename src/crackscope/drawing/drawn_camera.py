@@ -195,8 +195,10 @@ def _about_axis(degrees: float) -> Float64Array:
 def _light(scene: Scene, plane_to_px: Float64Array, top: int, n_rows: int, width: int) -> Float32Array:
     """Light that falls on some rows of pixels, shape (n_rows, width)."""
     inverse = np.linalg.inv(plane_to_px)
-    rows, columns = ((np.arange(n * SAMPLES) + 0.5) / SAMPLES - 0.5 for n in (n_rows, width))
-    x, y = columns[None, :], rows[:, None] + top
+    rows, columns = np.arange(n_rows * SAMPLES)[:, None], np.arange(width * SAMPLES)
+    # Within a pixel no two points share a row or a column, so that an edge along them is not rounded to a quarter.
+    x = columns / SAMPLES + (rows % SAMPLES + 0.5) / SAMPLES**2 - 0.5
+    y = rows / SAMPLES + (columns % SAMPLES + 0.5) / SAMPLES**2 - 0.5 + top
     u, v, w = (a * x + b * y + c for a, b, c in inverse)
     found = scene((u / w).astype(np.float32), (v / w).astype(np.float32))
     return np.asarray(found.reshape(n_rows, SAMPLES, width, SAMPLES).mean((1, 3)), np.float32)

@@ -27,7 +27,7 @@ MARGIN = 0.3
 LEAST_CONTRAST = 15.0
 """Least step across an edge, in grey levels."""
 
-LEAST_SHARE = 0.8
+LEAST_SHARE = 0.75
 """Share of the points at which the edge must be found; fewer are left of a marker that is folded, dirty or misread."""
 
 GREATEST_MISS_PX = 1.5
@@ -40,6 +40,10 @@ drawn scenes (benchmarks/markers.py)."""
 CROWDING = 0.25
 """Error of a corner in pixels for a shift of one pixel and squares of one pixel: blurred edges that lie close together
 disturb each other. Set in the same way."""
+
+ALIGNED_PX = 0.04
+"""Error of a corner in pixels if the marker's edges run along rows and columns of pixels: then all points of an edge
+have the same place within their pixels, and the same error. One that crosses a few rows is free of it."""
 
 _N_ROUNDS = 5
 _STEP_PX = 0.5  # along a profile
@@ -76,7 +80,7 @@ def fit_marker(grey: UInt8Array, bits: UInt8Array, corners_xy: Float64Array) -> 
         corners_xy: Corners to begin with, clockwise from the upper left one of `bits`, shape (4, 2).
 
     Returns:
-        The fit; None if fewer than 80 % of the points lie at an edge of the right kind, or the edges do not determine
+        The fit; None if fewer than 75 % of the points lie at an edge of the right kind, or the edges do not determine
         it.
     """
     side_px = float(np.linalg.norm(np.roll(corners_xy, -1, 0) - corners_xy, axis=1).mean())
@@ -103,7 +107,11 @@ def fit_marker(grey: UInt8Array, bits: UInt8Array, corners_xy: Float64Array) -> 
     corners, _, slopes = _seen(homography, square)
     by_corner = slopes.reshape(8, 8)
     crowded_px = CROWDING * abs(shift) / square_px
-    covariance = crowded_px**2 * np.eye(8) + UNCERTAINTY_FACTOR**2 * by_corner @ fitted.covariance[:8, :8] @ by_corner.T
+    n_crossed = float(np.abs(np.roll(corners, -1, 0) - corners).min(1).min())  # rows or columns
+    aligned_px = ALIGNED_PX / max(1.0, 2 * n_crossed)
+    covariance = (crowded_px**2 + aligned_px**2) * np.eye(8) + UNCERTAINTY_FACTOR**2 * by_corner @ fitted.covariance[
+        :8, :8
+    ] @ by_corner.T
     return FittedMarker(corners, covariance, shift, fitted.miss, int(found.sum()))
 
 

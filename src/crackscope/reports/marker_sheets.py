@@ -176,13 +176,14 @@ def _draw_head(axes: Axes, kind: MarkerKind) -> None:
 def _draw_squares(axes: Axes, bits: UInt8Array, at_mm: tuple[float, float], side_mm: float) -> None:
     """A marker as a black square with white stretches on it.
 
-    White squares are drawn along rows and along columns, so that no seam is left between neighbours.
+    White squares are drawn along rows and along columns, so that no seam is left between neighbours. Edges are not
+    moved to whole pixels, as matplotlib would do.
     """
     from matplotlib.patches import Rectangle
 
     x, y = at_mm
     square = side_mm / len(bits)
-    axes.add_patch(Rectangle((x, y), side_mm, side_mm, facecolor=_INK, linewidth=0))
+    axes.add_patch(Rectangle((x, y), side_mm, side_mm, facecolor=_INK, linewidth=0, snap=False))
     for squares, is_upright in ((bits, False), (bits.T, True)):
         for row, values in enumerate(squares > 0):
             bounds = np.flatnonzero(np.diff(np.concatenate([[0], values.astype(np.int8), [0]])))
@@ -190,7 +191,7 @@ def _draw_squares(axes: Axes, bits: UInt8Array, at_mm: tuple[float, float], side
                 along, across = x if not is_upright else y, y if not is_upright else x
                 place, size = (along + start * square, across + row * square), ((stop - start) * square, square)
                 place, size = (place[::-1], size[::-1]) if is_upright else (place, size)
-                axes.add_patch(Rectangle(place, *size, facecolor="white", linewidth=0))
+                axes.add_patch(Rectangle(place, *size, facecolor="white", linewidth=0, snap=False))
 
 
 def _draw_ruler(axes: Axes, x: float, y: float, *, is_upright: bool) -> None:

@@ -180,7 +180,7 @@ def scale_text(found: PhotoResult) -> str:
     source = {"given": "as given", "table": "by the table of scales"}.get(scale.source, f"by {scale.source}")
     if scale.is_approximate:
         source += ", approximate"
-    first = f"{scale.mm_per_px:.4g} mm per px{' at the marker' if scale.plane else ''} {source}"
+    first = f"{scale.mm_per_px:.4g} mm per px {'at the marker' if scale.plane else source}"
     sentences = [f"{first}{_share(scale.relative_uncertainty)}."]
     if scale.plane is not None and found.peak_xy is not None:
         x, y = found.peak_xy
@@ -188,7 +188,7 @@ def scale_text(found: PhotoResult) -> str:
         if there.uncertainty_mm_per_px is not None and np.isfinite(there.mm_per_px):
             share = _share(float(there.uncertainty_mm_per_px / there.mm_per_px))
             sentences.append(
-                f"At the place to look at first, {scale.sides_away(x, y):.2g} sides of the marker away from it: "
+                f"At the place to look at first, {scale.sides_away(x, y):.1f} sides of the marker away from it: "
                 f"{float(there.mm_per_px):.4g} mm per px{share}, if the surface lies in the marker's plane."
             )
     return " ".join([*sentences, *told])

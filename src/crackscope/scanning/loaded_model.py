@@ -207,7 +207,7 @@ class Model:
         photo: AnyImage,
         *,
         network_scale: float | None = None,
-        scale: Scale | None = None,
+        scale: AnyScale = None,
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> Tracing:
         """Trace the cracks of one photo as lines, whatever its verdict would be.
@@ -217,7 +217,8 @@ class Model:
                 at any size.
             network_scale: Pixels of the network per pixel of the photo, above 0; chosen by the photo's size if left
                 out.
-            scale: Millimetres per pixel of the photo, if they are known. They do not change which lines are found.
+            scale: Millimetres per pixel of the photo, or sources that may tell them; they do not change which lines are
+                found.
             max_megapixels: Limit in megapixels; a larger photo is refused.
 
         Returns:
@@ -236,14 +237,16 @@ class Model:
             (True, (240, 480))
         """
         image = as_image(photo, max_megapixels=max_megapixels)
-        prepared = prepare_to_trace(image, self.card, network_scale)
+        prepared = prepare_to_trace(image, self.card, network_scale, scale)
         fine = self._fine_network if self.card.fine_map else None
         found = map_of(prepared, self.network, self.card, fine)
         if fine is not None and not found.fires.any():
             found = map_of(prepared, self.network, self.card, fine, everywhere=True)
         guide, traced_by = guide_of(found, prepared, self.card)
         cracks = cracks_in(image, guide)
-        return Tracing(prepared.path, self.name, traced_by, cracks, prepared.photo_hw, prepared.network_scale, scale)
+        return Tracing(
+            prepared.path, self.name, traced_by, cracks, prepared.photo_hw, prepared.network_scale, prepared.scale
+        )
 
     def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
         """Compute the calibrated crack probability of each patch, shape (n,); the gate is not applied.
@@ -402,7 +405,7 @@ def scan(
 
 
 def trace(
-    photo: AnyImage, model: AnyModel = None, *, network_scale: float | None = None, scale: Scale | None = None
+    photo: AnyImage, model: AnyModel = None, *, network_scale: float | None = None, scale: AnyScale = None
 ) -> Tracing:
     """Trace the cracks of one photo as lines; see `Model.trace`.
 
@@ -410,7 +413,7 @@ def trace(
         photo: A path, bytes, an array, a Pillow image or an `Image`.
         model: A bundle, its path, or a loaded model; the default bundle if left out.
         network_scale: Pixels of the network per pixel of the photo, above 0; chosen by the photo's size if left out.
-        scale: Millimetres per pixel of the photo, if they are known.
+        scale: Millimetres per pixel of the photo, or sources that may tell them.
 
     Returns:
         The cracks, and the lines that look like joints.

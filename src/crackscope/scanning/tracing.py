@@ -18,6 +18,7 @@ from crackscope.files.images import Image
 from crackscope.geometry.cracks import Crack, cracks_of
 from crackscope.geometry.ridges import ridge_map
 from crackscope.geometry.scale import Scale
+from crackscope.geometry.scale_sources import AnyScale
 from crackscope.geometry.tracing import Guide, trace_lines
 from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
@@ -57,13 +58,14 @@ class Tracing:
     scale: Scale | None = None
 
 
-def prepare_to_trace(photo: Image, card: Card, network_scale: float | None) -> PreparedPhoto:
+def prepare_to_trace(photo: Image, card: Card, network_scale: float | None, scale: AnyScale) -> PreparedPhoto:
     """Resize a photo to the network's scale, as `scan` does; an image of patch size is taken for a photo, too.
 
     Args:
         photo: The photo.
         card: Card of the model.
         network_scale: Pixels of the network per pixel of the photo; chosen by the photo's size if None.
+        scale: Millimetres per pixel of the photo, or sources that may tell them.
 
     Raises:
         DataError: If `network_scale` is no number above 0.
@@ -73,7 +75,7 @@ def prepare_to_trace(photo: Image, card: Card, network_scale: float | None) -> P
     if min(height, width) < LEAST_PX:
         raise ImageError(f"{width}×{height} px are too few to trace lines in (at least {LEAST_PX} px a side)")
     chosen = photo_scale(card, (height, width)) if network_scale is None else network_scale
-    return prepare_photo(photo, card, network_scale=chosen, unit="photo")
+    return prepare_photo(photo, card, network_scale=chosen, scale=scale, unit="photo")
 
 
 def guide_of(found: CrackMap, prepared: PreparedPhoto, card: Card) -> tuple[Guide, TracedBy]:
