@@ -42,6 +42,12 @@ def test_a_scale_of_an_older_version_is_read() -> None:
     assert Scale.from_dict({"mm_per_px": 0.3, "uncertainty_mm_per_px": None, "source": "given"}) == Scale(0.3)
 
 
+@pytest.mark.parametrize("found", [{}, {"mm_per_px": "wide"}, {"mm_per_px": 1.0, "plane": {"side_mm": 3}}])
+def test_a_dictionary_of_something_else_is_no_scale(found: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"^no (scale|plane): "):
+        Scale.from_dict(found)
+
+
 def test_a_number_of_numpy_is_kept_as_a_number_of_python() -> None:
     scale = Scale(np.float32(0.25), np.float64(0.5))
     assert [type(value) for value in (scale.mm_per_px, scale.uncertainty_mm_per_px)] == [float, float]

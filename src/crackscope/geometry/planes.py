@@ -79,12 +79,12 @@ class Plane:
         Raises:
             DataError: If it holds no plane.
         """
-        return cls.from_arrays(
-            np.array(found["corners_xy_px"], np.float64),
-            np.array(found["covariance_px2"], np.float64),
-            side_mm=float(found["side_mm"]),
-            side_uncertainty_mm=float(found.get("side_uncertainty_mm", 0.0)),
-        )
+        try:
+            corners, covariance = (np.array(found[name], np.float64) for name in ("corners_xy_px", "covariance_px2"))
+            side_mm, side_uncertainty_mm = float(found["side_mm"]), float(found.get("side_uncertainty_mm", 0.0))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"no plane: {error!r}. Take what asdict gave.") from error
+        return cls.from_arrays(corners, covariance, side_mm=side_mm, side_uncertainty_mm=side_uncertainty_mm)
 
     @property
     def centre_xy_px(self) -> tuple[float, float]:

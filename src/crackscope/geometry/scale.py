@@ -14,7 +14,7 @@ from crackscope.arrays import Float64Array
 from crackscope.errors import DataError
 from crackscope.geometry.planes import Plane
 
-__all__ = ["MAX_MM_PER_PX", "MIN_MM_PER_PX", "LocalScale", "NoScale", "Scale"]
+__all__ = ["COVERAGE", "MAX_MM_PER_PX", "MIN_MM_PER_PX", "LocalScale", "NoScale", "Scale"]
 
 MIN_MM_PER_PX, MAX_MM_PER_PX = 0.001, 100.0
 """Least and greatest scale that is believed: that of a microscope, and that of a photo from 300 m away."""
@@ -194,10 +194,14 @@ class Scale:
         Raises:
             DataError: If the dictionary holds no scale.
         """
-        points = tuple((float(x), float(y)) for x, y in found.get("points_xy_px", ()))
-        plane = Plane.from_dict(found["plane"]) if found.get("plane") else None
-        own = found["mm_per_px"], found.get("uncertainty_mm_per_px"), found.get("source", "given")
-        return cls(*own, points, plane)
+        try:
+            points = tuple((float(x), float(y)) for x, y in found.get("points_xy_px", ()))
+            plane = Plane.from_dict(found["plane"]) if found.get("plane") else None
+            return cls(
+                found["mm_per_px"], found.get("uncertainty_mm_per_px"), found.get("source", "given"), points, plane
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"no scale: {error!r}. Take what Scale.to_dict gave.") from error
 
 
 @dataclass(frozen=True)
