@@ -67,7 +67,7 @@ def test_two_branches_that_meet_become_one() -> None:
 def test_every_pixel_of_a_line_lies_on_a_branch_or_in_a_junction(seed: int) -> None:
     rng = np.random.default_rng(seed)
     thick = rng.random((30, 40)) < rng.uniform(0.1, 0.7)
-    line = np.asarray(skeletonize(thick))
+    line = np.asarray(skeletonize(thick))  # type: ignore[no-untyped-call]
     graph = graph_of(line)
     points = np.concatenate([branch.path_xy for branch in graph.branches] or [np.empty((0, 2))])
     for row, column in np.argwhere(line):

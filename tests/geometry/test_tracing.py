@@ -113,6 +113,7 @@ def test_cracks_tell_length_direction_and_pattern() -> None:
     assert first.n_ends == 2
     assert first.n_junctions == 0
     assert np.isclose(first.directions_px.sum(), first.length_px)
+    assert first.tortuosity is not None
     assert 1 <= first.tortuosity < 1.1
     assert 0.4 < first.mean_confidence <= 1
     left, top, right, bottom = third.box_xyxy
