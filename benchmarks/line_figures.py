@@ -11,7 +11,7 @@ Three tables:
   mask (smoothed before it is thinned) against the true line of the package. What is missing are side branches that the
   steps of a coarse mask leave.
 - Photos whose precision and recall are drawn, correlated, from beta distributions: how often the 95 % intervals hold
-  the true figures of all such photos. For comparison, the same of a percentile bootstrap over photos of both F1.
+  the true figures of all such photos. For comparison, the same of a percentile bootstrap over photos of some figures.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ PHOTOS = (8, 24)
 MEANS = ((0.6, 4), (0.88, 6), (0.97, 10))  # mean and precision (sum of both parameters) of a beta distribution
 N_TRUTH = 40_000
 N_RESAMPLES = 400
+RESAMPLED = ("F1", "mean F1", "length ratio")
 
 
 def main() -> None:
@@ -53,8 +54,9 @@ def main() -> None:
         print(row)
     for folder in given.photos:
         print(f"\n{folder.name}:", *ceilings(folder), sep="\n")
-    print("\n| photos | mean | precision | recall | F1 | mean F1 | F1, bootstrap | mean F1, bootstrap |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| photos | mean | precision | recall | F1 | clIoU | mean F1 | mean clIoU | length ratio ", end="")
+    print("| F1, bootstrap | mean F1, bootstrap | length ratio, bootstrap |")
+    print("| --- " * 12 + "|")
     for n_photos in PHOTOS:
         for mean, size in MEANS:
             held = coverage(rng, n_photos, mean, size, given.samples)
@@ -135,23 +137,21 @@ def ceilings(folder: Path) -> Iterator[str]:
 
 
 def coverage(rng: np.random.Generator, n_photos: int, mean: float, size: float, n_samples: int) -> Float64Array:
-    """Share of the samples whose interval holds the truth: precision, recall, F1, mean F1, and both F1 resampled."""
+    """Share of the samples whose interval holds the truth: the figures in order, and three of them resampled."""
     all_photos = drawn_counts(rng, N_TRUTH, mean, size)
-    pooled = figures(all_photos.sum(0))
-    truth = (*pooled, float(figures_of_each(all_photos).mean()))
-    held = np.zeros(6)
-    for number in range(n_samples):
+    truth = of_many(all_photos)
+    truth = {**truth, **{f"{name}, bootstrap": truth[name] for name in RESAMPLED}}
+    held = np.zeros(len(truth))
+    for _ in range(n_samples):
         counts = drawn_counts(rng, n_photos, mean, size)
-        found = measure_lines([lines_of(row) for row in counts], threshold=0.5, tolerances_px=(4,), seed=number)
+        found = measure_lines([lines_of(row) for row in counts], threshold=None, tolerances_px=(4,))
         one = found.within[0]
-        given = (one.precision, one.recall, one.f1, one.mean_f1)
+        given = (one.precision, one.recall, one.f1, one.cl_iou, one.mean_f1, one.mean_cl_iou, found.length_ratio)
         ends = [(figure.low, figure.high) for figure in given]
-        drawn = rng.multinomial(n_photos, np.full(n_photos, 1 / n_photos), N_RESAMPLES)
-        again = np.array([figures(total)[2] for total in drawn @ counts])
-        ends.append(percentile_interval(one.f1.value, again))
-        ends.append(percentile_interval(one.mean_f1.value, drawn @ figures_of_each(counts) / n_photos))
-        wanted = (*truth, truth[2], truth[3])
-        held += [low <= value <= high for (low, high), value in zip(ends, wanted, strict=True)]
+        drawn = rng.integers(0, n_photos, (N_RESAMPLES, n_photos))
+        again = of_many(counts[drawn])
+        ends += [percentile_interval(float(of_many(counts)[name]), again[name]) for name in RESAMPLED]
+        held += [low <= value <= high for (low, high), value in zip(ends, truth.values(), strict=True)]
     return held / n_samples
 
 
@@ -165,13 +165,19 @@ def drawn_counts(rng: np.random.Generator, n: int, mean: float, size: float) -> 
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def figures(counts: Float64Array) -> tuple[float, float, float]:
-    precision, recall = counts[0] / counts[1], counts[2] / counts[3]
-    return float(precision), float(recall), float(2 * precision * recall / max(precision + recall, 1e-12))
+def of_many(counts: Float64Array) -> dict[str, Float64Array]:
+    """Figures of many photos, whose counts have shape (..., photos, 4)."""
+    pooled, each = figures(counts.sum(-2)), figures(counts)
+    means = {f"mean {name}": each[name].mean(-1) for name in ("F1", "clIoU")}
+    ratio = counts[..., 1].sum(-1) / counts[..., 3].sum(-1)
+    return {**pooled, **means, "length ratio": ratio}
 
 
-def figures_of_each(counts: Float64Array) -> Float64Array:
-    return np.array([figures(row)[2] for row in counts])
+def figures(counts: Float64Array) -> dict[str, Float64Array]:
+    n_right, n_found, n_hit, n_true = np.moveaxis(counts, -1, 0)
+    precision, recall = n_right / n_found, n_hit / n_true
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return {"precision": precision, "recall": recall, "F1": f1, "clIoU": n_hit / (n_true + n_found - n_right)}
 
 
 def lines_of(row: Float64Array) -> PhotoLines:

@@ -30,7 +30,8 @@ from crackscope.data.splits import apply_split, split
 from crackscope.files.images import decode_image
 from crackscope.measuring.metrics import measure
 from crackscope.measuring.photo_calibration import fit_photo_calibration, measured_verdict
-from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.measuring.photo_evaluation import measure_photos
+from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
 from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.model.bundle import read_bundle
 from crackscope.model.card import Calibration

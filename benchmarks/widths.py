@@ -25,7 +25,7 @@ from crackscope.data.patches import PatchIndex, read_patches
 from crackscope.data.splits import apply_split, split
 from crackscope.drawing.drawn_lines import crack_over
 from crackscope.files.streaming import ordered_map
-from crackscope.measuring.photo_evaluation import scan_labelled
+from crackscope.measuring.scanned_photos import scan_labelled
 from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.scanning.loaded_model import Model, load
 from gate import interval

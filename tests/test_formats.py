@@ -41,7 +41,8 @@ def test_the_page_tells_of_every_field_and_of_no_other(world: World, run: Run, m
 def compared_lines(page: FormatsPage, world: World, run: Run) -> list[str]:
     """What differs between the page and what `evaluate` writes where a model has a fine map."""
     (photos, masks), out = world.masked_photos(), world.folder / "lines"
-    printed = run("evaluate", photos, "--masks", masks, "--model", world.fine_model(), "--out", out, "--json").json
+    given = ("--masks", masks, "--joints", world.joints(), "--model", world.fine_model())
+    printed = run("evaluate", photos, *given, "--out", out, "--json").json
     form = page.form("evaluate", PRINTED)
     assert form is not None
     return [*differences(printed, form), *compare_folder(page, "evaluate", out)]

@@ -18,7 +18,7 @@ from crackscope.data.patches import Patch, PatchIndex, content_digest
 from crackscope.data.splits import apply_split, split, write_split
 from crackscope.errors import SplitError
 from crackscope.files.tables import TableForm, read_table
-from crackscope.measuring.photo_evaluation import scan_labelled
+from crackscope.measuring.scanned_photos import scan_labelled
 from crackscope.measuring.transfer_sets import read_photo_list, without_photos
 from crackscope.model.preprocessing import resize_photo
 from crackscope.model.provenance import count_seen, find_seen

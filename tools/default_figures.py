@@ -11,7 +11,8 @@ from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.data.patches import PatchIndex
 from crackscope.measuring.evaluation import metrics_document
 from crackscope.measuring.metrics import METRICS
-from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled
+from crackscope.measuring.photo_evaluation import measure_photos
+from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
 from crackscope.model.bundle import Bundle
 from crackscope.scanning.loaded_model import Model
 from default_sets import METU, part_of

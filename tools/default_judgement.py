@@ -30,7 +30,7 @@ from crackscope.data.patches import PatchIndex
 from crackscope.files.images import read_image
 from crackscope.measuring.line_figures import measure_lines
 from crackscope.measuring.lines import PhotoLines, line_map_of
-from crackscope.measuring.photo_evaluation import ScannedPhoto, scan_labelled
+from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
 from crackscope.model.bundle import read_bundle
 from crackscope.scanning.loaded_model import Model, scan_prepared
 from crackscope.scanning.scanner import photo_scale, prepare_photo

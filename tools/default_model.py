@@ -47,7 +47,7 @@ from crackscope.files.output import new_file
 from crackscope.files.streaming import default_threads
 from crackscope.measuring.calibration import fit_shift
 from crackscope.measuring.photo_calibration import fit_photo_calibration, fit_verdict, measured_verdict
-from crackscope.measuring.photo_evaluation import scan_labelled
+from crackscope.measuring.scanned_photos import scan_labelled
 from crackscope.model.bundle import Backbone, Bundle, FineDecoder, compose, read_bundle, write_model
 from crackscope.model.card import Card
 from crackscope.model.graphs import Head, graph_digest

@@ -62,12 +62,13 @@ if TYPE_CHECKING:
     from crackscope.measuring.comparison import Comparison, RunSummary, Speed, compare
     from crackscope.measuring.evaluation import Evaluation
     from crackscope.measuring.exporting import Export, export
+    from crackscope.measuring.joint_figures import JointFigures, PhotoJoints
     from crackscope.measuring.judging import evaluate, evaluate_photos
     from crackscope.measuring.line_figures import LineFigures, LinesWithin
     from crackscope.measuring.lines import LineCounts, PhotoLines
     from crackscope.measuring.metrics import Estimate
     from crackscope.measuring.paired import PairedTest
-    from crackscope.measuring.photo_evaluation import PhotoEvaluation, PhotoFigures, ScannedPhoto
+    from crackscope.measuring.photo_evaluation import PhotoEvaluation, PhotoFigures
     from crackscope.measuring.robustness import Robustness, RobustnessCondition, measure_robustness
     from crackscope.measuring.run_document import (
         RunAgreement,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         RunSettings,
         RunSplit,
     )
+    from crackscope.measuring.scanned_photos import ScannedPhoto
     from crackscope.measuring.transfer import Transfer, TransferTest
     from crackscope.model.bundle import Bundle, read_bundle
     from crackscope.model.card import BackboneCard, Calibration, Card, FineMapCard, Gate, TrainingData, Verdict
@@ -152,6 +154,7 @@ _HOMES = {
     "Image": "files.images",
     "ImageError": "errors",
     "ImageFile": "files.inputs",
+    "JointFigures": "measuring.joint_figures",
     "LabelledPhoto": "data.labelled_photos",
     "Leaks": "data.leaks",
     "LensFacts": "files.lens_facts",
@@ -172,6 +175,7 @@ _HOMES = {
     "Phase": "training.recipes",
     "PhotoEvaluation": "measuring.photo_evaluation",
     "PhotoFigures": "measuring.photo_evaluation",
+    "PhotoJoints": "measuring.joint_figures",
     "PhotoLines": "measuring.lines",
     "PhotoResult": "scanning.results",
     "Plane": "geometry.planes",
@@ -205,6 +209,7 @@ _HOMES = {
     "ScaleSources": "geometry.scale_sources",
     "ScaleTable": "geometry.scale_table",
     "ScannedPhoto": "measuring.photo_evaluation",
+    "ScannedPhoto": "measuring.scanned_photos",
     "Share": "measuring.clustered_shares",
     "SiteVariant": "acceptance.site_variants",
     "Source": "files.sources",
@@ -297,6 +302,7 @@ __all__ = [
     "Image",
     "ImageError",
     "ImageFile",
+    "JointFigures",
     "LabelledPhoto",
     "Leaks",
     "LensFacts",
@@ -317,6 +323,7 @@ __all__ = [
     "Phase",
     "PhotoEvaluation",
     "PhotoFigures",
+    "PhotoJoints",
     "PhotoLines",
     "PhotoResult",
     "Plane",

@@ -179,7 +179,7 @@ def test_inverted_masks_stop_evaluate_unless_that_is_said(run: Any, bundle_file:
     assert not (tmp_path / "a").exists()
     judged = run(*given, "--masks-inverted", "--out", tmp_path / "b")
     assert judged.code == 0
-    assert "this model has no fine map, so lines are not compared" in judged.err
+    assert "this model has no fine map, so cracks are traced by dark ridges in its regions" in judged.err
     wrong = run("evaluate", tmp_path / "photos", "--masks-inverted", "--model", bundle_file)
     assert wrong.code == 2
     assert "--masks" in wrong.err
@@ -197,11 +197,35 @@ def test_evaluate_prints_figures_of_lines(run: Any, fine_file: Path, tmp_path: P
     assert "no fine map" not in judged.err
     assert "photos/b.png and 1 more: no mask of this name, so left out." in judged.err
     assert "masks/d.png: no photo of this name, so left out." in judged.err
-    assert "Lines at a threshold of 0.500:" in judged.out
+    assert "Lines against the masks     fine map  95 % interval       traced  95 % interval" in judged.out
     assert "Line F1, 2 px" in judged.out
+    assert "Line length ratio" in judged.out
     assert "Lines in 1 photo: read this as an anecdote, without intervals." in judged.out
     printed = run(*given, "--out", tmp_path / "a", "--overwrite", "--json").json
-    assert [one["tolerance_px"] for one in printed["lines"]["within"]] == [2, 4]
+    for kind in ("lines", "traced"):
+        assert [one["tolerance_px"] for one in printed[kind]["within"]] == [2, 4]
+
+
+def test_evaluate_tells_how_much_of_joints_is_traced(run: Any, bundle_file: Path, tmp_path: Path) -> None:
+    wall = draw_photo(0, photo_hw=(160, 240))
+    save(tmp_path / "photos" / "a.png", wall.pixels)
+    save(tmp_path / "masks" / "a.png", 255 * wall.mask.astype(np.uint8))
+    joints = tmp_path / "joints.csv"
+    joints.write_text(
+        "photo,joint,point,x,y\na.png,left,1,9,0\na.png,left,2,9,99\nb.png,left,1,0,0\nb.png,left,2,9,9\n"
+    )
+    given = ("evaluate", tmp_path / "photos", "--model", bundle_file, "--joints", joints)
+    judged = run(*given, "--masks", tmp_path / "masks", "--out", tmp_path / "out")
+    assert judged.code == 0
+    assert f"{joints}: b.png: not judged, so its joints are left out." in judged.err
+    assert "Joints traced as cracks" in judged.out
+    assert "Joints in 1 photo: read this as an anecdote, without intervals." in judged.out
+    wrong = run(*given, "--out", tmp_path / "other")
+    assert wrong.code == 2
+    assert "--masks" in wrong.err
+    joints.write_text("photo,joint,point,x,y\na.png,left,1,9,far\n")
+    bad = run(*given, "--masks", tmp_path / "masks", "--out", tmp_path / "other")
+    assert_one_line(bad, "row 2: y 'far' is no number", "Give pixels of the photo")
 
 
 def test_a_leaking_split_is_refused_by_train_and_evaluate(

@@ -14,6 +14,7 @@ from crackscope.measuring.intervals import (
     n_in_error,
     percentile_interval,
     rank_interval,
+    ratio_interval,
     share_interval,
     square_and_add,
 )
@@ -44,6 +45,33 @@ def test_intervals_of_shares_hold_the_truth(
 def test_a_share_without_patches_or_with_too_few_photos_has_no_interval() -> None:
     assert all(math.isnan(end) for end in share_interval(np.zeros(5), np.zeros(5)))
     assert all(math.isnan(end) for end in share_interval(np.ones(5), np.array([3.0, 3, 0, 0, 0]) * 1))
+
+
+@pytest.mark.parametrize("n_photos", [4, 8, 24])
+def test_intervals_of_ratios_hold_the_truth(n_photos: int) -> None:
+    rng = np.random.default_rng(2)
+    spread = 0.25
+    held = 0
+    for _ in range(600):
+        wholes = rng.lognormal(6.3, 0.7, n_photos)
+        low, high = ratio_interval(1.2 * wholes * rng.lognormal(-(spread**2) / 2, spread, n_photos), wholes)
+        held += low <= 1.2 <= high
+    assert 0.92 <= held / 600 <= 0.98  # 600 samples: a standard deviation of .009
+
+
+def test_a_ratio_without_a_spread_or_with_too_few_photos_has_no_interval() -> None:
+    parts, wholes = np.array([3.0, 1, 2, 2]), np.array([2.0, 2, 2, 0])
+    low, high = ratio_interval(parts, wholes)
+    assert 0 < low < 8 / 6 < high
+    for some, all_ in (
+        (parts[:2], wholes[:2]),
+        (wholes, wholes),
+        (np.zeros(4), wholes),
+        (parts, np.zeros(4)),
+        (parts, np.array([9.0, 0, 0, 0])),
+        (np.append(parts[:2], 0), np.append(wholes[:2], 0)),  # a photo without either is none
+    ):
+        assert all(math.isnan(end) for end in ratio_interval(some, all_))
 
 
 def test_the_ends_of_a_sum_are_squared_and_added() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from crackscope.errors import DataError
-from crackscope.measuring.line_figures import LineFigures, choose_line_threshold, measure_lines
+from crackscope.measuring.line_figures import LineFigures, choose_line_threshold, line_rows, measure_lines
 from crackscope.measuring.lines import LineMap, PhotoLines
 
 NONE = PhotoLines(np.empty((0, 2), int), np.empty((0, 2), int), np.empty(0), np.empty(0))
@@ -37,7 +38,10 @@ def test_pixels_are_summed_over_photos_and_photos_are_averaged() -> None:
     assert (least.precision.value, least.recall.value) == (100 / 400, 150 / 200)
     assert least.f1.value == pytest.approx(2 * 0.25 * 0.75)
     assert (least.mean_precision.value, least.mean_recall.value, least.mean_f1.value) == (0.5, 0.75, 0.5)
-    assert (greatest.f1.value, greatest.mean_f1.value) == (1, 1)
+    assert least.cl_iou.value == 150 / (200 + 300)
+    assert least.mean_cl_iou.value == pytest.approx((1 + 50 / (100 + 300)) / 2)
+    assert (greatest.f1.value, greatest.mean_f1.value, greatest.cl_iou.value) == (1, 1, 1)
+    assert figures.length_ratio.value == 400 / 200
 
 
 def test_one_empty_side_counts_as_0_and_two_are_left_out_and_counted() -> None:
@@ -48,11 +52,13 @@ def test_one_empty_side_counts_as_0_and_two_are_left_out_and_counted() -> None:
     assert within.mean_f1.value == pytest.approx(1 / 3)
     assert within.mean_precision.value == pytest.approx(1 / 3)
     assert (within.precision.value, within.recall.value) == (100 / 150, 100 / 150)
+    assert (within.cl_iou.value, figures.length_ratio.value) == (100 / 200, 1)
 
 
 def test_nothing_anywhere_has_no_figure() -> None:
     figures = measured([NONE, NONE, NONE])
     assert np.isnan([figures.within[0].f1.value, figures.within[0].mean_f1.value, figures.ece.value]).all()
+    assert np.isnan([figures.within[0].cl_iou.value, figures.length_ratio.value]).all()
     document = figures.document()
     json.dumps(document, allow_nan=False)
     assert figures.few == ""
@@ -62,11 +68,15 @@ def test_lines_that_are_never_found_have_an_f1_of_0_and_no_precision() -> None:
     within = measured([photo(0, 0, 50, 0, off_px=np.inf)] * 4).within[0]
     assert np.isnan(within.precision.value)
     assert (within.recall.value, within.f1.value, within.mean_f1.value) == (0, 0, 0)
+    assert (within.cl_iou.value, within.mean_cl_iou.value) == (0, 0)
     assert within.recall.high > 0
+    ratio = measured([photo(0, 0, 50, 0, off_px=np.inf)] * 4).length_ratio
+    assert ratio.value == 0
+    assert np.isnan(ratio.low)
 
 
 def test_intervals_hold_their_figure_and_grow_where_photos_are_few() -> None:
-    names = ("precision", "recall", "f1", "mean_precision", "mean_recall", "mean_f1")
+    names = ("precision", "recall", "f1", "cl_iou", "mean_precision", "mean_recall", "mean_f1", "mean_cl_iou")
     few, more = measured(many(4)).within[0], measured(many(40)).within[0]
     for name in names:
         for one in (few, more):
@@ -105,6 +115,24 @@ def test_no_photo_or_a_cluster_too_few_is_an_error() -> None:
         measured([])
     with pytest.raises(DataError, match="5 photos with 4 clusters"):
         measured(many(5), clusters=["a", "b", "c", "d"])
+
+
+def test_the_length_ratio_has_an_interval_over_clusters() -> None:
+    photos = [photo(100 + 20 * i, 90, 150, 90) for i in range(8)]
+    ratio = measured(photos).length_ratio
+    assert 0 < ratio.low < ratio.value == 1360 / 1200 < ratio.high
+    assert np.isnan(measured(photos, clusters=["a"] * 4 + ["b"] * 4).length_ratio.low)
+
+
+def test_rows_are_titled_by_what_they_are_of() -> None:
+    figures = measured(many(3))
+    titles = [title for title, _ in line_rows(figures)]
+    assert titles[:3] == ["Line precision, 2 px", "Line recall, 2 px", "Line F1, 2 px"]
+    assert titles[-2:] == ["Line length ratio", "Calibration error of cells"]
+    assert "Line clIoU, photo mean, 4 px" in titles
+    traced = [title for title, _ in line_rows(replace(figures, threshold=None), "Traced line")]
+    assert traced[0] == "Traced line precision, 2 px"
+    assert traced[-1] == "Traced line length ratio"  # only a fine map has cells
 
 
 # Calibration of cells

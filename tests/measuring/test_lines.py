@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crackscope.arrays import BoolArray, Float32Array
+from crackscope.arrays import BoolArray, Float32Array, Float64Array
 from crackscope.errors import DataError
 from crackscope.measuring.lines import (
     LineMap,
     compare_lines,
     line_map_of,
-    read_lines,
+    line_of_paths,
     tolerance_factor,
     true_line,
 )
@@ -72,21 +72,23 @@ def test_half_of_a_line_has_all_precision_and_half_the_recall() -> None:
     assert counts.precision == 1
     assert counts.recall == 34 / 60  # four pixels beyond the end are near enough
     assert counts.f1 == pytest.approx(2 * 34 / (34 + 60))
+    assert counts.cl_iou == 34 / 60
 
 
 def test_a_false_line_costs_precision_alone() -> None:
     false = ((10, 50), (29, 50))
     counts = compare_lines(drawn(STRAIGHT, false), drawn(STRAIGHT)).counts(4)
     assert (counts.precision, counts.recall) == (60 / 80, 1)
+    assert counts.cl_iou == 60 / 80
 
 
 def test_one_empty_side_is_0_and_two_are_nothing() -> None:
     nothing, line = drawn(), drawn(STRAIGHT)
     for found, truth in ((nothing, line), (line, nothing)):
         counts = compare_lines(found, truth).counts(4)
-        assert (counts.precision, counts.recall, counts.f1) == (0, 0, 0)
+        assert (counts.precision, counts.recall, counts.f1, counts.cl_iou) == (0, 0, 0, 0)
     counts = compare_lines(nothing, nothing).counts(4)
-    assert np.isnan([counts.precision, counts.recall, counts.f1]).all()
+    assert np.isnan([counts.precision, counts.recall, counts.f1, counts.cl_iou]).all()
 
 
 @given(pairs_of_lines())
@@ -103,6 +105,15 @@ def test_a_line_is_all_right_against_itself(pair: tuple[BoolArray, BoolArray]) -
     line = pair[0] | pair[1]
     counts = compare_lines(line, line).counts(0)
     assert counts.f1 == (1 if line.any() else pytest.approx(np.nan, nan_ok=True))
+    assert counts.cl_iou == pytest.approx(counts.f1, nan_ok=True)
+
+
+@given(pairs_of_lines())
+def test_cl_iou_lies_below_recall_and_f1(pair: tuple[BoolArray, BoolArray]) -> None:
+    counts = compare_lines(*pair).counts(3)
+    if counts.n_found and counts.n_true:
+        assert 0 <= counts.cl_iou <= min(counts.recall, 1)
+        assert counts.cl_iou <= counts.f1 + 1e-12 or counts.f1 == 0
 
 
 @given(pairs_of_lines(), st.floats(0, 30), st.floats(0, 30))
@@ -111,7 +122,7 @@ def test_a_larger_tolerance_never_lowers_a_figure(
 ) -> None:
     lines = compare_lines(*pair)
     less, more = lines.counts(min(first, second)), lines.counts(max(first, second))
-    for name in ("precision", "recall", "f1"):
+    for name in ("precision", "recall", "f1", "cl_iou"):
         assert not getattr(more, name) < getattr(less, name) - 1e-12
 
 
@@ -185,14 +196,15 @@ def test_a_widened_tolerance_is_used() -> None:
     assert compare_lines(found, truth, factor=2.5).counts(2).f1 == 1
 
 
-def test_lines_are_read_from_a_map_and_a_smaller_mask() -> None:
+def test_lines_of_a_map_are_compared_with_a_smaller_mask() -> None:
     small = np.zeros((20, 30), bool)
     small[10, 5:25] = True
     photo = np.kron(small, np.ones((3, 3), bool)).astype(bool)
-    lines = read_lines(LineMap(cells_of(photo, 2), (2, 2), (60, 90)), small, threshold=0.5)
+    line_map, truth = LineMap(cells_of(photo, 2), (2, 2), (60, 90)), true_line(small, (60, 90))
+    factor = tolerance_factor((60, 90), small.shape)
+    lines = compare_lines(line_map.line(0.5), truth, factor=factor)
     assert lines.factor == 3
     assert lines.counts(2).f1 == 1
-    assert lines.bins is not None
 
 
 def test_cells_beside_the_true_line_are_left_out_of_the_bins() -> None:
@@ -209,6 +221,41 @@ def test_cells_beside_the_true_line_are_left_out_of_the_bins() -> None:
 def test_cells_beyond_the_photo_are_in_no_bin() -> None:
     map_ = LineMap(np.full((20, 24), 0.1, np.float32), (4, 4), HW)
     assert map_.bins(drawn())[:, 0].sum() == 15 * 20
+
+
+# Paths
+
+
+def slanted(y0: float, rise: float, *, n: int = 61) -> Float64Array:
+    """Points of a path from the left to the right, a pixel apart across."""
+    x = np.linspace(10, 69, n)
+    return np.column_stack([x, y0 + rise * (x - 10)])
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.3, 0.7, 1.0, -0.45])
+def test_a_path_has_as_many_pixels_as_the_line_of_a_map_beneath_it(rise: float) -> None:
+    path = slanted(20 if rise >= 0 else 50, rise / 2, n=200)
+    line = line_of_paths([path], HW)
+    assert abs(line.sum() - 60) <= 2  # one for each step along the longer extent
+    thick = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    found = LineMap(cells_of(thick, 1), (1, 1), HW).line(0.5)
+    assert abs(found.sum() - line.sum()) <= 4  # thinning takes a pixel and a half off each end
+    counts = compare_lines(found, line).counts(1)
+    assert counts.precision == 1
+
+
+def test_paths_are_drawn_between_far_points_and_cut_at_the_border() -> None:
+    line = line_of_paths([np.array([[-5.0, 10.0], [20.2, 10.4], [20.2, 200.0]])], HW)
+    assert set(zip(*(at.tolist() for at in np.nonzero(line[:10])), strict=True)) == set()
+    assert line[10, :19].all()
+    assert line[12:, 20].all()
+    assert abs(line.sum() - (20 + 50)) <= 1
+    assert not line_of_paths([], HW).any()
+
+
+def test_a_path_that_steps_about_counts_as_a_straight_one() -> None:
+    rough = slanted(30, 0.0, n=60) + np.column_stack([np.zeros(60), np.tile([-0.4, 0.4], 30)])
+    assert line_of_paths([rough, rough], HW).sum() == line_of_paths([slanted(30, 0.0)], HW).sum() == 60
 
 
 # What a model gives

@@ -24,7 +24,8 @@ from crackscope.measuring.photo_calibration import (
     fit_verdict,
     measured_verdict,
 )
-from crackscope.measuring.photo_evaluation import ScannedPhoto, measure_photos, scan_labelled, tile_reader
+from crackscope.measuring.photo_evaluation import measure_photos, tile_reader
+from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
 from crackscope.measuring.wording import number_text
 from crackscope.model.card import Calibration
 from crackscope.reports.evaluation_report import LINE_FILES, PHOTO_FILES, write_evaluation
@@ -371,17 +372,83 @@ def test_lines_are_compared_where_there_are_masks_and_a_fine_map(
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert document["lines"] == json.loads(json.dumps(found.lines.document()))
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Within 4 px, mean of photos" in page
+    assert "Fine map, within 4 px" in page
+    assert "F1, mean of photos" in page
     assert f"<b>{number_text(found.lines.within[1].f1.value)}</b>" in page
     assert "<th>Line F1, 4 px</th>" in found._repr_html_()
 
 
-def test_without_a_fine_map_tiles_alone_are_judged(masked_walls: tuple[Path, Path], bundle_file: Path) -> None:
+def test_traced_lines_are_compared_beside_those_of_the_fine_map(
+    masked_walls: tuple[Path, Path], fine_file: Path, tmp_path: Path
+) -> None:
+    photos, masks = masked_walls
+    found = crackscope.evaluate_photos(photos, fine_file, masks=masks, n_resamples=20, threads=1)
+    assert found.traced is not None
+    assert (found.traced_by, found.traced.threshold, found.traced.n_photos) == ("fine map", None, 3)
+    assert np.isnan(found.traced.ece.value)
+    write_evaluation(found, tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert document["traced"] == json.loads(json.dumps(found.traced.document()))
+    assert document["traced"]["within"][1]["cl_iou"].keys() == {"value", "low", "high"}
+    assert document["joints"] is None
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Traced, within 4 px" in page
+    assert f"are\n    {number_text(found.traced.length_ratio.value)}" in page
+    assert "<th>Traced line length ratio</th>" in found._repr_html_()
+
+
+def test_without_a_fine_map_only_traced_lines_are_compared(
+    masked_walls: tuple[Path, Path], bundle_file: Path, tmp_path: Path
+) -> None:
     photos, masks = masked_walls
     found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, n_resamples=20, threads=1)
     assert found.lines is None
     assert found.document()["lines"] is None
     assert [one.lines for one in found.scanned] == [None] * 3
+    assert found.traced is not None
+    assert found.document()["traced_by"] == "ridges"
+    write_evaluation(found, tmp_path / "out")
+    assert sorted(place.name for place in (tmp_path / "out").iterdir()) == sorted(LINE_FILES)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "they follow dark ridges" in page
+    assert "Fine map, within" not in page
+
+
+def test_joints_are_compared_where_a_table_says_where_they_run(
+    masked_walls: tuple[Path, Path], bundle_file: Path, tmp_path: Path
+) -> None:
+    photos, masks = masked_walls
+    joints = tmp_path / "joints.csv"
+    rows = ["photo,joint,point,x,y", "0.png,a,1,10,20", "0.png,a,2,210,20", "2.png,a,1,30,0", "2.png,a,2,30,150"]
+    joints.write_text("\n".join([*rows, "9.png,a,1,0,0", "9.png,a,2,9,9"]))
+    (photos / "2.png").write_bytes(b"")
+    found = crackscope.evaluate_photos(photos, bundle_file, masks=masks, joints=joints, n_resamples=20, threads=1)
+    assert found.joints is not None
+    assert [Path(one.photo).name for one in found.joints.photos] == ["0.png"]
+    assert found.joints.joint_px == pytest.approx(200)
+    assert found.joints.not_judged == ("2.png", "9.png")
+    traced = sum(crack.length_px for crack in found.scanned[0].cracks or () if not crack.joint_like)
+    assert found.joints.crack_px == pytest.approx(traced)
+    assert "<th>Joints traced as cracks</th>" in found._repr_html_()
+    write_evaluation(found, tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert document["joints"] == json.loads(json.dumps(found.joints.document()))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Joints are labelled in 1 of these photos" in page
+    assert "2 photos of the table of joints were not judged" in " ".join(page.split())
+
+
+def test_joints_that_do_not_fit_stop_before_anything_is_scanned(
+    masked_walls: tuple[Path, Path], bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, masks = masked_walls
+    joints = tmp_path / "joints.csv"
+    joints.write_text("photo,joint,point,x,y\n0.png,a,1,10,20\n0.png,a,2,900,20\n")
+    monkeypatch.setattr("crackscope.measuring.judging.scan_labelled", None)
+    with pytest.raises(DataError, match=r"row 3: point \(900, 20\) .* which has 240×160 px"):
+        crackscope.evaluate_photos(photos, bundle_file, masks=masks, joints=joints)
+    with pytest.raises(DataError, match=r"which need masks\. Give masks, too"):
+        crackscope.evaluate_photos(photos, bundle_file, tiles=joints, joints=joints)
 
 
 def test_a_mask_that_goes_while_photos_are_scanned_refuses_its_photo(

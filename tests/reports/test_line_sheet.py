@@ -29,7 +29,7 @@ def lines_at(found: list[int], true: list[int]) -> PhotoLines:
     return compare_lines(*pictures)
 
 
-def evaluation_of(lines: dict[str, PhotoLines], *, gone: str = "") -> Any:
+def evaluation_of(traced: dict[str, PhotoLines], of_map: dict[str, PhotoLines] | None = None, *, gone: str = "") -> Any:
     def load(name: str) -> tuple[UInt8Array, list[bytes]]:
         if name == gone:
             raise ImageError("it is gone")
@@ -38,7 +38,10 @@ def evaluation_of(lines: dict[str, PhotoLines], *, gone: str = "") -> Any:
     def photo(name: str) -> SimpleNamespace:
         return SimpleNamespace(name=name, load=lambda: load(name))
 
-    scanned = tuple(SimpleNamespace(photo=photo(name), lines=one) for name, one in lines.items())
+    lines = of_map or {}
+    scanned = tuple(
+        SimpleNamespace(photo=photo(name), traced=one, lines=lines.get(name)) for name, one in traced.items()
+    )
     return SimpleNamespace(scanned=scanned, tiles=SimpleNamespace(leaky=False))
 
 
@@ -54,17 +57,41 @@ def n_of(sheet: UInt8Array, colour: tuple[int, int, int]) -> int:
     return int((sheet == colour).all(axis=2).sum())
 
 
+FIGURES = ("precision", "recall", "f1", "cl_iou")
+WITHIN = [f"{name}_{px}px" for px in (2, 4) for name in FIGURES]
+
+
 def test_the_table_lists_the_worst_photo_first_and_one_without_lines_last() -> None:
     head, *rows = line_table(evaluation_of(LINES)).splitlines()
-    assert head == (
-        "photo,found_px,true_px,tolerance_factor,precision_2px,recall_2px,f1_2px,precision_4px,recall_4px,f1_4px"
-    )
+    traced = [f"traced_{name}" for name in WITHIN]
+    assert head == ",".join(["photo", "found_px", "true_px", "tolerance_factor", *WITHIN, "traced_px", *traced])
+    third = repr(1 / 3)  # of 2 lines, one is found, and another line is false
     assert rows == [
-        "missed.png,0,520,1.0,0.0,0.0,0.0,0.0,0.0,0.0",
-        "half.png,520,520,1.0,0.5,0.5,0.5,0.5,0.5,0.5",
-        "right.png,260,260,1.0,1.0,1.0,1.0,1.0,1.0,1.0",
-        "nothing.png,0,0,1.0,,,,,,",
+        f"missed.png,,520,1.0{',' * 8},0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0",
+        f"half.png,,520,1.0{',' * 8},520,0.5,0.5,0.5,{third},0.5,0.5,0.5,{third}",
+        f"right.png,,260,1.0{',' * 8},260,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0",
+        f"nothing.png,,0,1.0{',' * 8},0,,,,,,,,",
     ]
+
+
+def test_the_table_has_the_line_of_the_fine_map_beside_the_traced_one() -> None:
+    of_map = {"right.png": LINES["half.png"], "half.png": LINES["right.png"]}
+    traced = {name: LINES[name] for name in of_map}
+    head, *rows = line_table(evaluation_of(traced, of_map)).splitlines()
+    cells = [dict(zip(head.split(","), row.split(","), strict=True)) for row in rows]
+    assert [one["photo"] for one in cells] == ["half.png", "right.png"]  # by the traced lines
+    assert [(one["f1_4px"], one["traced_f1_4px"]) for one in cells] == [("1.0", "0.5"), ("0.5", "1.0")]
+    assert [(one["found_px"], one["traced_px"]) for one in cells] == [("260", "520"), ("520", "260")]
+
+
+def test_the_sheet_shows_the_line_of_the_fine_map_beside_the_traced_one() -> None:
+    traced = {f"{i}.png": LINES["right.png"] for i in range(3)}
+    alone = line_sheet(evaluation_of(traced))
+    both = line_sheet(evaluation_of(traced, dict.fromkeys(traced, LINES["missed.png"])))
+    assert (n_of(alone, ORANGE), n_of(both, ORANGE) > 600) == (0, True)
+    assert n_of(both, SKY) == n_of(alone, SKY)
+    assert both.shape[0] > 1.4 * alone.shape[0]  # a row for each photo, in place of one for two
+    assert both.shape[1] < alone.shape[1]
 
 
 @pytest.mark.parametrize(

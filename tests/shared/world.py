@@ -121,6 +121,13 @@ class World:
         (photos / "letter.jpg").write_text("no picture", encoding="utf-8")
         return photos, masks
 
+    def joints(self) -> Path:
+        """Joints of one of the masked photos, and of a photo that is not there."""
+        path = self.folder / "joints.csv"
+        rows = [f"{photo},left,{point},20,{300 * point}" for photo in ("wall 0.png", "gone.png") for point in (0, 1)]
+        path.write_text("\n".join(["photo,joint,point,x,y", *rows]), encoding="utf-8")
+        return path
+
     def sets(self) -> list[Path]:
         """Two data sets."""
         folders = [self.folder / name for name in ("north", "south")]

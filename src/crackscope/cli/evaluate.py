@@ -29,6 +29,9 @@ from crackscope.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crackscope.measuring.estimates import Estimate
     from crackscope.measuring.evaluation import Evaluation
     from crackscope.measuring.photo_evaluation import PhotoEvaluation
 
@@ -57,6 +60,10 @@ def evaluate(
     masks_inverted: Annotated[
         bool, typer.Option("--masks-inverted", help="Cracks are black in the masks, and everything else is white.")
     ] = False,
+    joints: Annotated[
+        Path | None,
+        typer.Option(help="With --masks: a CSV with photo,joint,point,x,y that says where joints run in the photos."),
+    ] = None,
     scale: Annotated[
         str, typer.Option(help="Pixels of the network per pixel of a photo, as for `crackscope scan`.")
     ] = "auto",
@@ -81,7 +88,8 @@ def evaluate(
 
     With --tiles, patches that are tiles of photos are laid together, the photos are scanned, and every tile is judged
     by its part of the map. With --masks, tiles are labelled by pixel masks. A sheet shows the best and the worst maps.
-    If the model has a fine map, its lines are compared with those of the masks, and a sheet shows both.
+    With --masks, cracks are traced and compared with the lines of the masks, and so is the fine map, if the model has
+    one; a sheet shows all. With --joints, it is told how much of the joints in the photos is traced.
 
     Example: `crackscope evaluate metu.tar --model runs/metu/model.onnx --split split.csv --part test --out figures`
     """
@@ -100,6 +108,8 @@ def evaluate(
         raise typer.BadParameter("photos with masks have no split; leave --split and --part out.", param_hint="--split")
     if masks_inverted and not masks:
         raise typer.BadParameter("it says how masks are drawn; give --masks too.", param_hint="--masks-inverted")
+    if joints and not masks:
+        raise typer.BadParameter("only photos with masks are traced; give --masks too.", param_hint="--joints")
     if (tiles or masks) and photo_from is not None:
         raise typer.BadParameter("it is for patches; leave it out with --tiles or --masks.", param_hint="--photo-from")
     if (tiles or masks) and taken_as is not TakenAsPatch.auto:
@@ -116,6 +126,7 @@ def evaluate(
                 tiles=tiles,
                 masks=masks,
                 masks_inverted=masks_inverted,
+                joints=joints,
                 names=class_names(crack, uncracked),
                 split=split,
                 part=chosen,
@@ -146,8 +157,10 @@ def evaluate(
         say(f"{who}: all figures are leaky.")
     for told in _left_out(data, masks) if masks else ():
         say(told)
-    if masks and photos and photos.lines is None:
-        say(f"{evaluation.model}: this model has no fine map, so lines are not compared.")
+    if photos and photos.traced_by == "ridges":
+        say(f"{evaluation.model}: this model has no fine map, so cracks are traced by dark ridges in its regions.")
+    if photos and photos.joints and photos.joints.not_judged:
+        say(_not_judged(photos.joints.not_judged, joints))
     for path, why in evaluation.refused[:5]:
         say(f"{path}: {why}")
     status = {"status": "refused" if evaluation.refused else "done", "out": str(out)}
@@ -168,9 +181,14 @@ def _left_out(photos: Path, masks: Path) -> list[str]:
     ]
 
 
+def _not_judged(names: Sequence[str], joints: Path | None) -> str:
+    """What is said of photos whose joints are labelled, and that are not judged."""
+    more, whose = (f" and {len(names) - 1} more", "their") if len(names) > 1 else ("", "its")
+    return f"{joints}: {names[0]}{more}: not judged, so {whose} joints are left out."
+
+
 def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) -> str:
     from crackscope.measuring.evaluation import origin_text
-    from crackscope.measuring.line_figures import line_rows
     from crackscope.measuring.wording import FIGURES, interval_text, method_text, number_text
 
     mark = "leaky | " if evaluation.leaky else ""
@@ -186,12 +204,7 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
             ("Pointing accuracy", figures.pointing_accuracy),
         ):
             lines.append(f"{mark}{title:24}{number_text(figure.value):>8}  {interval_text(figure):<18}")
-        if photos.lines:
-            lines.append(f"{mark}Lines at a threshold of {number_text(photos.lines.threshold)}:")
-            for title, figure in line_rows(photos.lines):
-                lines.append(f"{mark}{title:26}{number_text(figure.value):>6}  {interval_text(figure):<18}")
-            few = photos.lines.few
-            lines += [f"{mark}{few[0].upper()}{few[1:]}."] if few else []
+        lines += [f"{mark}{line}" for line in _lines_table(photos)]
     if evaluation.reasons is not None:
         shares = " and ".join(
             f"{100 * evaluation.rejected_share(label):.1f} % of {name}"
@@ -202,3 +215,25 @@ def _table(evaluation: Evaluation, photos: PhotoEvaluation | None, out: Path) ->
     lines.append(method_text(evaluation.photo_kind))
     lines += [f"{evaluation.few[0].upper()}{evaluation.few[1:]}."] if evaluation.few else []
     return "\n".join([*lines, f"report: {out / 'report.html'}"])
+
+
+def _lines_table(photos: PhotoEvaluation) -> list[str]:
+    """Figures of lines and of joints: the line of the fine map and the traced lines stand side by side."""
+    from crackscope.measuring.joint_figures import joint_rows
+    from crackscope.measuring.line_figures import line_rows
+    from crackscope.measuring.wording import interval_text, number_text
+
+    def cell(figure: Estimate | None) -> str:
+        return "" if figure is None else f"{number_text(figure.value):>8}  {interval_text(figure):<18}"
+
+    kinds = {name: one for name, one in (("fine map", photos.lines), ("traced", photos.traced)) if one}
+    rows = {name: dict(line_rows(one)) for name, one in kinds.items()}
+    heads = "".join(f"{name:>8}  {'95 % interval':<18}" for name in kinds)
+    lines = [f"{'Lines against the masks':28}{heads}"] if kinds else []
+    for title in next(iter(rows.values()), {}):
+        lines.append(f"{title:28}" + "".join(cell(own.get(title)) for own in rows.values()))
+    if photos.joints:
+        lines.append(f"{'Labelled joints':28}{'share':>8}  95 % interval")
+        lines += [f"{title:28}{cell(figure)}" for title, figure in joint_rows(photos.joints)]
+    fews = [one.few for one in (photos.traced, photos.joints) if one and one.few]
+    return [line.rstrip() for line in (*lines, *(f"{few[0].upper()}{few[1:]}." for few in fews))]

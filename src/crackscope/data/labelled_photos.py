@@ -37,7 +37,14 @@ from crackscope.errors import DataError, ImageError, reason_of
 from crackscope.files.images import MAX_MEGAPIXELS, decode_image
 from crackscope.files.inputs import ImageFile, list_images
 
-__all__ = ["MASK_SHARE", "LabelledPhoto", "left_out_by_masks", "photos_by_grid", "photos_by_masks"]
+__all__ = [
+    "MASK_SHARE",
+    "LabelledPhoto",
+    "left_out_by_masks",
+    "path_below",
+    "photos_by_grid",
+    "photos_by_masks",
+]
 
 
 MASK_SHARE = 0.005
@@ -149,6 +156,18 @@ def left_out_by_masks(photos: str | Path, masks: str | Path) -> tuple[list[str],
     photo_files, mask_files, pairs = _files_and_pairs(photos, masks)
     paired = {path for pair in pairs for path in pair}
     return [path for path in photo_files if path not in paired], [path for path in mask_files if path not in paired]
+
+
+def path_below(place: str | Path, path: str) -> PurePath:
+    """Path of a photo or a mask relative to the folder or archive that was given, or to the folder of a list.
+
+    Args:
+        place: Folder, archive, or CSV that lists images.
+        path: Path of an image in it.
+    """
+    root, name = PurePath(place), PurePath(path)
+    root = root.parent if root.suffix.lower() == ".csv" else root
+    return name.relative_to(root) if name.is_relative_to(root) else name
 
 
 def _files_and_pairs(
@@ -280,10 +299,8 @@ def _whole(image: ImageFile, inferred: tuple[int, int] | None = None) -> tuple[U
 
 
 def _name_in(place: str | Path, path: str) -> str:
-    """A path without its ending, relative to the folder or archive that was given, or to the folder of a list."""
-    root, name = PurePath(place), PurePath(path).with_suffix("")
-    root = root.parent if root.suffix.lower() == ".csv" else root
-    return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
+    """A path without its ending, below the place that was given."""
+    return path_below(place, path).with_suffix("").as_posix()
 
 
 def _paired(photos: Mapping[str, str], masks: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@
 - Functions of both recalls (balanced accuracy; MCC, with the share of cracked patches): the intervals of these shares,
   joined by `square_and_add`.
 - AUROC: `rank_interval`.
+- The ratio of two lengths, which may exceed 1: `ratio_interval`.
 - All else (average precision, log loss, Brier score, calibration error): the percentiles of a bootstrap over photos,
   `percentile_interval`.
 
@@ -21,9 +22,16 @@ from scipy.special import stdtrit
 
 from crackscope.arrays import Float64Array
 from crackscope.measuring.clustered_shares import measure_share
-from crackscope.measuring.estimates import TAIL, Estimate
+from crackscope.measuring.estimates import LEAST_CLUSTERS, TAIL, Estimate
 
-__all__ = ["n_in_error", "percentile_interval", "rank_interval", "share_interval", "square_and_add"]
+__all__ = [
+    "n_in_error",
+    "percentile_interval",
+    "rank_interval",
+    "ratio_interval",
+    "share_interval",
+    "square_and_add",
+]
 
 
 _HALVINGS = 60
@@ -43,6 +51,35 @@ def share_interval(hits: Float64Array, counts: Float64Array) -> tuple[float, flo
     held = counts > 0
     found = measure_share(hits[held].astype(np.int64), counts[held].astype(np.int64)).estimate
     return found.low, found.high
+
+
+def ratio_interval(parts: Float64Array, wholes: Float64Array) -> tuple[float, float]:
+    """Ends of the interval of the ratio of two sums over photos, such as found length by true length.
+
+    The logarithm of the ratio is taken to be normal. Its variance is that of the jackknife, which leaves out one photo
+    after the other; the degrees of freedom are those of photos that would weigh alike (Kish). There is no interval
+    (NaN) where a sum is 0, from fewer than three photos, where one photo brings all of `wholes`, or where all photos
+    have the same ratio, which would be a false certainty.
+
+    Source: ratio estimator and jackknife: Wolter (2007), Introduction to Variance Estimation, sections 4.3 and 6.2.
+
+    Args:
+        parts: What each photo adds to the first sum, shape (n_photos,), at least 0.
+        wholes: What each photo adds to the second sum, shape (n_photos,), at least 0.
+    """
+    held = (parts > 0) | (wholes > 0)
+    parts, wholes = parts[held], wholes[held]
+    n, total = len(parts), float(wholes.sum())
+    if n < LEAST_CLUSTERS or not parts.any() or not total or float(wholes.max()) >= total:
+        return np.nan, np.nan
+    ratio = float(parts.sum()) / total
+    changes = (parts - ratio * wholes) / (total - wholes)  # of the ratio, where a photo is left out
+    error = float(np.sqrt((n - 1) / n * (changes**2).sum())) / ratio
+    if error <= 1e-9:
+        return np.nan, np.nan
+    alike = total**2 / float((wholes**2).sum())
+    reach = float(np.exp(error * float(stdtrit(max(1.0, alike - 1), 1 - TAIL))))
+    return ratio / reach, ratio * reach
 
 
 def square_and_add(

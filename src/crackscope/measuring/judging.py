@@ -7,20 +7,23 @@ This is `crackscope.evaluate` and `evaluate_photos`; `crackscope.measuring.evalu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from crackscope.data.class_names import ClassNames
 from crackscope.data.grouping import widest_groups
-from crackscope.data.labelled_photos import photos_by_grid, photos_by_masks
+from crackscope.data.labelled_joints import LabelledJoint, joints_by_photo, read_joints, require_joints_inside
+from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid, photos_by_masks
 from crackscope.data.leaks import check_split
 from crackscope.data.patches import Patch, PatchIndex, read_patches
 from crackscope.data.splits import Split, apply_split, split_of
 from crackscope.errors import DataError, SplitError
 from crackscope.files.streaming import Progress
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions
-from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos, scan_labelled
+from crackscope.measuring.photo_evaluation import PhotoEvaluation, measure_photos
+from crackscope.measuring.scanned_photos import scan_labelled
 from crackscope.measuring.wording import seen_text
 from crackscope.model.provenance import count_seen, find_seen
 from crackscope.scanning.loaded_model import AnyModel, Model, load, rows_of
@@ -100,6 +103,7 @@ def evaluate_photos(
     tiles: str | Path | None = None,
     masks: str | Path | None = None,
     masks_inverted: bool = False,
+    joints: str | Path | None = None,
     names: ClassNames | None = None,
     split: str | Path | Split | None = None,
     part: str | None = None,
@@ -110,7 +114,7 @@ def evaluate_photos(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PhotoEvaluation:
-    """Scan photos whose tiles are labelled, and measure what the maps say of each tile.
+    """Scan photos whose tiles are labelled, and measure what the maps say of each tile. With masks, measure lines, too.
 
     Labels come from one of two sources. With `tiles`, a CSV names the label of each tile of a grid; patches that are
     such tiles are laid together again, or whole photos are found by name. With `masks`, a picture of each photo's name
@@ -122,6 +126,8 @@ def evaluate_photos(
         tiles: Path of a CSV with the columns ``photo,row,col,label``, and ``surface`` and ``tile`` for tiles as files.
         masks: Path of a folder or an archive of masks; give either `tiles` or `masks`.
         masks_inverted: Whether cracks are black in the masks, and everything else is white.
+        joints: Path of a CSV with the columns ``photo,joint,point,x,y``, which says where joints run in photos with
+            masks: points in pixels of the photo, joined by straight pieces.
         names: Names of classes, beside the known ones, in the folders of tiles and in `tiles`.
         split: A split of the tiles by scene or by photo, or its file; with `tiles` only.
         part: Part to judge: ``train``, ``val`` or ``test``. If left out, ``test`` where a split is given, else all
@@ -139,8 +145,8 @@ def evaluate_photos(
         Figures of tiles and of photos, and the maps. `crackscope.write_evaluation` writes them into a folder.
 
     Raises:
-        DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, no photo can be read,
-            or the masks seem to be inverted or show no crack.
+        DataError: If not exactly one of `tiles` and `masks` is given, `masks` comes with a split, `joints` comes
+            without `masks` or is damaged, no photo can be read, or the masks seem to be inverted or show no crack.
         SplitError: If the split leaks, does not fit the data, or the model was trained on what is to be judged.
         BundleError: If the model is no bundle of this version.
     """
@@ -150,6 +156,9 @@ def evaluate_photos(
         raise DataError("photos with masks have no split. Leave split and part out.")
     if masks_inverted and masks is None:
         raise DataError("masks_inverted says how masks are drawn, but no masks are given. Give masks, or leave it out.")
+    if joints is not None and masks is None:
+        raise DataError(f"{joints}: joints are compared with traced lines, which need masks. Give masks, too.")
+    labelled_joints = None if joints is None else read_joints(joints)
     loaded = load(model, threads=threads)
     name, n_leaks = Path(data).stem if Path(data).is_file() else Path(data).resolve().name, 0
     if masks is not None:
@@ -159,6 +168,7 @@ def evaluate_photos(
         photos = photos_by_grid(index, str(tiles), names)
     else:
         photos = photos_by_grid(data, str(tiles), names)
+    joints_of, joints_elsewhere = (None, ()) if labelled_joints is None else _placed(labelled_joints, photos, data)
     if not allow_leakage:  # what names tell, before any photo is scanned
         named = PatchIndex(name, tuple(patch for photo in photos for patch in photo.patches), files=None)  # type: ignore[arg-type]
         require_unseen(named, [b""] * len(named), loaded)
@@ -177,6 +187,8 @@ def evaluate_photos(
         split=Path(split).name if isinstance(split, (str, Path)) else None,
         refused=refused,
         n_leaks=n_leaks,
+        joints=joints_of,
+        joints_elsewhere=joints_elsewhere,
         n_resamples=n_resamples,
         seed=seed,
     )
@@ -290,6 +302,20 @@ def part_to_judge(index: PatchIndex, split: str | Path | Split | None) -> str | 
     """``test`` where there is a split, or every patch lies in a part and some in test; else None, for all patches."""
     parts = {patch.part for patch in index.patches}
     return "test" if split is not None or (None not in parts and "test" in parts) else None
+
+
+def _placed(
+    joints: Sequence[LabelledJoint], photos: Sequence[LabelledPhoto], data: str | Path
+) -> tuple[dict[str, list[LabelledJoint]], tuple[str, ...]]:
+    """The joints of each photo, once it is certain that they lie in it; and photos of the table that are not judged."""
+    found, elsewhere = joints_by_photo(joints, photos, data)
+    sizes_hw: dict[str, tuple[int, int]] = {}
+    for photo in photos:
+        if photo.name in found:
+            with suppress(OSError, DataError):  # it is refused later, with the reason
+                sizes_hw[photo.name] = photo.load()[0].shape[:2]
+    require_joints_inside(found, sizes_hw)
+    return found, elsewhere
 
 
 def _predictions(

@@ -1,20 +1,24 @@
-"""Lines: the line that a fine map finds in a photo, the line of the photo's mask, and how far apart the two lie.
+"""Lines: those that a model finds in a photo, the line of the photo's mask, and how far apart the two lie.
 
-A *fine map* gives, for each cell of a few photo pixels, the probability that a crack's line passes through the cell.
-The *found line* consists of the places where that probability reaches a threshold, thinned to one pixel. The *true
-line* is the mask, thinned in the same way. Both are thinned on the pixels of the photo, whatever the size of the cells
-or of the mask:
+The *true line* is the mask, thinned to one pixel. A *found line* is one of two:
 
-- The map is interpolated linearly between the middles of its cells. On drawn lines in cells of 2 to 4 px, this halves
-  the distance to the true line against cells taken as squares, and avoids their spurs, which are up to a quarter of all
-  pixels (``benchmarks/line_figures.py``). A row of single cells must lie clearly above the threshold to be found, since
-  its neighbours lower what lies between.
+- The *line of the fine map*. A *fine map* gives, for each cell of a few photo pixels, the probability that a crack's
+  line passes through the cell. Its line consists of the places where that probability reaches a threshold.
+- The *traced line*: the paths of traced cracks (`crackscope.geometry`), drawn between their points.
+
+All are thinned in the same way, on the pixels of the photo, whatever the size of the cells or of the mask:
+
+- The fine map is interpolated linearly between the middles of its cells. On drawn lines in cells of 2 to 4 px, this
+  halves the distance to the true line against cells taken as squares, and avoids their spurs, which are up to a quarter
+  of all pixels (``benchmarks/line_figures.py``). A row of single cells must lie clearly above the threshold to be
+  found, since its neighbours lower what lies between.
 - The mask takes the nearest of its pixels. It is white above 127.
+- A path is drawn from point to point, each at the nearest pixel. Thinning takes off the corners of its steps.
 
-So a pixel stands for the same length in both lines, in every model and in every photo, and counts of pixels can be
+So a pixel stands for the same length in all lines, in every model and in every photo, and counts of pixels can be
 compared and added. (Were the found line counted in cells, a model with larger cells would count for less in a sum over
 photos.) A thinned line has one pixel for each step along the longer of its two extents. A diagonal line therefore
-counts up to 1.41 times less than its length, in both lines alike.
+counts up to 1.41 times less than its length, in all lines alike.
 
 A pixel of one line is right if a pixel of the other line lies within the *tolerance*. Tolerances are given for a photo
 with a longer side of at most `LONGER_SIDE_PX`, and a mask as large as the photo; `tolerance_factor` widens them for
@@ -26,6 +30,7 @@ roads). Thinning: Zhang & Suen (1984), Communications of the ACM 27.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -44,7 +49,7 @@ __all__ = [
     "PhotoLines",
     "compare_lines",
     "line_map_of",
-    "read_lines",
+    "line_of_paths",
     "tolerance_factor",
     "true_line",
 ]
@@ -105,7 +110,7 @@ class LineMap:
         """Compare the cells with the true line.
 
         A cell is cracked if the true line passes through it, and else uncracked. The uncracked neighbours of a cracked
-        cell are left out, since a traced line is rarely exact to a cell; so are cells whose middle lies outside the
+        cell are left out, since a mask is rarely exact to a cell; so are cells whose middle lies outside the
         photo.
 
         Args:
@@ -178,6 +183,19 @@ class LineCounts:
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both > 0 else both
 
+    @property
+    def cl_iou(self) -> float:
+        """True pixels that are found, divided by all true pixels and the found ones that are wrong (*clIoU*).
+
+        It is the intersection over union of centre lines, TP / (TP + FP + FN): TP are the true pixels that are found,
+        FN those that are not, and FP the found pixels that are wrong. It is 0 if one line has no pixels, NaN if neither
+        has.
+
+        Source: Benz & Rodehorst (2024), OmniCrack30k, CVPR Workshops. With the lines swapped it is the *quality* of
+        Heipke et al. (1997).
+        """
+        return self._share(self.n_true_found, self.n_true + self.n_found - self.n_found_right)
+
     def _share(self, part: int, whole: int) -> float:
         return part / whole if whole else 0.0 if self.n_found or self.n_true else float("nan")
 
@@ -195,7 +213,7 @@ class PhotoLines:
             without a found line.
         factor: Factor by which tolerances are widened for this photo, at least 1.
         bins: Cells of the fine map by bins of their probability: their number, the sum of their probabilities, and the
-            number that the true line passes through, shape (n_bins, 3). None if no map was compared.
+            number that the true line passes through, shape (n_bins, 3). None for traced lines.
     """
 
     found_xy: Int64Array
@@ -229,6 +247,31 @@ def true_line(mask: BoolArray, photo_hw: tuple[int, int]) -> BoolArray:
     height, width = photo_hw
     white = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return _thinned(np.asarray(white > 0))
+
+
+def line_of_paths(paths_xy: Iterable[Float64Array], photo_hw: tuple[int, int]) -> BoolArray:
+    """Draw paths between their points as a line of one pixel.
+
+    Args:
+        paths_xy: Points x and y of each path, shape (n, 2), in photo pixels; (0, 0) is the middle of the first one.
+        photo_hw: Height and width of the photo, in pixels. What lies outside is left out.
+
+    Returns:
+        Whether a pixel lies on the line, shape (height, width) of the photo.
+
+    Example:
+        >>> line_of_paths([np.array([[1.0, 1.2], [4.0, 2.9]])], (5, 6)).astype(int)
+        array([[0, 0, 0, 0, 0, 0],
+               [0, 1, 0, 0, 0, 0],
+               [0, 0, 1, 1, 0, 0],
+               [0, 0, 0, 0, 1, 0],
+               [0, 0, 0, 0, 0, 0]])
+    """
+    picture = np.zeros(photo_hw, np.uint8)
+    for path in paths_xy:
+        points = np.round(path).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(picture, [points], isClosed=False, color=1, thickness=1, lineType=cv2.LINE_8)
+    return _thinned(picture > 0)
 
 
 def tolerance_factor(photo_hw: tuple[int, int], mask_hw: tuple[int, int]) -> float:
@@ -269,19 +312,6 @@ def compare_lines(
         raise DataError(f"a line in {found.shape} pixels and one in {truth.shape} cannot be compared. Give one size.")
     found_xy, true_xy = (np.argwhere(line)[:, ::-1] for line in (found, truth))
     return PhotoLines(found_xy, true_xy, _off(found_xy, true_xy), _off(true_xy, found_xy), factor, bins)
-
-
-def read_lines(line_map: LineMap, mask: BoolArray, *, threshold: float) -> PhotoLines:
-    """Compare the line of a fine map with that of the photo's mask.
-
-    Args:
-        line_map: Fine map of the photo.
-        mask: Whether a pixel of the mask is white, shape (h, w); of any size, with the aspect of the photo.
-        threshold: Probability from which a place belongs to the found line.
-    """
-    truth = true_line(mask, line_map.photo_hw)
-    factor = tolerance_factor(line_map.photo_hw, (mask.shape[0], mask.shape[1]))
-    return compare_lines(line_map.line(threshold), truth, factor=factor, bins=line_map.bins(truth))
 
 
 # What a model gives

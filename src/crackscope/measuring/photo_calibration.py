@@ -14,7 +14,7 @@ import numpy as np
 from crackscope.arrays import Float64Array
 from crackscope.errors import DataError
 from crackscope.measuring.calibration import fit_calibration, fit_shift
-from crackscope.measuring.photo_evaluation import ScannedPhoto
+from crackscope.measuring.scanned_photos import ScannedPhoto
 from crackscope.model.card import Calibration, Verdict
 from crackscope.scanning.crack_map import pool_footprints
 

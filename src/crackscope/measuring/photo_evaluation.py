@@ -9,14 +9,15 @@ Two figures more are of photos:
 - *Pointing accuracy*: of the photos with a cracked tile, the share whose peak (the strongest cell of the most probable
   footprint) lies in one (the pointing game of Zhang et al. 2018, section 4.3).
 
-Where photos have masks and the model has a fine map, the lines of both are compared
-(`crackscope.measuring.line_figures`).
+Where photos have masks, traced lines are compared with those of the masks, and so is the line of the fine map, if the
+model has one (`crackscope.measuring.line_figures`). Where joints are labelled, it is told how much of them is traced
+(`crackscope.measuring.joint_figures`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -25,58 +26,23 @@ import numpy.typing as npt
 
 from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.data.grouping import widest_groups
-from crackscope.data.labelled_photos import LabelledPhoto
-from crackscope.data.patches import Patch, PatchIndex
-from crackscope.errors import DataError, reason_of
-from crackscope.files.images import Image
-from crackscope.files.streaming import Progress
+from crackscope.data.labelled_joints import LabelledJoint
+from crackscope.errors import DataError
 from crackscope.measuring.estimates import LEAST_CLUSTERS, Estimate
 from crackscope.measuring.evaluation import Evaluation, evaluate_predictions, figures_html, metrics_document
 from crackscope.measuring.intervals import percentile_interval, share_interval
+from crackscope.measuring.joint_figures import JointFigures, compare_joints, joint_rows, measure_joints
 from crackscope.measuring.line_figures import LineFigures, line_rows, measure_lines
-from crackscope.measuring.lines import PhotoLines, line_map_of, read_lines
-from crackscope.model.provenance import count_seen
-from crackscope.scanning.crack_map import CrackMap
+from crackscope.measuring.lines import PhotoLines
+from crackscope.measuring.scanned_photos import ScannedPhoto
 from crackscope.scanning.loaded_model import Model
-from crackscope.scanning.scanner import NetworkScale, map_of, photo_scale, prepare_photo
+from crackscope.scanning.tracing import TracedBy
 
-__all__ = ["PhotoEvaluation", "PhotoFigures", "ScannedPhoto", "measure_photos", "scan_labelled", "tile_reader"]
+__all__ = ["PhotoEvaluation", "PhotoFigures", "measure_photos", "tile_reader"]
 
 
 _THRESHOLDS = np.concatenate([[1e-4, 1e-3, 3e-3], np.arange(0.01, 1, 0.01), [0.997, 0.999, 0.9999]])
 _FALSE_REGIONS = 1.0  # a photo
-
-
-@dataclass(frozen=True, eq=False)
-class ScannedPhoto:
-    """A labelled photo and its map.
-
-    Attributes:
-        photo: Photo with the labels of its tiles.
-        map: Map of the photo.
-        logits: Pooled logit of each tile's box in the map, shape (n,).
-        n_seen: Number of its tiles that the model or its backbone was trained on, or whose photo was.
-        n_seen_by_backbone: Number of those tiles that the backbone was trained on.
-        lines: Line that the fine map finds in the photo, and line of its mask; None without fine map or mask.
-    """
-
-    photo: LabelledPhoto
-    map: CrackMap
-    logits: Float64Array
-    n_seen: int
-    n_seen_by_backbone: int = 0
-    lines: PhotoLines | None = None
-
-    @property
-    def group(self) -> Patch:
-        """A patch that has the photo's name and its scene, where it is known."""
-        scenes = {patch.scene for patch in self.photo.patches}
-        return Patch(self.photo.name, "crack", self.photo.name, scene=scenes.pop() if len(scenes) == 1 else None)
-
-    @property
-    def probabilities(self) -> Float64Array:
-        """Probability of crack of each tile, shape (n,), in [0, 1]."""
-        return self.map.calibration.probability(self.logits)
 
 
 @dataclass(frozen=True)
@@ -117,7 +83,10 @@ class PhotoEvaluation:
         figures: Figures of whole photos.
         scanned: Photos and their maps.
         calibrated: Whether the model has a calibration for photos; if not, that for patches was used.
-        lines: Figures of lines; None if the photos have no masks, or the model has no fine map.
+        lines: Figures of the lines of fine maps; None if the photos have no masks, or the model has no fine map.
+        traced: Figures of traced lines without what looks like joints; None if the photos have no masks.
+        traced_by: What guided the tracing, ``fine map`` or ``ridges``; None if nothing was traced.
+        joints: Figures of joints; None if none are labelled.
     """
 
     tiles: Evaluation
@@ -125,73 +94,23 @@ class PhotoEvaluation:
     scanned: tuple[ScannedPhoto, ...]
     calibrated: bool
     lines: LineFigures | None = None
+    traced: LineFigures | None = None
+    traced_by: TracedBy | None = None
+    joints: JointFigures | None = None
 
     def document(self) -> dict[str, object]:
         """All figures as ``metrics.json`` holds them, ready for JSON."""
-        lines = self.lines.document() if self.lines else None
-        return metrics_document(self.tiles) | self.figures.document() | {"lines": lines}
+        kinds = {"lines": self.lines, "traced": self.traced, "joints": self.joints}
+        more = {name: one.document() if one else None for name, one in kinds.items()}
+        return metrics_document(self.tiles) | self.figures.document() | more | {"traced_by": self.traced_by}
 
     def _repr_html_(self) -> str:
         recall, pointing = self.figures.recall_at_one_false_region, self.figures.pointing_accuracy
         more = [("Recall at one false region a photo", recall), ("Pointing accuracy", pointing)]
-        return figures_html(self.tiles, more=more + (line_rows(self.lines) if self.lines else []))
-
-
-def scan_labelled(
-    photos: Sequence[LabelledPhoto],
-    model: Model,
-    *,
-    network_scale: NetworkScale = "auto",
-    check: Callable[[PatchIndex, Sequence[bytes]], None] | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[ScannedPhoto], list[tuple[str, str]]]:
-    """Scan labelled photos, one at a time.
-
-    Args:
-        photos: Labelled photos, from `crackscope.data.labelled_photos`.
-        model: The model.
-        network_scale: Pixels of the network per pixel of all photos; ``auto`` chooses, as in `crackscope.scan`.
-        check: Called with the patches of a photo and the SHA-256 of each file, before it is scanned; it may refuse them
-            by an error.
-        progress: Called with (done, total).
-
-    Returns:
-        The photos that could be read, and name and reason of those that could not.
-    """
-    found: list[ScannedPhoto] = []
-    refused: list[tuple[str, str]] = []
-    card = model.card
-    lineage = (*card.backbone.trained_on, *card.training_data)
-    for i, photo in enumerate(photos):
-        try:
-            pixels, digests = photo.load()
-        except (OSError, DataError) as error:
-            refused.append((photo.name, reason_of(error)))
-            if progress:
-                progress(i + 1, len(photos))
-            continue
-        own = PatchIndex(photo.name, photo.patches, files=None)  # type: ignore[arg-type]  # nothing is read
-        if check:
-            check(own, digests)
-        try:
-            # Whoever labels the tiles of an image takes it for a photo, were it as small as a patch.
-            auto = network_scale == "auto"
-            chosen = photo_scale(card, (pixels.shape[0], pixels.shape[1])) if auto else network_scale
-            prepared = prepare_photo(Image(pixels), card, network_scale=chosen)
-            fine = model._fine_network if photo.load_mask and card.fine_map else None
-            seen = map_of(prepared, model.network, card, fine)
-            lines = _lines(photo, seen)
-        except (OSError, DataError) as error:
-            refused.append((photo.name, reason_of(error)))
-        else:
-            logits = np.array([seen.logit_in(box) for box in photo.boxes_xyxy(seen.photo_hw)], np.float64)
-            counts = [count_seen(own, digests, data) for data in (lineage, card.backbone.trained_on)]
-            if len(own) == 1:  # a whole photo, one file for all of its tiles
-                counts = [len(logits) if n else 0 for n in counts]
-            found.append(ScannedPhoto(photo, replace(seen, fine=None), logits, counts[0], counts[1], lines))
-        if progress:
-            progress(i + 1, len(photos))
-    return found, refused
+        more += line_rows(self.lines) if self.lines else []
+        more += line_rows(self.traced, "Traced line") if self.traced else []
+        more += joint_rows(self.joints) if self.joints else []
+        return figures_html(self.tiles, more=more)
 
 
 def measure_photos(
@@ -203,6 +122,8 @@ def measure_photos(
     split: str | None = None,
     refused: Sequence[tuple[str, str]] = (),
     n_leaks: int = 0,
+    joints: Mapping[str, Sequence[LabelledJoint]] | None = None,
+    joints_elsewhere: Sequence[str] = (),
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> PhotoEvaluation:
@@ -216,6 +137,8 @@ def measure_photos(
         split: Name of the split file, for the record.
         refused: Name and reason of photos that could not be scanned.
         n_leaks: Number of leaks of the split.
+        joints: Joints of photos by the name of the photo, if they are labelled; photos with joints need masks.
+        joints_elsewhere: Photos whose joints are labelled, too, and that are none of those that were to be scanned.
         n_resamples: Number of bootstrap resamples behind each 95 % interval.
         seed: Seed of the bootstrap resamples.
 
@@ -246,9 +169,18 @@ def measure_photos(
         n_resamples=n_resamples,
         seed=seed,
     )
-    calibrated = model.card.photo is not None
-    lines = _line_figures(scanned, model, n_resamples, seed)
-    return PhotoEvaluation(tiles, _figures(scanned, n_resamples, seed), tuple(scanned), calibrated, lines)
+    traced = _line_figures([(one, one.traced) for one in scanned], None, n_resamples, seed)
+    threshold = model.card.fine_map.threshold if model.card.fine_map else None
+    return PhotoEvaluation(
+        tiles=tiles,
+        figures=_figures(scanned, n_resamples, seed),
+        scanned=tuple(scanned),
+        calibrated=model.card.photo is not None,
+        lines=_line_figures([(one, one.lines) for one in scanned], threshold, n_resamples, seed),
+        traced=traced,
+        traced_by=None if traced is None else "ridges" if model.card.fine_map is None else "fine map",
+        joints=None if joints is None else _joint_figures(scanned, joints, joints_elsewhere),
+    )
 
 
 def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
@@ -272,27 +204,36 @@ def tile_reader(evaluation: PhotoEvaluation) -> Callable[[str], UInt8Array]:
     return read
 
 
-def _lines(photo: LabelledPhoto, found: CrackMap) -> PhotoLines | None:
-    """The lines of a photo's fine map and of its mask; None where either is not there."""
-    line_map = line_map_of(found)
-    if photo.load_mask is None or line_map is None or found.fine is None:
+def _line_figures(
+    lines: Sequence[tuple[ScannedPhoto, PhotoLines | None]], threshold: float | None, n_resamples: int, seed: int
+) -> LineFigures | None:
+    """Figures of one kind of lines; None if no photo has it."""
+    held = [(one, own) for one, own in lines if own is not None]
+    if not held:
         return None
-    return read_lines(line_map, photo.load_mask(), threshold=found.fine.threshold)
-
-
-def _line_figures(scanned: Sequence[ScannedPhoto], model: Model, n_resamples: int, seed: int) -> LineFigures | None:
-    with_lines = [one for one in scanned if one.lines is not None]
-    if not with_lines or model.card.fine_map is None:
-        return None
-    clusters, kind = widest_groups([one.group for one in with_lines])
+    clusters, kind = widest_groups([one.group for one, _ in held])
     return measure_lines(
-        [one.lines for one in with_lines if one.lines is not None],
-        threshold=model.card.fine_map.threshold,
+        [own for _, own in held],
+        threshold=threshold,
         clusters=clusters,
         cluster_kind=kind,
         n_resamples=n_resamples,
         seed=seed,
     )
+
+
+def _joint_figures(
+    scanned: Sequence[ScannedPhoto], joints: Mapping[str, Sequence[LabelledJoint]], elsewhere: Sequence[str]
+) -> JointFigures:
+    held = [one for one in scanned if one.photo.name in joints and one.cracks is not None]
+    found = [
+        compare_joints(name, [joint.path_xy for joint in joints[name]], one.cracks or (), one.map.photo_hw)
+        for name, one in ((one.photo.name, one) for one in held)
+    ]
+    refused = joints.keys() - {one.photo for one in found}
+    not_judged = {*elsewhere, *(joint.photo for name in refused for joint in joints[name])}
+    clusters, kind = widest_groups([one.group for one in held]) if held else (None, "photos")
+    return measure_joints(found, not_judged=sorted(not_judged), clusters=clusters, cluster_kind=kind)
 
 
 def _figures(scanned: Sequence[ScannedPhoto], n_resamples: int, seed: int) -> PhotoFigures:

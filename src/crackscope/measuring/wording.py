@@ -11,7 +11,9 @@ from crackscope.measuring.metrics import LOWER_IS_BETTER
 __all__ = [
     "FIGURES",
     "HEADLINES",
+    "JOINT_FIGURES",
     "LEAKY",
+    "LINE_FIGURES",
     "Figure",
     "figure_text",
     "interval_text",
@@ -80,6 +82,32 @@ FIGURES: dict[str, Figure] = {
         Figure("ece", "Calibration error", "Average gap between probability and observed frequency (ECE)."),
     )
 }
+
+LINE_FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure("precision", "Precision", "Share of the found line that lies within the tolerance of the true line."),
+        Figure("recall", "Recall", "Share of the true line that lies within the tolerance of the found line."),
+        Figure("f1", "F1", "Precision and recall in one number (harmonic mean)."),
+        Figure(
+            "cl_iou",
+            "clIoU",
+            "The part of the true line that is found, divided by the whole true line and the wrong part of the found "
+            "line together (centre-line IoU).",
+        ),
+    )
+}
+"""Figures of lines within a tolerance, named as in `crackscope.measuring.line_figures`."""
+
+JOINT_FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure("in_cracks", "Joints traced as cracks", "Share of the joints near a line traced as a crack."),
+        Figure("in_joint_like", "Joints traced as joint-like", "Share of the joints near a joint-like line."),
+        Figure("cracks_at_joints", "Traced cracks at joints", "Share near a joint of the lines traced as cracks."),
+    )
+}
+"""Figures of joints, named as in `crackscope.measuring.joint_figures`."""
 
 
 def number_text(number: float) -> str:

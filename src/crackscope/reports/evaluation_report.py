@@ -25,9 +25,20 @@ from crackscope.measuring.evaluation import (
     resampling_text,
     worst_mistakes,
 )
+from crackscope.measuring.joint_figures import PhotoJoints
 from crackscope.measuring.metrics import N_CALIBRATION_BINS
 from crackscope.measuring.photo_evaluation import PhotoEvaluation, tile_reader
-from crackscope.measuring.wording import FIGURES, HEADLINES, LEAKY, interval_text, method_text, number_text, seen_text
+from crackscope.measuring.wording import (
+    FIGURES,
+    HEADLINES,
+    JOINT_FIGURES,
+    LEAKY,
+    LINE_FIGURES,
+    interval_text,
+    method_text,
+    number_text,
+    seen_text,
+)
 from crackscope.reports.contact_sheet import contact_sheet, fit_square
 from crackscope.reports.line_sheet import line_sheet, line_table
 from crackscope.reports.look import png_bytes
@@ -56,6 +67,7 @@ LINE_FILES = (*PHOTO_FILES, "lines.png", "lines.csv")
 
 _N_SHOWN = 24
 _N_REFUSED_LISTED = 50
+_N_JOINT_PHOTOS = 50
 _THUMBNAIL_PX = 240  # shown at half that width or less, so sharp on a phone
 _PLOT_NOTES = {
     "roc": "Every threshold at once: cracks found against false alarms. The further into the upper left "
@@ -132,7 +144,7 @@ def _files(
     maps = picture_bytes(map_sheet(photos), ".png") if photos else None
     if maps:
         yield "maps.png", maps
-    lines = line_sheet(photos) if photos and photos.lines else None
+    lines = line_sheet(photos) if photos and photos.traced else None
     if photos and lines is not None:
         yield "lines.png", picture_bytes(lines, ".png")
         yield "lines.csv", line_table(photos)
@@ -234,10 +246,22 @@ def _page(
             photo_figures=photos.figures if photos else None,
             calibrated=photos.calibrated if photos else True,
             maps=data_uri(maps, "png") if maps else None,
-            line_figures=photos.lines if photos else None,
+            traced=photos.traced if photos else None,
+            traced_by=photos.traced_by if photos else None,
+            map_lines=photos.lines if photos else None,
+            line_figures=LINE_FIGURES,
+            joints=photos.joints if photos else None,
+            joint_figures=JOINT_FIGURES,
+            joint_photos=_worst_joints(photos) if photos else [],
             lines=None if lines is None else data_uri(picture_bytes(lines, ".jpg"), "jpeg"),
         )
     )
+
+
+def _worst_joints(photos: PhotoEvaluation) -> list[PhotoJoints]:
+    """The photos that the page lists, those with the greatest share of joints traced as cracks first."""
+    found = photos.joints.photos if photos.joints else ()
+    return sorted(found, key=lambda one: (-one.in_cracks, one.photo))[:_N_JOINT_PHOTOS]
 
 
 def _leaks_text(evaluation: Evaluation) -> str:

@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError
-from crackscope.measuring.photo_evaluation import PhotoEvaluation, ScannedPhoto
+from crackscope.measuring.photo_evaluation import PhotoEvaluation
+from crackscope.measuring.scanned_photos import ScannedPhoto
 from crackscope.reports.contact_sheet import contact_sheet
 
 __all__ = ["map_sheet"]
