@@ -208,7 +208,6 @@ _HOMES = {
     "ScaleNote": "geometry.scale_sources",
     "ScaleSources": "geometry.scale_sources",
     "ScaleTable": "geometry.scale_table",
-    "ScannedPhoto": "measuring.photo_evaluation",
     "ScannedPhoto": "measuring.scanned_photos",
     "Share": "measuring.clustered_shares",
     "SiteVariant": "acceptance.site_variants",
