@@ -1,0 +1,101 @@
+"""Photos are traced at any size, by a trained fine map or by ridges, whatever their verdict is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+
+import crackscope
+from crackscope.drawing.crack_paths import new_shape
+from crackscope.drawing.exact_cracks import EVEN, with_shapes
+from crackscope.drawing.exact_drawings import bare
+from crackscope.errors import DataError, ImageError
+from crackscope.geometry.paths import resampled
+from crackscope.scanning.loaded_model import Model
+
+TRAINED = Path(__file__).parents[1] / "trained" / "lines.onnx"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Model:
+    return crackscope.load(TRAINED, threads=1)
+
+
+def cracked(height: int, width: int, *, seed: int = 3, width_px: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn concrete with one crack, and points along the middle of the crack."""
+    rng = np.random.default_rng(seed)
+    wall = crackscope.draw_photo(seed, photo_hw=(height, width), n_cracks=0).pixels
+    drawing = with_shapes(bare(wall, blur_px=0.9), [new_shape(rng, (height, width), width_px)], EVEN, rng)
+    return drawing.pixels, np.concatenate([resampled(line.path_xy) for line in drawing.cracks])
+
+
+def agreement(tracing: crackscope.Tracing, truth: np.ndarray, near_px: float = 4) -> tuple[float, float]:
+    """Share of the traced points that lie near the truth, and of the true points that are found."""
+    points = np.concatenate([path for crack in tracing.cracks for path in crack.path_xy] or [np.empty((0, 2))])
+    if not len(points):
+        return 0.0, 0.0
+    right, found = KDTree(truth).query(points)[0], KDTree(points).query(truth)[0]
+    return float((right <= near_px).mean()), float((found <= near_px).mean())
+
+
+@pytest.mark.parametrize("side", [384, 512, 544])
+def test_an_image_of_any_size_is_traced_as_a_photo(trained: Model, side: int) -> None:
+    pixels, truth = cracked(side, side)
+    tracing = trained.trace(pixels)
+    assert tracing.traced_by == "fine map"
+    assert tracing.network_scale == trained.scan(pixels, unit="photo").network_scale > 0.8  # no patch of 160 px
+    precision, recall = agreement(tracing, truth)  # the wall has dark marks that are no cracks
+    assert precision > 0.5
+    assert recall > 0.8
+
+
+def test_the_scale_of_a_photo_and_the_way_of_asking_change_no_line(trained: Model) -> None:
+    pixels, truth = cracked(700, 900)
+    tracing = trained.trace(pixels)
+    assert min(agreement(tracing, truth)) > 0.7
+    assert crackscope.trace(pixels, trained).cracks == tracing.cracks
+    assert trained.trace(pixels, scale=crackscope.Scale(0.3)).cracks == tracing.cracks
+    assert trained.trace(pixels, scale=crackscope.Scale(0.3)).scale == crackscope.Scale(0.3)
+
+
+def test_a_photo_without_a_region_is_looked_at_everywhere(trained: Model) -> None:
+    wall = crackscope.draw_photo(5, photo_hw=(480, 640), n_cracks=0).pixels
+    assert trained.scan(wall).regions == ()
+    assert sum(crack.length_px for crack in trained.trace(wall).cracks if not crack.joint_like) < 400
+
+
+def test_a_model_without_a_fine_map_is_guided_by_ridges() -> None:
+    pixels, truth = cracked(480, 640)
+    tracing = crackscope.load(threads=1).trace(pixels)
+    assert tracing.traced_by == "ridges"
+    assert agreement(tracing, truth)[1] > 0.7
+
+
+@pytest.mark.parametrize("hw", [(64, 64), (64, 3000)])
+def test_narrow_photos_are_traced(trained: Model, hw: tuple[int, int]) -> None:
+    pixels = np.full((*hw, 3), 150, np.uint8)
+    cv2.line(pixels, (0, 30), (hw[1] - 1, 34), (40, 40, 40), 2)
+    assert trained.trace(pixels).photo_hw == hw
+
+
+@pytest.mark.parametrize("kind", ["noise", "black", "white", "jpeg"])
+def test_photos_that_show_nothing_give_a_tracing_all_the_same(trained: Model, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    pixels = {
+        "noise": rng.integers(0, 256, (300, 400, 3), dtype=np.uint8),
+        "black": np.zeros((300, 400, 3), np.uint8),
+        "white": np.full((300, 400, 3), 255, np.uint8),
+        "jpeg": cv2.imdecode(cv2.imencode(".jpg", cracked(300, 400)[0], [cv2.IMWRITE_JPEG_QUALITY, 10])[1], 1),
+    }[kind]
+    assert isinstance(trained.trace(np.asarray(pixels, np.uint8)), crackscope.Tracing)
+
+
+def test_too_small_photos_and_wrong_scales_are_refused(trained: Model) -> None:
+    with pytest.raises(ImageError, match="63×100 px are too few"):
+        trained.trace(np.zeros((100, 63, 3), np.uint8))
+    with pytest.raises(DataError, match="network_scale"):
+        trained.trace(np.zeros((100, 100, 3), np.uint8), network_scale=-1.0)
