@@ -4,6 +4,7 @@ A crack wanders; a joint follows a board or a string. So straight lines are look
 the graph hangs together: where a joint crosses a crack or another joint, its course says what belongs to it. A straight
 line is called *joint-like* if it is long enough and something else speaks for a joint: it ends at the photo's border or
 at another straight line, or other straight lines run parallel or square to it. A very long one needs no other sign.
+A straight stretch from which a line wanders on is rather part of a crack.
 
 The rule can be wrong in both ways. So joint-like lines are listed apart, and never dropped.
 """
@@ -30,8 +31,10 @@ FILLED = 0.6  # share of its length that its points cover, at least
 LEAST_PX, VERY_LONG_PX = 60.0, 250.0
 STRAIGHT_PX, STRAIGHT = 0.9, 0.003  # root mean square distance of its points: pixels, or a share of the length
 PARALLEL_DEG = 4.0
+TURN_DEG = 30.0  # a straight line that turns by less is the next stretch of the same crack
 END_PX = 15.0  # an end as near to the border, or to another straight line, ends there
 MOST_LINES = 500  # straight lines of a photo that are looked at, the longest first
+ONWARDS_PX = 40.0  # how far beyond the end of a straight line the line is looked for that leads on
 WITH_LINE_PX = 12  # a stretch of a branch that follows a joint for less than this stays with its crack
 
 
@@ -73,7 +76,7 @@ def part_joints(graph: LineGraph, photo_hw: tuple[int, int]) -> tuple[LineGraph,
     points = np.concatenate([branch.path_xy for branch in graph.branches])
     lines = [line for line in _straight_lines(graph, points) if line.straight]
     joint_of = np.full(len(points), -1, np.int64)
-    for number in sorted(np.flatnonzero(_joint_like(lines, photo_hw)), key=lambda i: lines[i].length_px):
+    for number in sorted(np.flatnonzero(_joint_like(lines, points, photo_hw)), key=lambda i: lines[i].length_px):
         joint_of[lines[number].points] = number
     rest, n_nodes, start = list[Branch](), graph.n_nodes, 0
     joints: dict[int, list[Branch]] = {}
@@ -171,17 +174,31 @@ def _fitted(points: Float64Array) -> tuple[Float64Array, Float64Array, float]:
     return middle, axes[0], float(sizes[1] / np.sqrt(len(points)))
 
 
-def _joint_like(lines: Sequence[_Line], photo_hw: tuple[int, int]) -> BoolArray:
+def _joint_like(lines: Sequence[_Line], points: Float64Array, photo_hw: tuple[int, int]) -> BoolArray:
     """(n,) which straight lines look like joints."""
     found = np.zeros(len(lines), np.bool_)
     for i, line in enumerate(lines):
         others = [other for j, other in enumerate(lines) if j != i]
-        n_ends = sum(_ends_at_something(end, others, photo_hw) for end in line.ends)
-        kin = any(_kin(line, other) for other in others)
-        found[i] = (
-            line.length_px >= VERY_LONG_PX or n_ends == 2 or (kin and (n_ends > 0 or line.length_px > 2 * LEAST_PX))
-        )
+        across = [
+            other for other in others if abs(float(line.direction @ other.direction)) < np.cos(np.deg2rad(TURN_DEG))
+        ]
+        stops = [_ends_at_something(end, across, photo_hw) for end in line.ends]
+        goes_on = [_wanders_on(line, side, points) for side in (0, 1)]
+        # A stretch of a crack may be straight, too; then the crack leads on from one of its ends.
+        alone = line.length_px >= VERY_LONG_PX and not any(goes_on)
+        kin = any(_kin(line, other) for other in others if other.length_px >= 2 * LEAST_PX)
+        with_kin = kin and not all(goes_on) and (any(stops) or line.length_px > 2 * LEAST_PX)
+        found[i] = all(stops) or alone or with_kin
     return found
+
+
+def _wanders_on(line: _Line, side: int, points: Float64Array) -> bool:
+    """Whether traced points lead on from an end of a straight line, aside of it."""
+    outwards = line.direction if side else -line.direction
+    aside = points - line.ends[side]
+    along, across = aside @ outwards, np.abs(aside @ np.array([-outwards[1], outwards[0]]))
+    ahead = (along > 2) & (along < ONWARDS_PX) & (across > OFF_PX / 2) & (across < OFF_PX + 0.7 * along)
+    return len(np.unique(np.floor(along[ahead]))) >= ONWARDS_PX / 2  # a line that only crosses is not ahead for long
 
 
 def _kin(one: _Line, other: _Line) -> bool:
