@@ -14,8 +14,11 @@ from crackscope.drawing.crack_paths import new_shape
 from crackscope.drawing.exact_cracks import EVEN, with_shapes
 from crackscope.drawing.exact_drawings import bare
 from crackscope.errors import DataError, ImageError
+from crackscope.files.images import Image
+from crackscope.geometry.line_tracing import Guide
 from crackscope.geometry.paths import resampled
 from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.tracing import cracks_in
 
 TRAINED = Path(__file__).parents[1] / "trained" / "lines.onnx"
 
@@ -47,7 +50,8 @@ def test_an_image_of_any_size_is_traced_as_a_photo(trained: Model, side: int) ->
     pixels, truth = cracked(side, side)
     tracing = trained.trace(pixels)
     assert tracing.traced_by == "fine map"
-    assert tracing.network_scale == trained.scan(pixels, unit="photo").network_scale > 0.8  # no patch of 160 px
+    assert tracing.network_scale == trained.scan(pixels, unit="photo").network_scale
+    assert tracing.network_scale > 0.8  # it is no patch, whose side would become 160 px
     precision, recall = agreement(tracing, truth)  # the wall has dark marks that are no cracks
     assert precision > 0.5
     assert recall > 0.8
@@ -65,7 +69,11 @@ def test_the_scale_of_a_photo_and_the_way_of_asking_change_no_line(trained: Mode
 def test_a_photo_without_a_region_is_looked_at_everywhere(trained: Model) -> None:
     wall = crackscope.draw_photo(5, photo_hw=(480, 640), n_cracks=0).pixels
     assert trained.scan(wall).regions == ()
-    assert sum(crack.length_px for crack in trained.trace(wall).cracks if not crack.joint_like) < 400
+    fine = trained.scan(wall, unit="photo", fine="everywhere").map
+    assert fine is not None
+    assert fine.fine is not None
+    guide = Guide(fine.fine.probability, fine.fine.cell_px, fine.fine.threshold)
+    assert trained.trace(wall).cracks == cracks_in(Image(wall), guide)
 
 
 def test_a_model_without_a_fine_map_is_guided_by_ridges() -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -36,9 +36,7 @@ from crackscope.scanning.prediction import (
 )
 from crackscope.scanning.results import PhotoResult, refused, result_of, verdict_of
 from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo, require_network_scale
-
-if TYPE_CHECKING:
-    from crackscope.scanning.tracing import Tracing
+from crackscope.scanning.tracing import Tracing, cracks_in, guide_of, prepare_to_trace
 
 __all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared", "trace"]
 
@@ -238,8 +236,6 @@ class Model:
             >>> len(tracing.cracks) > 0, tracing.photo_hw
             (True, (240, 480))
         """
-        from crackscope.scanning.tracing import Tracing, cracks_in, guide_of, prepare_to_trace  # they need SciPy
-
         image = as_image(photo, max_megapixels=max_megapixels)
         prepared = prepare_to_trace(image, self.card, network_scale, scale)
         fine = self._fine_network if self.card.fine_map else None

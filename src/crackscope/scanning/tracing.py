@@ -1,13 +1,14 @@
 """Tracing of a photo: from its maps to its cracks, whatever its verdict is.
 
 The fine map of the model guides the tracing, in the regions of the crack map. If the crack map has none, the fine map
-is computed in the whole photo. A model without a fine map is guided by dark ridges inside its regions.
+is computed in the whole photo. A model without a fine map is guided by dark ridges inside its regions. What needs
+SciPy is imported where it is used: classifying patches needs none of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,14 +16,15 @@ import numpy as np
 from crackscope.arrays import UInt8Array
 from crackscope.errors import ImageError
 from crackscope.files.images import Image
-from crackscope.geometry.cracks import Crack, cracks_of
-from crackscope.geometry.ridges import ridge_map
+from crackscope.geometry.cracks import Crack
 from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import AnyScale
-from crackscope.geometry.tracing import Guide, trace_lines
 from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.scanner import PreparedPhoto, photo_scale, prepare_photo
+
+if TYPE_CHECKING:
+    from crackscope.geometry.line_tracing import Guide
 
 __all__ = ["TracedBy", "Tracing", "cracks_in", "guide_of", "prepare_to_trace"]
 
@@ -86,6 +88,9 @@ def guide_of(found: CrackMap, prepared: PreparedPhoto, card: Card) -> tuple[Guid
         prepared: The photo at the network's scale.
         card: Card of the model.
     """
+    from crackscope.geometry.line_tracing import Guide
+    from crackscope.geometry.ridges import ridge_map
+
     if card.fine_map is not None:
         assert found.fine is not None
         return Guide(found.fine.probability, found.fine.cell_px, found.fine.threshold), "fine map"
@@ -103,6 +108,9 @@ def cracks_in(photo: Image, guide: Guide) -> tuple[Crack, ...]:
         photo: The upright photo.
         guide: Map that says where lines run.
     """
+    from crackscope.geometry.grouping import cracks_of
+    from crackscope.geometry.line_tracing import trace_lines
+
     grey: UInt8Array = np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     graph = trace_lines(guide, grey)
     return cracks_of(graph, guide.at, (grey.shape[0], grey.shape[1]))

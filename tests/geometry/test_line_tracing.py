@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from crackscope.geometry.chains import chains_of
-from crackscope.geometry.cracks import Crack, cracks_of
+from crackscope.geometry.cracks import Crack
+from crackscope.geometry.grouping import cracks_of
 from crackscope.geometry.joints import part_joints
 from crackscope.geometry.line_graph import LineGraph
+from crackscope.geometry.line_tracing import Guide, trace_lines
 from crackscope.geometry.paths import length_of
 from crackscope.geometry.ridges import ridge_map
-from crackscope.geometry.tracing import Guide, trace_lines
 
 SIDE = 240
 CELL_PX = 2.5
