@@ -3,6 +3,7 @@
 - Look at images: `load`, `predict`, `scan`, `trace`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
 - Find a place of one photo in another: `register`.
+- Measure the width of a crack: `profile_width`.
 - Tell millimetres per pixel: `Scale`, `ScaleSources`, `read_scales`, `write_markers`.
 - Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
 - Measure a model: `evaluate`, `evaluate_photos`, `compare`, `measure_robustness`, `measure_transfer`, `accept`.
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from crackscope.geometry.cracks import Crack, Pattern
     from crackscope.geometry.markers import MarkerKind
     from crackscope.geometry.planes import Plane
+    from crackscope.geometry.profile_width import WidthEstimate, profile_width
     from crackscope.geometry.references import Reference
     from crackscope.geometry.scale import LocalScale, Scale
     from crackscope.geometry.scale_sources import AnyScale, ScaleNote, ScaleSources
@@ -221,6 +223,7 @@ _HOMES = {
     "Transfer": "measuring.transfer",
     "TransferTest": "measuring.transfer",
     "Verdict": "model.card",
+    "WidthEstimate": "geometry.profile_width",
     "accept": "acceptance.decision",
     "apply_split": "data.splits",
     "audit": "auditing.audit",
@@ -239,6 +242,7 @@ _HOMES = {
     "measure_robustness": "measuring.robustness",
     "measure_transfer": "training.transfer_run",
     "predict": "scanning.loaded_model",
+    "profile_width": "geometry.profile_width",
     "read_bundle": "model.bundle",
     "read_image": "files.images",
     "read_patches": "data.patches",
@@ -368,6 +372,7 @@ __all__ = [
     "Transfer",
     "TransferTest",
     "Verdict",
+    "WidthEstimate",
     "accept",
     "apply_split",
     "audit",
@@ -386,6 +391,7 @@ __all__ = [
     "measure_robustness",
     "measure_transfer",
     "predict",
+    "profile_width",
     "read_bundle",
     "read_image",
     "read_patches",

@@ -1,1 +1,1 @@
-"""Geometry: the scale of a photo in millimetres per pixel."""
+"""Geometry: widths of cracks in pixels, the blur of a photo, and its scale in millimetres per pixel."""
