@@ -1,0 +1,82 @@
+"""Median, 90th percentile and maximum of a crack, over all its branches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crackscope.errors import DataError
+from crackscope.geometry.crack_summary import crack_width
+from crackscope.geometry.crack_width import WidthsAlong
+
+
+def along(widths: list[float], *, first_x: float = 0.0) -> WidthsAlong:
+    width, n = np.array(widths), len(widths)
+    none = np.zeros(n, np.bool_)
+    return WidthsAlong(
+        points_xy=np.stack([first_x + 4.0 * np.arange(n), np.full(n, 7.0)], axis=1),
+        lengths_px=np.full(n, 4.0),
+        width_px=width,
+        low_px=0.8 * width,
+        high_px=1.3 * width,
+        resolved=width > 1,
+        limit_px=np.full(n, 0.5),
+        off_px=np.zeros(n),
+        floor=np.full(n, 0.1),
+        filled=none,
+        lit=none,
+        spalled=none,
+        wet=none,
+        doubtful=none,
+    )
+
+
+def test_figures_of_a_tapering_crack() -> None:
+    found = crack_width([along(list(np.linspace(1, 6, 101)))])
+    assert found.median.width_px == pytest.approx(3.5, abs=0.06)
+    assert found.p90.width_px == pytest.approx(5.5, abs=0.06)
+    assert found.maximum.width_px == pytest.approx(6, abs=0.1)
+    assert found.maximum_xy[0] > 390
+    assert found.measured_px == pytest.approx(404)
+    for one in (found.median, found.p90, found.maximum):
+        assert one.low_px < one.width_px < one.high_px
+        assert one.resolved
+
+
+def test_branches_count_by_their_length() -> None:
+    found = crack_width([along([2.0] * 30), along([8.0] * 10, first_x=500.0)])
+    assert found.median.width_px == 2.0
+    assert found.p90.width_px == 8.0
+    assert 500 <= found.maximum_xy[0] <= 540
+
+
+def test_a_single_odd_place_is_no_maximum() -> None:
+    assert crack_width([along([2.0] * 20 + [9.0] + [2.0] * 20)]).maximum.width_px == 2.0
+
+
+def test_doubtful_places_do_not_count_unless_all_are() -> None:
+    one = along([2.0] * 20 + [7.0] * 20)
+    doubtful = replace(one, doubtful=np.arange(40) >= 20)
+    assert crack_width([doubtful]).p90.width_px == 2.0
+    assert crack_width([doubtful]).measured_px == 80
+    assert crack_width([replace(one, doubtful=np.ones(40, np.bool_))]).maximum.width_px == 7.0
+
+
+def test_below_the_limit_nothing_is_resolved() -> None:
+    thin = replace(along([0.4] * 30), low_px=np.zeros(30))
+    found = crack_width([thin])
+    assert not any(one.resolved for one in (found.median, found.p90, found.maximum))
+    assert found.resolved_share == 0
+
+
+def test_shares_of_flags_are_told() -> None:
+    half = np.arange(30) < 15
+    found = crack_width([replace(along([3.0] * 30), filled=half, wet=half, lit=~half)])
+    assert (found.filled_share, found.wet_share, found.lit_share, found.spalled_share) == (0.5, 0.5, 0.5, 0.0)
+
+
+def test_a_crack_without_branches_is_told() -> None:
+    with pytest.raises(DataError, match="no branches"):
+        crack_width([])
