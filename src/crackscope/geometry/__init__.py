@@ -1,1 +1,1 @@
-"""Geometry: widths of cracks in pixels, the blur of a photo, and its scale in millimetres per pixel."""
+"""Geometry: lines of cracks, their lengths and widths in pixels, the blur of a photo, and its scale."""
