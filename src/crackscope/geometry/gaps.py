@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from crackscope.arrays import Float32Array, Float64Array
+from crackscope.geometry.chains import heading
 from crackscope.geometry.line_graph import Branch, LineGraph
-from crackscope.geometry.paths import places_along
 
 __all__ = ["close_gaps"]
 
@@ -101,14 +101,14 @@ def _ways(graph: LineGraph, probability: Float32Array, threshold: float) -> list
             way_out = branch.from_node(node)
             if degrees[node] != 1 or _at_border(way_out[0], probability):
                 continue
-            heading = _heading(way_out)
+            forward = -heading(way_out, BEHIND)
             near = np.array(tree.query_ball_point(way_out[0], REACH), np.int64)
-            near = near[_ahead(points[near] - way_out[0], heading) & (owners[near] != number)]
+            near = near[_ahead(points[near] - way_out[0], forward) & (owners[near] != number)]
             for owner in np.unique(owners[near]):
                 mine = near[owners[near] == owner]
                 nearest = int(mine[np.hypot(*(points[mine] - way_out[0]).T).argmin()])
                 place = nearest - int(first_of[owner])
-                way = _way(way_out, heading, graph.branches[owner], place, probability, threshold)
+                way = _way(way_out, forward, graph.branches[owner], place, probability, threshold)
                 if way is not None:
                     found.append(_Way(way[0], node, int(owner), place, way[1]))
     return found
@@ -120,22 +120,14 @@ def _at_border(point: Float64Array, probability: Float32Array) -> bool:
     return bool(min(point[0], point[1], width - 1 - point[0], height - 1 - point[1]) < BORDER)
 
 
-def _heading(way_out: Float64Array) -> Float64Array:
-    """Unit vector in which a line goes on beyond its first point."""
-    at = places_along(way_out)
-    behind = way_out[min(int(np.searchsorted(at, BEHIND)), len(way_out) - 1)]
-    vector = way_out[0] - behind
-    return np.asarray(vector / max(float(np.hypot(*vector)), 1e-9))
-
-
-def _ahead(vectors: Float64Array, heading: Float64Array) -> np.ndarray:
+def _ahead(vectors: Float64Array, forward: Float64Array) -> np.ndarray:
     sizes = np.hypot(vectors[:, 0], vectors[:, 1])
-    return np.asarray(vectors @ heading >= AHEAD * np.maximum(sizes, 1e-9))
+    return np.asarray(vectors @ forward >= AHEAD * np.maximum(sizes, 1e-9))
 
 
 def _way(
     way_out: Float64Array,
-    heading: Float64Array,
+    forward: Float64Array,
     target: Branch,
     place: int,
     probability: Float32Array,
@@ -144,10 +136,10 @@ def _way(
     """Price and points of the way to a point of another branch; None if there is no sign of one line."""
     end, goal = way_out[0], target.path_xy[place]
     distance = float(np.hypot(*(goal - end)))
-    turn = float((goal - end) @ heading) / max(distance, 1e-9) if distance > 1.5 else 1.0
+    turn = float((goal - end) @ forward) / max(distance, 1e-9) if distance > 1.5 else 1.0
     if place in (0, len(target.path_xy) - 1):
-        onwards = -_heading(target.path_xy if place == 0 else target.path_xy[::-1])
-        turn = min(turn, float(onwards @ heading))
+        onwards = heading(target.path_xy if place == 0 else target.path_xy[::-1], BEHIND)
+        turn = min(turn, float(onwards @ forward))
     if turn < AHEAD:
         return None
     path = _minimal_path(end, goal, probability)
