@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from crackscope.data.patches import read_patches
 from crackscope.data.splits import split, write_split
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REAL_DATA = os.environ.get("CRACKSCOPE_TEST_DATA")
+
+# In CI the same examples each time, so that what turns it red is the change; elsewhere new ones each time.
+settings.register_profile("crackscope-ci", settings.get_profile("default"), derandomize=True, deadline=None)
+if os.environ.get("CRACKSCOPE_CI"):
+    settings.load_profile("crackscope-ci")
 
 
 @pytest.fixture(autouse=True, scope="session")

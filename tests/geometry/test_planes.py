@@ -39,14 +39,18 @@ views = st.builds(
 )
 
 
-@given(views, st.floats(-100, 100), st.floats(-100, 100))
+# A camera 75 mm away, tilted by 55°, sees the plane as far as 91 mm from the middle; these corners lie 85 mm away.
+x_mms = y_mms = st.floats(-60, 60)
+
+
+@given(views, x_mms, y_mms)
 def test_points_are_mapped_as_the_camera_saw_them(view: np.ndarray, x_mm: float, y_mm: float) -> None:
     plane = plane_of(view)
     place = seen_at(view, [(x_mm, y_mm)])[0]
     assert plane.mm_of(place) - SIDE_MM / 2 == pytest.approx((x_mm, y_mm), abs=1e-5)
 
 
-@given(views, st.floats(-60, 60), st.floats(-60, 60), st.floats(0, np.pi))
+@given(views, x_mms, y_mms, st.floats(0, np.pi))
 def test_the_local_scale_is_that_of_a_short_segment(view: np.ndarray, x: float, y: float, angle: float) -> None:
     plane, centre = plane_of(view), np.array([x, y])
     half = 0.01 * np.array([np.cos(angle), np.sin(angle)])
