@@ -32,8 +32,9 @@ from crackscope.measuring.line_figures import measure_lines
 from crackscope.measuring.lines import PhotoLines, line_map_of
 from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
 from crackscope.model.bundle import read_bundle
-from crackscope.scanning.loaded_model import Model, scan_prepared
-from crackscope.scanning.scanner import photo_scale, prepare_photo
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.photo_scan import Trace
+from crackscope.scanning.scanner import photo_scale
 from default_sets import METU, part_of, read_reserved, read_sets
 from judged_sets import free_stretches, joint_points, photos_from_elsewhere
 from line_material import sources_kept_back
@@ -212,22 +213,27 @@ def print_lines(kind: str, lines: Sequence[PhotoLines], threshold: float) -> Non
 def judge_stretches(
     sets: Mapping[str, PatchIndex], grid: str, stretches: Path, models: Mapping[str, Model], *, reserved: bool
 ) -> None:
-    """Count regions in stretches without a crack."""
+    """Count regions in stretches without a crack, and traced lines that do not look like joints."""
     surfaces = {name: index for name, index in sets.items() if name != METU}
     totals: dict[tuple[str, str], np.ndarray] = {}
     for stretch in free_stretches(surfaces, grid, stretches, reserved=reserved):
         megapixels = stretch.pixels.shape[0] * stretch.pixels.shape[1] / 1e6
         for own, model in models.items():
             scale = photo_scale(model.card, stretch.photo_hw)
-            n_regions = len(model.scan(stretch.pixels, network_scale=scale).regions)
+            trace: Trace = "found" if model.card.fine_map else None
+            found = model.scan(stretch.pixels, network_scale=scale, trace=trace)
+            cracks = found.counted_cracks
             for surface in (stretch.surface, "all"):
-                before = totals.get((own, surface), np.zeros(3))
-                totals[own, surface] = before + np.array([1, megapixels, n_regions])
+                before = totals.get((own, surface), np.zeros(5))
+                length_px = sum(crack.length_px for crack in cracks)
+                totals[own, surface] = before + np.array([1, megapixels, len(found.regions), len(cracks), length_px])
     print()
-    for (own, surface), (n, megapixels, n_regions) in sorted(totals.items()):
+    for (own, surface), (n, megapixels, n_regions, n_cracks, length_px) in sorted(totals.items()):
+        share = PER_MEGAPIXELS / megapixels
         print(
-            f"{own}, {surface}: {int(n_regions)} false regions in {int(n)} stretches of {megapixels:.0f} megapixels, "
-            f"{n_regions / megapixels * PER_MEGAPIXELS:.3f} in {PER_MEGAPIXELS}",
+            f"{own}, {surface}: {int(n)} stretches of {megapixels:.0f} megapixels; {int(n_regions)} false regions, "
+            f"{share * n_regions:.3f} in {PER_MEGAPIXELS}; {int(n_cracks)} cracks of {length_px:.0f} px in all, "
+            f"{share * n_cracks:.3f} in {PER_MEGAPIXELS}",
             flush=True,
         )
 
@@ -243,7 +249,7 @@ def judge_joints(tunnel: Path, joints: Path, models: Mapping[str, Model]) -> Non
         for image in sorted((tunnel / "images").iterdir()):
             photo = read_image(image)
             scale = photo_scale(model.card, photo.pixels.shape[:2])
-            found = scan_prepared(prepare_photo(photo, model.card, network_scale=scale), model, fine=True)
+            found = model.scan(photo, network_scale=scale, fine=True, trace=None)
             assert found.map is not None
             line_map = line_map_of(found.map)
             assert line_map is not None

@@ -13,8 +13,9 @@ from crackscope.measuring.line_figures import choose_line_threshold
 from crackscope.measuring.lines import LineMap, line_map_of, true_line
 from crackscope.model.bundle import Backbone, Bundle, FineDecoder
 from crackscope.model.card import Card, FineMapCard
-from crackscope.scanning.loaded_model import Model, scan_prepared
-from crackscope.scanning.scanner import photo_scale, prepare_photo
+from crackscope.scanning.fine_map import Fine
+from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.scanner import photo_scale
 from crackscope.training.torch.fine_head import export_fine
 from default_network import Network
 from line_material import STRIDE, SURE, TracedPhoto, read_levels
@@ -67,8 +68,8 @@ def lines_of(
     for photo in photos:
         pixels = photo.pixels()
         scale = photo_scale(model.card, (pixels.shape[0], pixels.shape[1]))
-        prepared = prepare_photo(Image(pixels), model.card, network_scale=scale)
-        result = scan_prepared(prepared, model, fine="everywhere" if everywhere else True)
+        fine: Fine = "everywhere" if everywhere else True
+        result = model.scan(Image(pixels), network_scale=scale, fine=fine, trace=None)
         assert result.map is not None
         line_map = line_map_of(result.map)
         assert line_map is not None

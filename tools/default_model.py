@@ -2,6 +2,7 @@
 
     python tools/default_model.py --metu METU --sdnet2018 SDNET2018 --grid GRID.csv --reserved RESERVED.csv \
         --backbone MODEL_FOLDER --work WORK [--traced TRACED --parts PARTS.csv [--photos FOLDER]] [--second] \
+        [--stretches STRETCHES.csv] \
         [--masks FOLDER] [--leave-out SET ...] [--set KEY=VALUE ...] [--test] [--out FOLDER] [--round BUNDLE]
 
 Both folders hold the full sets; photos in RESERVED.csv (surface,photo) are never read. METU is split by similarity,
@@ -14,6 +15,9 @@ FOLDER photos/ with the same. PARTS.csv (set,file,source,part) says which of the
 fourth source of these is kept back: temperature and threshold of the fine map are fitted on it. Half-way the network
 teaches itself (`default_teacher.py`): from then on it also learns the lines that it found in TRACED/unlabelled, and its
 own doubts about labels. --second trains by the recipe of the second default model instead, which has no fine map.
+
+With STRETCHES.csv (docs/development/sdnet2018_stretches.csv), the threshold of regions is chosen on validation photos
+without a crack (`default_regions.py`), and a photo is *crack* if it has a region.
 
 --leave-out trains without METU or a surface (decks, pavements, walls), and judges all of the set that was left out.
 This shows how the recipe does on a set that it has never seen. --masks names a folder with images/ and masks/ of photos
@@ -63,6 +67,7 @@ from crackscope.training.torch.fine_head import DEFAULT_BLOCKS
 from default_figures import Figures, patch_figures, photo_figures, photos_of, print_figures
 from default_lines import with_lines
 from default_network import Network, new_network
+from default_regions import with_region_threshold
 from default_sets import METU, SURFACES, part_of, read_sets
 from default_settings import SECOND, Settings
 from default_source import Material, Source, Taught
@@ -116,9 +121,7 @@ def material_of(settings: Settings, given: argparse.Namespace, learnt: PatchInde
 
     real = read(given.traced, "real") + (read(given.photos, "photos") if given.photos else [])
     tiles = part_of(without_metu(learnt), "train")
-    names = sorted({patch.dataset or "" for patch in tiles.patches})
-    surfaces = [tiles.select([patch for patch in tiles.patches if patch.dataset == name]) for name in names]
-    squares = [LabelledSquares(surface, Path(given.grid)) for surface in surfaces]
+    squares = [LabelledSquares(surface, Path(given.grid)) for surface in by_surface(tiles).values()]
     return Material(real, read(given.traced, "drawn", "styled"), FreeGround(tiles, Path(given.grid)), squares)
 
 
@@ -173,7 +176,14 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
     scanned, _ = scan_labelled(photos_by_grid(without_metu(val), given.grid), Model(read_bundle(out)))
     on = f"{len(scanned)} photos of SDNET2018, part val"
     photo = fit_photo_calibration(scanned, fitted_on=on)
-    card = card.model_copy(update={"photo": photo, "verdict": fit_verdict(scanned, photo, fitted_on=on)})
+    verdict = fit_verdict(scanned, photo, fitted_on=on)
+    if given.stretches:
+        write_model(compose(backbone, head, card.model_copy(update={"photo": photo}), plane), out, overwrite=True)
+        surfaces = by_surface(without_metu(val))
+        photo = with_region_threshold(photo, Model(read_bundle(out)), surfaces, given.grid, given.stretches)
+        crack_from = max(verdict.threshold, photo.threshold)
+        verdict = measured_verdict(verdict.model_copy(update={"threshold": crack_from}), scanned, photo, measured_on=on)
+    card = card.model_copy(update={"photo": photo, "verdict": verdict})
 
     def make(card: Card, decoder: FineDecoder | None) -> onnx.ModelProto:
         return compose(backbone, head, card, plane, decoder=decoder)
@@ -186,6 +196,12 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
 def without_metu(index: PatchIndex) -> PatchIndex:
     """Select the surfaces of SDNET2018, whose photos are known."""
     return index.select([patch for patch in index.patches if patch.dataset != METU])
+
+
+def by_surface(index: PatchIndex) -> dict[str, PatchIndex]:
+    """Part an index of SDNET2018 into its surfaces."""
+    names = sorted({patch.dataset or "" for patch in index.patches})
+    return {name: index.select([patch for patch in index.patches if patch.dataset == name]) for name in names}
 
 
 def rounded(exact: Bundle, learnt: PatchIndex) -> Bundle:
@@ -222,6 +238,7 @@ def main() -> None:
     parser.add_argument("--traced", type=Path, help="the traced set: folder with real/, drawn/ and styled/")
     parser.add_argument("--photos", type=Path, help="folder with photos/images and photos/masks")
     parser.add_argument("--parts", type=Path, help="CSV with the part of each traced photo")
+    parser.add_argument("--stretches", type=Path, help="CSV of stretches without a crack, for the threshold of regions")
     parser.add_argument("--leave-out", action="append", default=[], choices=[METU, *SURFACES])
     parser.add_argument("--second", action="store_true", help="train by the recipe of the second default model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")

@@ -55,11 +55,12 @@ if TYPE_CHECKING:
     from crackscope.geometry.cracks import Crack, Pattern
     from crackscope.geometry.markers import MarkerKind
     from crackscope.geometry.planes import Plane
-    from crackscope.geometry.profile_width import WidthEstimate, profile_width
+    from crackscope.geometry.profile_width import profile_width
     from crackscope.geometry.references import Reference
     from crackscope.geometry.scale import LocalScale, Scale
     from crackscope.geometry.scale_sources import AnyScale, ScaleNote, ScaleSources
     from crackscope.geometry.scale_table import ScaleTable, read_scales
+    from crackscope.geometry.widths import BranchWidths, CrackMillimetres, CrackWidth, WidthEstimate, WidthMm
     from crackscope.measuring.clustered_shares import Share
     from crackscope.measuring.comparison import Comparison, RunSummary, Speed, compare
     from crackscope.measuring.evaluation import Evaluation
@@ -102,13 +103,14 @@ if TYPE_CHECKING:
     from crackscope.scanning.crack_map import CrackMap
     from crackscope.scanning.fine_map import Fine, FineMap
     from crackscope.scanning.loaded_model import AnyModel, Model, load, predict, scan, trace
+    from crackscope.scanning.photo_scan import Trace
     from crackscope.scanning.prediction import Prediction, PredictionRow
     from crackscope.scanning.prediction_table import write_predictions
     from crackscope.scanning.regions import AcceptedPoint, Region, RejectedPoint
-    from crackscope.scanning.results import PhotoResult
+    from crackscope.scanning.results import PhotoResult, TracedBy
     from crackscope.scanning.scanner import NetworkScale
     from crackscope.scanning.summary import BatchSummary
-    from crackscope.scanning.tracing import TracedBy, Tracing
+    from crackscope.scanning.tracing import Tracing
     from crackscope.training.augmentation import Augmentation
     from crackscope.training.conversion import convert_backbone
     from crackscope.training.cross_validation import cross_validate
@@ -130,6 +132,7 @@ _HOMES = {
     "Augmentation": "training.augmentation",
     "BackboneCard": "model.card",
     "BatchSummary": "scanning.summary",
+    "BranchWidths": "geometry.widths",
     "Bundle": "model.bundle",
     "BundleError": "errors",
     "Calibration": "model.card",
@@ -138,6 +141,8 @@ _HOMES = {
     "Comparison": "measuring.comparison",
     "Crack": "geometry.cracks",
     "CrackMap": "scanning.crack_map",
+    "CrackMillimetres": "geometry.widths",
+    "CrackWidth": "geometry.widths",
     "CrackscopeError": "errors",
     "DataError": "errors",
     "DownloadError": "errors",
@@ -217,13 +222,15 @@ _HOMES = {
     "Speed": "measuring.comparison",
     "Split": "data.splits",
     "SplitError": "errors",
-    "TracedBy": "scanning.tracing",
+    "Trace": "scanning.photo_scan",
+    "TracedBy": "scanning.results",
     "Tracing": "scanning.tracing",
     "TrainingData": "model.card",
     "Transfer": "measuring.transfer",
     "TransferTest": "measuring.transfer",
     "Verdict": "model.card",
-    "WidthEstimate": "geometry.profile_width",
+    "WidthEstimate": "geometry.widths",
+    "WidthMm": "geometry.widths",
     "accept": "acceptance.decision",
     "apply_split": "data.splits",
     "audit": "auditing.audit",
@@ -279,6 +286,7 @@ __all__ = [
     "Augmentation",
     "BackboneCard",
     "BatchSummary",
+    "BranchWidths",
     "Bundle",
     "BundleError",
     "Calibration",
@@ -287,6 +295,8 @@ __all__ = [
     "Comparison",
     "Crack",
     "CrackMap",
+    "CrackMillimetres",
+    "CrackWidth",
     "CrackscopeError",
     "DataError",
     "DownloadError",
@@ -366,6 +376,7 @@ __all__ = [
     "Speed",
     "Split",
     "SplitError",
+    "Trace",
     "TracedBy",
     "Tracing",
     "TrainingData",
@@ -373,6 +384,7 @@ __all__ = [
     "TransferTest",
     "Verdict",
     "WidthEstimate",
+    "WidthMm",
     "accept",
     "apply_split",
     "audit",

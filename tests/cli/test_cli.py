@@ -782,6 +782,9 @@ def test_millimetres_are_told_and_change_nothing_else(
     }
     assert [photo.pop("scale") for photo in documents[1]] == [scale] * 3
     assert [photo.pop("scale") for photo in documents[0]] == [None] * 3
+    lines = [[crack.pop("mm") for photo in photos for crack in photo["cracks"]] for photos in documents]
+    assert lines[0] == [None] * len(lines[1])
+    assert None not in lines[1]
     assert documents[0] == documents[1]
     for kind in ("maps", "cells"):
         for picture in (tmp_path / "without" / kind).iterdir():

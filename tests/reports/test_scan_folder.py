@@ -54,9 +54,9 @@ from crackscope.reports.scan_folder import FILES, MAP_KINDS, PHOTO_COLUMNS, pict
 from crackscope.reports.scan_report import ScannedRow, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import AnyModel, Model, scan
+from crackscope.scanning.photo_scan import ScanSettings, prepare
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import SCHEMA_VERSION, PhotoResult, verdict_of
-from crackscope.scanning.scanner import prepare_photo
 from shared.models import tiny_card
 
 pillow_heif.register_heif_opener()
@@ -700,7 +700,7 @@ def test_a_network_that_gives_no_number_stops_the_run(
     def fail(*_: object, **__: object) -> None:
         raise BundleError("the network gave something that is not a number")
 
-    monkeypatch.setattr(scan_folder, "prepare_photo", fail)
+    monkeypatch.setattr(scan_folder, "prepare", fail)
     with pytest.raises(BundleError, match="not a number"):
         write_scan(images, model, out=tmp_path / "scan")
     assert not (tmp_path / "scan").exists()
@@ -798,11 +798,11 @@ def test_photos_done_before_are_not_read_again_but_for_the_report(
     stop(images, model, tmp_path / "scan", after=5)
     scanned: list[str] = []
 
-    def noted(photo: Image, card: Card, **settings: Any) -> Any:
+    def noted(photo: Image, card: Card, settings: ScanSettings) -> Any:
         scanned.append(photo.path)
-        return prepare_photo(photo, card, **settings)
+        return prepare(photo, card, settings)
 
-    monkeypatch.setattr(scan_folder, "prepare_photo", noted)
+    monkeypatch.setattr(scan_folder, "prepare", noted)
     write_scan(images, model, out=tmp_path / "scan", threads=1)
     assert scanned == [image.path for image in images[5:]]
 

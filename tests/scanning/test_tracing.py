@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from crackscope.files.images import Image
 from crackscope.geometry.line_tracing import Guide
 from crackscope.geometry.paths import resampled
 from crackscope.scanning.loaded_model import Model
-from crackscope.scanning.tracing import cracks_in
+from crackscope.scanning.tracing import cracks_in, grey_of
 
 TRAINED = Path(__file__).parents[1] / "trained" / "lines.onnx"
 
@@ -62,8 +63,58 @@ def test_the_scale_of_a_photo_and_the_way_of_asking_change_no_line(trained: Mode
     tracing = trained.trace(pixels)
     assert min(agreement(tracing, truth)) > 0.7
     assert crackscope.trace(pixels, trained).cracks == tracing.cracks
-    assert trained.trace(pixels, scale=crackscope.Scale(0.3)).cracks == tracing.cracks
-    assert trained.trace(pixels, scale=crackscope.Scale(0.3)).scale == crackscope.Scale(0.3)
+    scaled = trained.trace(pixels, scale=crackscope.Scale(0.3))
+    assert scaled.scale == crackscope.Scale(0.3)
+    assert tuple(replace(crack, mm=None) for crack in scaled.cracks) == tracing.cracks
+
+
+def test_lines_have_widths_in_pixels_and_with_a_scale_in_millimetres(trained: Model) -> None:
+    pixels, _ = cracked(700, 900)
+    tracing = trained.trace(pixels, scale=crackscope.Scale(0.3, 0.01))
+    assert tracing.blur_px == pytest.approx(0.9, abs=0.3)
+    longest = tracing.cracks[0]
+    assert longest.width is not None
+    assert longest.width.median.width_px == pytest.approx(3.0, abs=0.6)
+    assert longest.mm is not None
+    assert longest.mm.median is not None
+    assert longest.mm.median.width_mm == pytest.approx(0.3 * longest.width.median.width_px)
+    assert longest.mm.length_mm == pytest.approx(0.3 * longest.length_px, rel=1e-6)
+    assert all(crack.width is None for crack in tracing.cracks if crack.joint_like)
+    assert all(len(crack.widths) == len(crack.path_xy) for crack in tracing.cracks if not crack.joint_like)
+
+
+@pytest.mark.parametrize("side", [200, 384, 544])
+def test_scan_and_trace_give_the_same_lines(trained: Model, side: int) -> None:
+    pixels, _ = cracked(side, side)
+    result = trained.scan(pixels)
+    assert result.verdict == "crack"
+    assert result.cracks == trained.trace(pixels).cracks
+    assert result.traced_by == "fine map"
+    assert result.map is not None
+    assert result.map.fine is None  # nobody asked for it
+    assert trained.scan(pixels, trace=None).cracks == ()
+    for fine in (True, "everywhere"):
+        both = trained.scan(pixels, fine=fine)
+        assert both.cracks == result.cracks
+        assert both.map is not None
+        assert both.map.fine is not None
+
+
+def test_photos_that_show_no_crack_are_traced_only_if_all_are(trained: Model) -> None:
+    wall = crackscope.draw_photo(5, photo_hw=(480, 640), n_cracks=0).pixels
+    found = trained.scan(wall)
+    assert found.verdict == "uncracked"
+    assert (found.cracks, found.traced_by, found.blur_px) == ((), None, None)
+    every = trained.scan(wall, trace="all")
+    assert every.traced_by == "fine map"
+    assert every.cracks == trained.trace(wall).cracks
+    assert every.counted_cracks == ()
+    assert every.crack_area_px2 == 0
+
+
+def test_a_wrong_word_for_what_to_trace_is_refused(trained: Model) -> None:
+    with pytest.raises(DataError, match="trace is 'some'; it must be 'found', 'all' or None"):
+        trained.scan(np.zeros((200, 200, 3), np.uint8), trace="some")  # type: ignore[arg-type]
 
 
 def test_a_photo_without_a_region_is_looked_at_everywhere(trained: Model) -> None:
@@ -73,7 +124,8 @@ def test_a_photo_without_a_region_is_looked_at_everywhere(trained: Model) -> Non
     assert fine is not None
     assert fine.fine is not None
     guide = Guide(fine.fine.probability, fine.fine.cell_px, fine.fine.threshold)
-    assert trained.trace(wall).cracks == cracks_in(Image(wall), guide)
+    lines = cracks_in(grey_of(Image(wall)), guide)
+    assert [crack.id for crack in trained.trace(wall).cracks] == [crack.id for crack in lines]
 
 
 def test_a_model_without_a_fine_map_is_guided_by_ridges() -> None:

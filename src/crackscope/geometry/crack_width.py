@@ -21,13 +21,16 @@ from crackscope.geometry.profile_width import ProfileWidths, dark_run, profile_w
 from crackscope.geometry.width_intervals import ALONG_CRACKS, IntervalScale
 from crackscope.geometry.width_posterior import FLOORS, FloorPrior
 
-__all__ = ["STEP_PX", "WidthsAlong", "widths_along"]
+__all__ = ["LONGEST_PROFILE", "STEP_PX", "WidthsAlong", "widths_along"]
 
 STEP_PX = 4.0
 """Distance of two places along a line, in pixels."""
 
+LONGEST_PROFILE = 144
+"""Most samples of a profile across a line."""
+
 _LINES = 5  # profiles side by side, a pixel apart, that are averaged at each place
-_LENGTHS = (28, 48, 72, 144)  # samples of a profile; a wide crack needs more
+_LENGTHS = (28, 48, 72, LONGEST_PROFILE)  # samples of a profile; a wide crack needs more
 _MOST_OF = 0.27  # a profile is long enough if the crack fills at most this share of it
 _OFF_PX = 1.5  # how far the line may run beside the middle of the crack
 _ODD_FACTOR = 2.2

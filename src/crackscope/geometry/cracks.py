@@ -1,6 +1,7 @@
 """A crack as it was traced: its branches, and what is measured of them.
 
-How lines become cracks is told in `crackscope.geometry.grouping`. This module needs NumPy alone.
+How lines become cracks is told in `crackscope.geometry.grouping`, and how they are measured in
+`crackscope.geometry.measured_cracks`. This module needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from crackscope.arrays import Float64Array, Int64Array
+from crackscope.geometry.widths import BranchWidths, CrackMillimetres, CrackWidth
 
 __all__ = ["Crack", "Pattern"]
 
@@ -40,6 +42,9 @@ class Crack:
         directions_px: Length by direction in 18 bins of 10 degrees, shape (18,), in pixels.
         tortuosity: Length of the longest chain of branches by the distance of its ends, 1 or more; None for a ring.
         pattern: ``single``, ``branched``, ``parallel`` or ``map``.
+        width: Width over the length of the crack, in pixels; None if it was not measured.
+        widths: Widths along each branch, one entry a branch; nothing if they were not measured.
+        mm: Length and width in millimetres; None if the photo has no scale there.
     """
 
     id: str
@@ -54,6 +59,22 @@ class Crack:
     directions_px: Float64Array
     tortuosity: float | None
     pattern: Pattern
+    width: CrackWidth | None = None
+    widths: tuple[BranchWidths, ...] = ()
+    mm: CrackMillimetres | None = None
+
+    @property
+    def area_px2(self) -> float | None:
+        """Length times median width, in square pixels; None if the width was not measured.
+
+        The best estimate of the width counts, also where it is not resolved.
+        """
+        return None if self.width is None else self.length_px * self.width.median.width_px
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Length times median width, in mm²; None without a scale, or if the width was not measured."""
+        return None if self.mm is None or self.mm.median is None else self.mm.length_mm * self.mm.median.width_mm
 
     @property
     def n_junctions(self) -> int:
@@ -92,10 +113,23 @@ class Crack:
             "box_xyxy": list(self.box_xyxy),
             "n_ends": self.n_ends,
             "n_junctions": self.n_junctions,
+            "width": self.width.to_dict() if self.width else None,
+            "mm": self.mm.to_dict() if self.mm else None,
             "nodes_xy": self.nodes_xy.tolist(),
             "branches": [
-                {"path_xy": path.tolist(), "confidence": sure.tolist(), "ends": ends.tolist()}
-                for path, sure, ends in zip(self.path_xy, self.confidence, self.branch_ends, strict=True)
+                {
+                    "path_xy": path.tolist(),
+                    "confidence": sure.tolist(),
+                    "ends": ends.tolist(),
+                    "widths": widths.to_dict() if widths else None,
+                }
+                for path, sure, ends, widths in zip(
+                    self.path_xy,
+                    self.confidence,
+                    self.branch_ends,
+                    self.widths or [None] * len(self.path_xy),
+                    strict=True,
+                )
             ],
         }
 
@@ -114,6 +148,9 @@ class Crack:
             nodes_xy=np.array(found["nodes_xy"], np.float64).reshape(-1, 2),
             branch_ends=np.array([branch["ends"] for branch in branches], np.int64).reshape(-1, 2),
             directions_px=np.array(found["directions_px"], np.float64),
+            width=CrackWidth.from_dict(found["width"]) if found.get("width") else None,
+            widths=tuple(BranchWidths.from_dict(branch["widths"]) for branch in branches if branch.get("widths")),
+            mm=CrackMillimetres.from_dict(found["mm"]) if found.get("mm") else None,
             **{name: found[name] for name in _PLAIN},
         )
 

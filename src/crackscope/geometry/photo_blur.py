@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from crackscope.arrays import Float32Array, Float64Array, Int64Array
+from crackscope.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
 from crackscope.errors import DataError
 from crackscope.geometry.blurred_box import softened_edge
 
@@ -56,11 +56,11 @@ class PhotoBlur:
         return self.blur_px > _SOFT_PX
 
 
-def photo_blur(grey: Float32Array) -> PhotoBlur:
+def photo_blur(grey: Float32Array | UInt8Array) -> PhotoBlur:
     """Measure how much a photo is blurred.
 
     Args:
-        grey: Grey levels, float32, shape (H, W), in any unit, finite.
+        grey: Grey levels, float32 or uint8, shape (H, W), in any unit, finite.
 
     Raises:
         DataError: If the photo has another form or holds a value that is not a finite number.
@@ -68,7 +68,7 @@ def photo_blur(grey: Float32Array) -> PhotoBlur:
     if grey.ndim != 2 or not np.isfinite(grey.sum(dtype=np.float64)):
         raise DataError(f"The photo has shape {grey.shape}; give finite grey levels of shape (H, W).")
     range_grey = float(np.subtract(*np.percentile(grey[:: max(len(grey) // 500, 1)], [99.5, 0.5])))
-    tiles, found = _tiles(np.asarray(grey, np.float32)), PhotoBlur(USUAL_BLUR_PX, 0)
+    tiles, found = _tiles(grey), PhotoBlur(USUAL_BLUR_PX, 0)
     for halvings in range(_LEVELS):
         tiles = [tile for tile in tiles if min(tile.shape) >= 4 * _REACH]
         blurs = _sharpest([_edges(tile, _STEP * range_grey) for tile in tiles])
@@ -88,12 +88,13 @@ def _halved(tile: Float32Array) -> Float32Array:
     return np.asarray(cv2.resize(tile, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _tiles(grey: Float32Array) -> list[Float32Array]:
+def _tiles(grey: Float32Array | UInt8Array) -> list[Float32Array]:
     """A small photo as it is, or tiles of a large one."""
     if grey.size <= _TILES * _TILE_PX**2:
-        return [grey]
+        return [np.asarray(grey, np.float32)]
     corners = [np.linspace(0, max(side - _TILE_PX, 0), 4).astype(np.int64) for side in grey.shape]
-    return [grey[top : top + _TILE_PX, left : left + _TILE_PX] for top in corners[0] for left in corners[1]]
+    parts = [grey[top : top + _TILE_PX, left : left + _TILE_PX] for top in corners[0] for left in corners[1]]
+    return [np.asarray(part, np.float32) for part in parts]
 
 
 def _sharpest(edges: Sequence[tuple[Float64Array, Float64Array]]) -> Float64Array:

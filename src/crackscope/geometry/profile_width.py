@@ -19,8 +19,9 @@ from crackscope.arrays import BoolArray, Float64Array
 from crackscope.errors import DataError
 from crackscope.geometry.width_intervals import SINGLE_PROFILES, IntervalScale, resolution_limit, widened
 from crackscope.geometry.width_posterior import FLOORS, LARGEST_PX, FloorPrior, WidthPosterior, width_posterior
+from crackscope.geometry.widths import WidthEstimate
 
-__all__ = ["FEWEST_SAMPLES", "ProfileWidths", "WidthEstimate", "dark_run", "profile_width", "profile_widths"]
+__all__ = ["FEWEST_SAMPLES", "ProfileWidths", "dark_run", "profile_width", "profile_widths"]
 
 FEWEST_SAMPLES = 5
 MOST_SAMPLES = 72
@@ -28,24 +29,6 @@ MOST_SAMPLES = 72
 
 _WIDE_PX = 0.88 * LARGEST_PX  # a wider crack is looked at from afar
 _SHARPEST_PX = 0.25  # a smaller blur cannot be told from none
-
-
-@dataclass(frozen=True)
-class WidthEstimate:
-    """Width of a crack in one grey profile.
-
-    Attributes:
-        width_px: Best estimate of the width in pixels, above 0, also where the crack is not resolved.
-        low_px: Lower end of the 95 % interval in pixels; 0 if the profile may show no crack at all.
-        high_px: Upper end of the 95 % interval in pixels.
-        resolved: Whether blur and noise let the width be told: the interval lies above the limit of resolution. Where
-            it is False, say "below" the limit or the upper end, and do not print `width_px` as a measurement.
-    """
-
-    width_px: float
-    low_px: float
-    high_px: float
-    resolved: bool
 
 
 @dataclass(frozen=True)

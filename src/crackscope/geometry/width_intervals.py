@@ -21,6 +21,7 @@ __all__ = [
     "SINGLE_PROFILES",
     "IntervalScale",
     "resolution_limit",
+    "smallest_width",
     "widened",
 ]
 
@@ -119,3 +120,15 @@ def resolution_limit(blur_px: Float64Array | float) -> Float64Array:
         blur_px: Standard deviation of the photo's Gaussian blur in pixels, 0 or more; any shape.
     """
     return np.asarray(_LIMIT_SHARE * np.sqrt(np.square(blur_px) + _PIXEL))
+
+
+def smallest_width(limit_px: Float64Array | float) -> Float64Array:
+    """Smallest width in pixels that is printed as a measurement, from the limit of resolution.
+
+    It is the whole standard deviation of what spreads a point of light. A smaller width may be resolved at a lucky
+    place; over a crack, it is told as "below" (docs/development/widths.md has the shares).
+
+    Args:
+        limit_px: Limit of resolution in pixels, from `resolution_limit`; any shape.
+    """
+    return np.asarray(limit_px / _LIMIT_SHARE)

@@ -36,7 +36,7 @@ from crackscope.measuring.line_figures import LineFigures, line_rows, measure_li
 from crackscope.measuring.lines import PhotoLines
 from crackscope.measuring.scanned_photos import ScannedPhoto
 from crackscope.scanning.loaded_model import Model
-from crackscope.scanning.tracing import TracedBy
+from crackscope.scanning.results import TracedBy
 
 __all__ = ["PhotoEvaluation", "PhotoFigures", "measure_photos", "tile_reader"]
 

@@ -32,7 +32,7 @@ from crackscope.model.provenance import count_seen
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, photo_scale, prepare_photo
-from crackscope.scanning.tracing import cracks_in, guide_of
+from crackscope.scanning.tracing import cracks_in, grey_of, guide_of
 
 __all__ = ["ScannedPhoto", "scan_labelled"]
 
@@ -150,7 +150,7 @@ def _compared(photo: LabelledPhoto, image: Image, prepared: PreparedPhoto, found
         line = line_map.line(found.fine.threshold)
         lines = compare_lines(line, truth, factor=factor, bins=line_map.bins(truth))
     guide, _ = guide_of(found, prepared, card)
-    cracks = cracks_in(image, guide)
+    cracks = cracks_in(grey_of(image), guide)
     paths = [path for crack in cracks if not crack.joint_like for path in crack.path_xy]
     traced = compare_lines(line_of_paths(paths, found.photo_hw), truth, factor=factor)
     return _Compared(lines, traced, cracks)

@@ -29,15 +29,16 @@ from crackscope.files.sources import Source, SourceImage, all_images_of, run_mar
 from crackscope.files.streaming import Progress, ordered_map
 from crackscope.files.tables import TableForm, read_table, table_text
 from crackscope.files.watched import WatchedImage
-from crackscope.geometry.scale_sources import AnyScale, ScaleSources, sources_of
+from crackscope.geometry.scale_sources import AnyScale, sources_of
 from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
 from crackscope.scanning.crack_map import CrackMap
-from crackscope.scanning.fine_map import Fine, require_fine
+from crackscope.scanning.fine_map import Fine
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
 from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.photo_scan import ScanSettings, Trace, prepare
 from crackscope.scanning.prediction import Unit
 from crackscope.scanning.results import SCHEMA_VERSION, refused
-from crackscope.scanning.scanner import NetworkScale, prepare_photo, require_network_scale
+from crackscope.scanning.scanner import NetworkScale
 from crackscope.scanning.summary import BatchSummary, summarise, summarise_scales
 
 __all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
@@ -68,6 +69,7 @@ def write_scan(
     scale: AnyScale = None,
     unit: Unit = "auto",
     fine: Fine = False,
+    trace: Trace = "found",
     maps: str = "png",
     threads: int | None = None,
     overwrite: bool = False,
@@ -89,6 +91,8 @@ def write_scan(
             scale is given, ``auto`` means ``photo``.
         fine: Whether the overlays show the lines of cracks in place of strong cells: True computes the fine map in the
             regions of each map, ``everywhere`` in the whole photo. With ``npz``, the map's file holds it, too.
+        trace: Photos in which the lines of cracks are traced and measured: ``found``, those that are ``crack`` or
+            ``unsure``; ``all``; or None, which is faster.
         maps: ``png`` writes a picture of the probabilities of each photo; ``npz`` also the map itself, for
             `CrackMap.load`.
         threads: Number of photos that are read, drawn and written at the same time; all cores if left out.
@@ -103,16 +107,16 @@ def write_scan(
         BundleError: If the model is no bundle of this version, the network gives something that is not a number, or a
             fine map is wanted and the model has none.
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale`,
-            `scale`, `unit`, `fine` or `maps` is not as above, the sources of `scale` do not fit the photos, or no photo
-            lies outside of `out`.
+            `scale`, `unit`, `fine`, `trace` or `maps` is not as above, the sources of `scale` do not fit the photos, or
+            no photo lies outside of `out`.
         OutputError: If `out` is taken, cannot be written, or another run is writing it.
     """
     out, loaded = Path(out), load(model, threads=threads)
     if maps not in MAP_KINDS:
         raise DataError(f"maps is '{maps}'; it must be {' or '.join(MAP_KINDS)}.")
-    require_network_scale(network_scale, unit)  # a wrong one fails before any work
     sources_of_scale = sources_of(scale)
-    require_fine(loaded.card, fine)
+    chosen = ScanSettings(network_scale, sources_of_scale, unit, fine, trace)
+    chosen.require(loaded.card)  # wrong ones fail before any work
     asked = all_images_of(source, require_one=True)
     sources = [image for image in asked if not _lies_in(image.path, out)]
     images = [WatchedImage(image) for image in sources]
@@ -120,7 +124,7 @@ def write_scan(
     names = picture_names(paths)
     known = sources_of_scale.to_dict()
     settings = [str(network_scale), known, unit, maps, max_megapixels, run_mark(sources)]
-    settings += [fine] if fine else []
+    settings += [fine, trace]
     task = json.dumps([loaded.name, *settings, SCHEMA_VERSION, *PHOTO_COLUMNS])
     require_free_folder(out, ours=FILES, overwrite=overwrite)
     _require_own_pictures(out)
@@ -136,7 +140,7 @@ def write_scan(
         n_resumed = journal.n_rows
         if not n_resumed:
             _clear(folder)
-        scanning = _Scanning(loaded, folder, network_scale, sources_of_scale, unit, fine, maps, max_megapixels)
+        scanning = _Scanning(loaded, folder, chosen, maps, max_megapixels)
 
         def work(i: int) -> ScannedRow:
             return scanning.row(images[i], names[i])
@@ -250,22 +254,17 @@ class _Scanning:
 
     model: Model
     folder: Path
-    network_scale: NetworkScale
-    scale: ScaleSources
-    unit: Unit
-    fine: Fine
+    settings: ScanSettings
     maps: str
     max_megapixels: float
 
     def row(self, image: WatchedImage, name: str) -> ScannedRow:
         try:
             photo = image.load(max_megapixels=self.max_megapixels)
-            prepared = prepare_photo(
-                photo, self.model.card, network_scale=self.network_scale, scale=self.scale, unit=self.unit
-            )
+            prepared = prepare(photo, self.model.card, self.settings)
             picture = shrunk(photo.pixels, _OVERLAY_PX)
             del photo  # its pixels are not held while the network runs
-            result = scan_prepared(prepared, self.model, fine=self.fine)
+            result = scan_prepared(prepared, self.model, self.settings)
         except (OSError, DataError) as error:
             return ScannedRow(refused(image.path, self.model.name, reason_of(error)))
         assert result.map is not None  # only a refused photo has none

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +25,8 @@ from crackscope.model.fine_windows import FineNetwork
 from crackscope.model.gate import patch_clarity
 from crackscope.model.preprocessing import resize_patch
 from crackscope.model.sessions import Network
-from crackscope.scanning.fine_map import Fine, require_fine
+from crackscope.scanning.fine_map import Fine
+from crackscope.scanning.photo_scan import Parts, PhotoToScan, ScanSettings, Trace, prepare, scanned, traced
 from crackscope.scanning.prediction import (
     Prediction,
     PredictionRow,
@@ -34,9 +36,9 @@ from crackscope.scanning.prediction import (
     size_reason,
     unit_of,
 )
-from crackscope.scanning.results import PhotoResult, refused, result_of, verdict_of
-from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo, require_network_scale
-from crackscope.scanning.tracing import Tracing, cracks_in, guide_of, prepare_to_trace
+from crackscope.scanning.results import PhotoResult, refused, verdict_of
+from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, prepare_photo
+from crackscope.scanning.tracing import Tracing, grey_of, prepare_to_trace
 
 __all__ = ["AnyModel", "Model", "load", "predict", "rows_of", "scan", "scan_prepared", "trace"]
 
@@ -83,6 +85,11 @@ class Model:
             BundleError: If the bundle has no fine map.
         """
         return FineNetwork(self.bundle, self.network)
+
+    @property
+    def _parts(self) -> Parts:
+        """What a scan needs of the model."""
+        return Parts(self.name, self.card, self.network, lambda: self._fine_network)
 
     def __repr__(self) -> str:
         card = self.card
@@ -160,6 +167,7 @@ class Model:
         scale: AnyScale = None,
         unit: Unit = "auto",
         fine: Fine = False,
+        trace: Trace = "found",
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> PhotoResult:
         """Scan one photo for cracks.
@@ -174,16 +182,18 @@ class Model:
                 scale is given, ``auto`` means ``photo``.
             fine: Whether the map gets a fine map, which shows the lines of cracks: True computes it in the regions of
                 the map, ``everywhere`` in the whole photo.
+            trace: Whether the lines of its cracks are traced and measured: ``found`` if the photo is ``crack`` or
+                ``unsure``, ``all`` in any case, None never.
             max_megapixels: Limit in megapixels; a larger photo is refused.
 
         Returns:
-            The result for the photo, with its map.
+            The result for the photo, with its map and its cracks.
 
         Raises:
             BundleError: If a fine map is wanted and the model has none, or the network gives something that is not a
                 number.
-            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `scale`, `unit`
-                or `fine` is not as above, or a patch gets a network scale.
+            DataError: If `photo` is no image, `network_scale` is neither ``auto`` nor a number above 0, `scale`,
+                `unit`, `fine` or `trace` is not as above, or a patch gets a network scale.
             ImageError: If the photo cannot be read, or is too small to show anything.
 
         Example:
@@ -196,11 +206,12 @@ class Model:
             >>> result.map.probability_at(x_px, y_px) > result.threshold
             True
         """
-        require_fine(self.card, fine)
+        settings = ScanSettings(network_scale, scale, unit, fine, trace)
+        settings.require(self.card)
         image = as_image(photo, max_megapixels=max_megapixels)
-        prepared = prepare_photo(image, self.card, network_scale=network_scale, scale=scale, unit=unit)
+        prepared = prepare(image, self.card, settings)
         del image  # its pixels are not held on to while the network runs
-        return scan_prepared(prepared, self, fine=fine)
+        return scanned(prepared, self._parts, settings)
 
     def trace(
         self,
@@ -237,16 +248,9 @@ class Model:
             (True, (240, 480))
         """
         image = as_image(photo, max_megapixels=max_megapixels)
-        prepared = prepare_to_trace(image, self.card, network_scale, scale)
-        fine = self._fine_network if self.card.fine_map else None
-        found = map_of(prepared, self.network, self.card, fine)
-        if fine is not None and not found.fires.any():
-            found = map_of(prepared, self.network, self.card, fine, everywhere=True)
-        guide, traced_by = guide_of(found, prepared, self.card)
-        cracks = cracks_in(image, guide)
-        return Tracing(
-            prepared.path, self.name, traced_by, cracks, prepared.photo_hw, prepared.network_scale, prepared.scale
-        )
+        prepared = replace(prepare_to_trace(image, self.card, network_scale, scale), grey=grey_of(image))
+        del image
+        return traced(prepared, self._parts)
 
     def probabilities(self, patches: Sequence[UInt8Array]) -> Float32Array:
         """Compute the calibrated crack probability of each patch, shape (n,); the gate is not applied.
@@ -351,6 +355,7 @@ def scan(
     scale: AnyScale = None,
     unit: Unit = "auto",
     fine: Fine = False,
+    trace: Trace = "found",
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[PhotoResult]:
     """Scan photos for cracks, one result for each; `crackscope.write_scan` writes results into a folder.
@@ -366,6 +371,8 @@ def scan(
             scale is given, ``auto`` means ``photo``.
         fine: Whether maps get a fine map, which shows the lines of cracks: True computes it in the regions of the map,
             ``everywhere`` in the whole photo.
+        trace: Photos in which the lines of cracks are traced and measured: ``found``, those that are ``crack`` or
+            ``unsure``; ``all``; or None.
         max_megapixels: Limit in megapixels; a larger photo is refused.
 
     Returns:
@@ -374,8 +381,9 @@ def scan(
 
     Raises:
         DataError: If something in the source is no image, there is no image behind any path of it, `network_scale` is
-            neither ``auto`` nor a number above 0, `scale`, `unit` or `fine` is not as above, patches get a network
-            scale, or the sources of `scale` do not fit the photos. Photos of a stream are not compared with a table.
+            neither ``auto`` nor a number above 0, `scale`, `unit`, `fine` or `trace` is not as above, patches get a
+            network scale, or the sources of `scale` do not fit the photos. Photos of a stream are not compared with a
+            table.
         BundleError: If the model is no bundle of this version, or a fine map is wanted and the model has none.
 
     Example:
@@ -385,9 +393,9 @@ def scan(
         ['uncracked', 'crack']
     """
     loaded = load(model)
-    require_network_scale(network_scale, unit)
-    require_fine(loaded.card, fine)
     sources = sources_of(scale)
+    settings = ScanSettings(network_scale, sources, unit, fine, trace)
+    settings.require(loaded.card)
     images = images_of(source) if is_stream(source) else all_images_of(source)
     if isinstance(images, list):
         sources.require_fit(image.path for image in images)
@@ -395,9 +403,9 @@ def scan(
     def work(image: SourceImage) -> PhotoResult:
         try:
             found = image.load(max_megapixels=max_megapixels)
-            prepared = prepare_photo(found, loaded.card, network_scale=network_scale, scale=scale, unit=unit)
+            prepared = prepare(found, loaded.card, settings)
             del found  # its pixels are not held on to while the network runs
-            return scan_prepared(prepared, loaded, fine=fine)
+            return scan_prepared(prepared, loaded, settings)
         except (OSError, DataError) as error:
             return refused(image.path, loaded.name, reason_of(error))
 
@@ -436,21 +444,19 @@ def trace(
 # For the package's own modules
 
 
-def scan_prepared(prepared: PreparedPhoto, model: Model, *, fine: Fine = False) -> PhotoResult:
+def scan_prepared(prepared: PhotoToScan, model: Model, settings: ScanSettings) -> PhotoResult:
     """Scan a photo that was brought to the network's scale; the pixels of the photo itself are no longer needed.
 
     Args:
-        prepared: Photo at the network's scale, from `crackscope.scanning.scanner.prepare_photo`.
+        prepared: The photo, from `crackscope.scanning.photo_scan.prepare`.
         model: The model.
-        fine: Whether the map gets a fine map, and where.
+        settings: Settings of the scan, the same as for `prepare`.
 
     Raises:
         BundleError: If the network gives something that is not a number, or a fine map is wanted and the model has
             none.
     """
-    network = model._fine_network if fine else None
-    found = map_of(prepared, model.network, model.card, network, everywhere=fine == "everywhere")
-    return result_of(prepared, found, model.card, model.name)
+    return scanned(prepared, model._parts, settings)
 
 
 def rows_of(

@@ -7,9 +7,10 @@ import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from crackscope.errors import DataError
+from crackscope.geometry.cracks import Crack
 from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.card import Card
@@ -17,10 +18,16 @@ from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.regions import Region
 from crackscope.scanning.scanner import PreparedPhoto
 
-__all__ = ["SCHEMA_VERSION", "PhotoResult", "refused", "result_of", "verdict_of"]
+__all__ = ["ALARMING", "SCHEMA_VERSION", "PhotoResult", "TracedBy", "refused", "result_of", "verdict_of"]
 
 SCHEMA_VERSION = 1
 """Version of the format of `PhotoResult.to_dict`."""
+
+ALARMING = ("crack", "unsure")
+"""Verdicts of photos whose cracks count."""
+
+TracedBy: TypeAlias = Literal["fine map", "ridges"]
+"""What guided a tracing: the fine map of the model, or dark ridges inside its crack map."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class PhotoResult:
         peak_xy: Pixel (x, y) to look at first: a point of the region that decides, or of the most probable footprint.
         regions: Connected regions of the map above its threshold, the greatest peak first. A region with a `reason` is
             rejected by the gate, and does not decide.
+        cracks: Traced lines, the longest first; those that look like joints stand last. Nothing if it was not traced.
+        traced_by: What guided the tracing, ``fine map`` or ``ridges``; None if the photo was not traced.
+        blur_px: Standard deviation of the photo's blur, in pixels; above 2 the photo was enlarged or is out of focus.
+            None if the photo was not traced.
         unit: ``photo``, or ``patch`` for an image of patch size.
         width_px: Width of the photo, in pixels.
         height_px: Height of the photo, in pixels.
@@ -66,6 +77,9 @@ class PhotoResult:
     threshold: float | None = None
     peak_xy: tuple[int, int] | None = None
     regions: tuple[Region, ...] = ()
+    cracks: tuple[Crack, ...] = ()
+    traced_by: TracedBy | None = None
+    blur_px: float | None = None
     unit: str | None = None
     width_px: int | None = None
     height_px: int | None = None
@@ -78,6 +92,30 @@ class PhotoResult:
     page: str | None = None
     error: str | None = None
     map: CrackMap | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def counted_cracks(self) -> tuple[Crack, ...]:
+        """Cracks that count: those that do not look like joints, if the photo is ``crack`` or ``unsure``."""
+        return tuple(one for one in self.cracks if not one.joint_like) if self.verdict in ALARMING else ()
+
+    @property
+    def crack_area_px2(self) -> float:
+        """Sum over the cracks that count of length times median width, in square pixels."""
+        return sum(crack.area_px2 or 0.0 for crack in self.counted_cracks)
+
+    @property
+    def crack_area_share(self) -> float:
+        """Share of the photo's area that is `crack_area_px2`."""
+        return self.crack_area_px2 / max(1, (self.width_px or 0) * (self.height_px or 0))
+
+    @property
+    def crack_area_mm2(self) -> float | None:
+        """Sum over the cracks that count of length times median width, in mm²; None without a scale at all of them."""
+        if self.scale is None:
+            return None
+        areas = [crack.area_mm2 for crack in self.counted_cracks]
+        known = [area for area in areas if area is not None]
+        return sum(known) if len(known) == len(areas) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the result without its map, ready for JSON; ``schema_version`` is the version of this format.
@@ -92,6 +130,7 @@ class PhotoResult:
         own |= {
             "peak_xy": list(self.peak_xy) if self.peak_xy else None,
             "regions": [_region_dict(region) for region in self.regions],
+            "cracks": [crack.to_dict() for crack in self.cracks],
             "scale": self.scale.to_dict() if self.scale else None,
             "scale_notes": [asdict(note) for note in self.scale_notes],
             "taken_at": self.taken_at.isoformat() if self.taken_at else None,
@@ -117,6 +156,7 @@ class PhotoResult:
         own |= {
             "peak_xy": tuple(own["peak_xy"]) if own.get("peak_xy") else None,
             "regions": tuple(_region_from(region) for region in own.get("regions", ())),
+            "cracks": tuple(Crack.from_dict(crack) for crack in own.get("cracks", ())),
             "scale": Scale.from_dict(own["scale"]) if own.get("scale") else None,
             "scale_notes": tuple(ScaleNote.from_dict(note) for note in own.get("scale_notes", ())),
             "taken_at": datetime.fromisoformat(own["taken_at"]) if own.get("taken_at") else None,

@@ -18,6 +18,7 @@ by the size of the image alone, without a step. The photo's millimetres per pixe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from numbers import Real
@@ -25,7 +26,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from crackscope.arrays import Float32Array, UInt8Array
+from crackscope.arrays import BoolArray, Float32Array, UInt8Array
 from crackscope.errors import DataError, ImageError
 from crackscope.files.images import Image
 from crackscope.geometry.scale import Scale
@@ -93,6 +94,7 @@ class PreparedPhoto:
             measured crop by crop.
         reason: Reason why the image is rejected whatever it shows, ``too small to judge``; None if there is none.
         page: Page or frame that was judged of a file with several, such as ``1 of 3``; None for a file with one.
+        grey: Grey levels of the upright photo, shape (H, W), uint8, to be traced in; None if it is not to be traced.
     """
 
     pixels: UInt8Array
@@ -108,6 +110,7 @@ class PreparedPhoto:
     clarity: float | None = None
     page: str | None = None
     reason: str | None = None
+    grey: UInt8Array | None = None
 
 
 def prepare_photo(
@@ -198,6 +201,7 @@ def map_of(
     fine: FineNetwork | None = None,
     *,
     everywhere: bool = False,
+    where: Callable[[CrackMap], BoolArray] | None = None,
 ) -> CrackMap:
     """Run the network over a prepared photo.
 
@@ -207,6 +211,8 @@ def map_of(
         card: Card of the model.
         fine: Network of the model's fine map; without it, the crack map has no fine map.
         everywhere: Whether the fine map is computed in the whole photo, and not only in the regions of the crack map.
+        where: Function that chooses the cells of the crack map in which the fine map is computed; those of its regions
+            if left out.
 
     Raises:
         BundleError: If the network gives something that is not a number.
@@ -222,7 +228,8 @@ def map_of(
         reach_cells=round(card.patch_px / network.field.stride_px) // 2,
     )
     found = _map_from(logits, prepared, network, card)
-    values = fine.completed(cells, prepared.pixels, np.ones_like(found.fires) if everywhere else found.fires)
+    chosen = np.ones_like(found.fires) if everywhere else where(found) if where else found.fires
+    values = fine.completed(cells, prepared.pixels, chosen)
     return replace(_judged(found, prepared, network, card), fine=_fine_map(values, found, card, everywhere=everywhere))
 
 

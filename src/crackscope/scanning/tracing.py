@@ -7,13 +7,14 @@ SciPy is imported where it is used: classifying patches needs none of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from crackscope.arrays import UInt8Array
+from crackscope.arrays import BoolArray, UInt8Array
 from crackscope.errors import ImageError
 from crackscope.files.images import Image
 from crackscope.geometry.cracks import Crack
@@ -21,18 +22,26 @@ from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import AnyScale
 from crackscope.model.card import Card
 from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.results import TracedBy
 from crackscope.scanning.scanner import PreparedPhoto, photo_scale, prepare_photo
 
 if TYPE_CHECKING:
     from crackscope.geometry.line_tracing import Guide
 
-__all__ = ["TracedBy", "Tracing", "cracks_in", "guide_of", "prepare_to_trace"]
-
-TracedBy: TypeAlias = Literal["fine map", "ridges"]
-"""What guided a tracing: the fine map of the model, or dark ridges inside its crack map."""
+__all__ = [
+    "LEAST_PX",
+    "Tracing",
+    "cells_to_trace",
+    "cracks_in",
+    "grey_of",
+    "guide_of",
+    "measured_in",
+    "prepare_to_trace",
+]
 
 RIDGE_THRESHOLD = 0.5
-LEAST_PX = 64  # a side
+LEAST_PX = 64
+"""Least side of a photo that is traced, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +58,7 @@ class Tracing:
         photo_hw: Height and width of the photo, in pixels.
         network_scale: Pixels of the network per pixel of the photo.
         scale: Millimetres per pixel of the photo; None if they are not known.
+        blur_px: Standard deviation of the photo's blur, in pixels; above 2 the photo was enlarged or is out of focus.
     """
 
     path: str
@@ -58,6 +68,7 @@ class Tracing:
     photo_hw: tuple[int, int]
     network_scale: float
     scale: Scale | None = None
+    blur_px: float | None = None
 
 
 def prepare_to_trace(photo: Image, card: Card, network_scale: float | None, scale: AnyScale) -> PreparedPhoto:
@@ -80,37 +91,86 @@ def prepare_to_trace(photo: Image, card: Card, network_scale: float | None, scal
     return prepare_photo(photo, card, network_scale=chosen, scale=scale, unit="photo")
 
 
-def guide_of(found: CrackMap, prepared: PreparedPhoto, card: Card) -> tuple[Guide, TracedBy]:
+def guide_of(
+    found: CrackMap, prepared: PreparedPhoto, card: Card, cells: BoolArray | None = None
+) -> tuple[Guide, TracedBy]:
     """What guides the tracing of a scanned photo.
 
     Args:
         found: Map of the photo, with a fine map if the model has one.
         prepared: The photo at the network's scale.
         card: Card of the model.
+        cells: Cells of the map in which lines are looked for; those of its regions if left out.
     """
     from crackscope.geometry.line_tracing import Guide
     from crackscope.geometry.ridges import ridge_map
 
+    chosen = found.fires if cells is None else cells
     if card.fine_map is not None:
         assert found.fine is not None
-        return Guide(found.fine.probability, found.fine.cell_px, found.fine.threshold), "fine map"
+        probability = found.fine.probability
+        if found.fine.everywhere:
+            ratio = probability.shape[0] // chosen.shape[0]
+            probability = probability * chosen.repeat(ratio, axis=0).repeat(ratio, axis=1)
+        return Guide(probability, found.fine.cell_px, found.fine.threshold), "fine map"
     height, width = prepared.pixels.shape[:2]
     cell_px = prepared.photo_hw[0] / height, prepared.photo_hw[1] / width
     stride_px = round(found.cell_px[0] / cell_px[0])
-    fires = found.fires.repeat(stride_px, axis=0).repeat(stride_px, axis=1)[:height, :width]
-    return Guide(ridge_map(prepared.pixels, fires), cell_px, RIDGE_THRESHOLD), "ridges"
+    inside = chosen.repeat(stride_px, axis=0).repeat(stride_px, axis=1)[:height, :width]
+    return Guide(ridge_map(prepared.pixels, inside), cell_px, RIDGE_THRESHOLD), "ridges"
 
 
-def cracks_in(photo: Image, guide: Guide) -> tuple[Crack, ...]:
-    """Trace the cracks of a photo.
+def cells_to_trace(found: CrackMap, card: Card, *, everywhere: bool) -> BoolArray:
+    """Choose the cells of a crack map in which lines are looked for.
+
+    They are those of its regions. Where it has none, they are those that reach the lower end of the unsure band.
 
     Args:
-        photo: The upright photo.
+        found: Map of the photo.
+        card: Card of the model.
+        everywhere: Whether the whole photo is looked at where there are no such cells either.
+
+    Returns:
+        Whether each cell is chosen, shape (h, w).
+    """
+    if found.fires.any():
+        return found.fires
+    unsure: BoolArray = found.probabilities >= card.verdict_rule.unsure_low
+    return np.ones_like(unsure) if everywhere and not unsure.any() else unsure
+
+
+def grey_of(photo: Image) -> UInt8Array:
+    """Grey levels of a photo, shape (H, W), uint8, in which lines are centred and widths are measured."""
+    return np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def cracks_in(grey: UInt8Array, guide: Guide) -> tuple[Crack, ...]:
+    """Trace the cracks of a photo; their widths are not measured.
+
+    Args:
+        grey: Grey levels of the upright photo, shape (H, W), uint8.
         guide: Map that says where lines run.
     """
     from crackscope.geometry.grouping import cracks_of
     from crackscope.geometry.line_tracing import trace_lines
 
-    grey: UInt8Array = np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     graph = trace_lines(guide, grey)
     return cracks_of(graph, guide.at, (grey.shape[0], grey.shape[1]))
+
+
+def measured_in(grey: UInt8Array, cracks: Sequence[Crack], scale: Scale | None) -> tuple[tuple[Crack, ...], float]:
+    """Measure the widths of traced cracks, in pixels, and in millimetres if there is a scale.
+
+    Args:
+        grey: Grey levels of the upright photo, shape (H, W), uint8.
+        cracks: The cracks.
+        scale: Millimetres per pixel of the photo; None if they are not known.
+
+    Returns:
+        The cracks with their widths, and the blur of the photo in pixels.
+    """
+    from crackscope.geometry.measured_cracks import in_millimetres, with_widths
+    from crackscope.geometry.photo_blur import photo_blur
+
+    blur_px = photo_blur(grey).blur_px
+    return tuple(in_millimetres(crack, scale) for crack in with_widths(cracks, grey, blur_px)), blur_px
