@@ -1,4 +1,4 @@
-"""The threshold of regions lets plain concrete show few of them."""
+"""Regions must reach so much that plain concrete shows few of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from crackscope.model.card import Calibration
 from crackscope.scanning.crack_map import CrackMap
-from default_regions import GRID, PER_MEGAPIXELS, WANTED, least_threshold
+from default_regions import GRID, PER_MEGAPIXELS, WANTED, least_peak
 
 CALIBRATION = Calibration(temperature=1.0, threshold=0.5, unsure_low=0.4, unsure_high=0.6)
 
@@ -20,11 +20,11 @@ def map_with_peaks(*probabilities: float) -> CrackMap:
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [(0, 0.91), (1, 0.81), (2, 0.61), (3, 0.5)])
-def test_the_least_threshold_with_few_regions_is_chosen(allowed: int, expected: float) -> None:
+def test_the_least_peak_with_few_regions_is_chosen(allowed: int, expected: float) -> None:
     maps = [map_with_peaks(0.605, 0.805), map_with_peaks(0.905, 0.3)]
     megapixels = 2 * (allowed + 0.5) * PER_MEGAPIXELS / WANTED
-    assert least_threshold(maps, megapixels) == expected
+    assert least_peak(maps, megapixels) == expected
 
 
-def test_where_no_threshold_is_high_enough_the_last_one_is_taken() -> None:
-    assert least_threshold([map_with_peaks(0.999)], 1.0) == GRID[-1]
+def test_where_no_peak_is_high_enough_the_last_one_is_taken() -> None:
+    assert least_peak([map_with_peaks(0.999)], 1.0) == GRID[-1]

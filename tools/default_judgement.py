@@ -28,6 +28,7 @@ from crackscope.data.joined import join_indexes
 from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
 from crackscope.data.patches import PatchIndex
 from crackscope.files.images import read_image
+from crackscope.measuring.joint_figures import PhotoJoints, compare_joints, measure_joints
 from crackscope.measuring.line_figures import measure_lines
 from crackscope.measuring.lines import PhotoLines, line_map_of
 from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
@@ -36,7 +37,7 @@ from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.photo_scan import Trace
 from crackscope.scanning.scanner import photo_scale
 from default_sets import METU, part_of, read_reserved, read_sets
-from judged_sets import free_stretches, joint_points, photos_from_elsewhere
+from judged_sets import free_stretches, joint_paths, joint_points, photos_from_elsewhere
 from line_material import sources_kept_back
 
 N_RESAMPLES, N_BINS = 1000, 15
@@ -192,22 +193,24 @@ def judge_elsewhere(kinds: Mapping[str, list[LabelledPhoto]], models: Mapping[st
     for own, model in models.items():
         if model.card.fine_map is None:
             continue
-        print(f"\n{own}: lines at threshold {model.card.fine_map.threshold:.3f}")
         for kind in every:
-            lines = [one.lines for one in mine(own, kind) if one.lines is not None]
-            print_lines(kind, lines, model.card.fine_map.threshold)
+            print(f"\n{own}, {kind}: line of the fine map at threshold {model.card.fine_map.threshold:.3f}")
+            print_lines([one.lines for one in mine(own, kind) if one.lines is not None], model.card.fine_map.threshold)
+            print(f"{own}, {kind}: traced lines")
+            print_lines([one.traced for one in mine(own, kind) if one.traced is not None])
 
 
-def print_lines(kind: str, lines: Sequence[PhotoLines], threshold: float) -> None:
-    """Write line figures of one kind of photos."""
+def print_lines(lines: Sequence[PhotoLines], threshold: float | None = None) -> None:
+    """Write line figures of photos; traced lines have no threshold, and no cells whose calibration can be told."""
     found = measure_lines(lines, threshold=threshold)
     for one in found.within:
         print(
-            f"{kind}, {len(lines)} photos, within {one.tolerance_px:g} px: F1 {one.f1.value:.3f} "
+            f"{len(lines)} photos, within {one.tolerance_px:g} px: F1 {one.f1.value:.3f} "
             f"[{one.f1.low:.3f}, {one.f1.high:.3f}], precision {one.precision.value:.3f}, "
             f"recall {one.recall.value:.3f}, mean of photos {one.mean_f1.value:.3f}"
         )
-    print(f"{kind}: ECE of cells {found.ece.value:.4f} [{found.ece.low:.4f}, {found.ece.high:.4f}]", flush=True)
+    if threshold is not None:
+        print(f"ECE of cells {found.ece.value:.4f} [{found.ece.low:.4f}, {found.ece.high:.4f}]", flush=True)
 
 
 def judge_stretches(
@@ -239,17 +242,18 @@ def judge_stretches(
 
 
 def judge_joints(tunnel: Path, joints: Path, models: Mapping[str, Model]) -> None:
-    """Tell which share of the joints' length the lines of the fine map follow."""
+    """Tell which share of the joints' length the lines of the fine map follow, and which share is traced as cracks."""
     from scipy.spatial import KDTree
 
     for own, model in models.items():
         if model.card.fine_map is None:
             continue
         near = {edges: np.zeros(2) for edges in (False, True)}
+        traced = {edges: list[PhotoJoints]() for edges in near}
         for image in sorted((tunnel / "images").iterdir()):
             photo = read_image(image)
-            scale = photo_scale(model.card, photo.pixels.shape[:2])
-            found = model.scan(photo, network_scale=scale, fine=True, trace=None)
+            hw = photo.pixels.shape[0], photo.pixels.shape[1]
+            found = model.scan(photo, network_scale=photo_scale(model.card, hw), fine=True, trace="all")
             assert found.map is not None
             line_map = line_map_of(found.map)
             assert line_map is not None
@@ -258,9 +262,18 @@ def judge_joints(tunnel: Path, joints: Path, models: Mapping[str, Model]) -> Non
                 points = joint_points(joints, image.name, edges=edges)
                 off = KDTree(line).query(points)[0] if len(line) else np.full(len(points), np.inf)
                 near[edges] += ((off <= NEAR_PX).sum(), len(points))
+                if len(points):
+                    paths = joint_paths(joints, image.name, edges=edges)
+                    traced[edges].append(compare_joints(image.name, paths, found.cracks, hw))
         for edges, (n_near, n) in near.items():
-            kind = "joints and edges" if edges else "joints"
-            print(f"{own}: {n_near / n:.1%} of {n:,.0f} px of {kind} have a line within {NEAR_PX} px", flush=True)
+            kind, lengths = "joints and edges" if edges else "joints", measure_joints(traced[edges])
+            print(f"{own}: {n_near / n:.1%} of {n:,.0f} px of {kind} have a line of the fine map within {NEAR_PX} px")
+            print(
+                f"{own}: {lengths.in_cracks.value:.1%} of them are traced as cracks, {lengths.in_joint_like.value:.1%} "
+                f"as joint-like; {lengths.cracks_at_joints.value:.1%} of {lengths.crack_px:,.0f} px of traced cracks "
+                "lie at them",
+                flush=True,
+            )
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ fourth source of these is kept back: temperature and threshold of the fine map a
 teaches itself (`default_teacher.py`): from then on it also learns the lines that it found in TRACED/unlabelled, and its
 own doubts about labels. --second trains by the recipe of the second default model instead, which has no fine map.
 
-With STRETCHES.csv (docs/development/sdnet2018_stretches.csv), the threshold of regions is chosen on validation photos
+With STRETCHES.csv (docs/development/sdnet2018_stretches.csv), what a region must reach is chosen on validation photos
 without a crack (`default_regions.py`), and a photo is *crack* if it has a region.
 
 --leave-out trains without METU or a surface (decks, pavements, walls), and judges all of the set that was left out.
@@ -67,7 +67,7 @@ from crackscope.training.torch.fine_head import DEFAULT_BLOCKS
 from default_figures import Figures, patch_figures, photo_figures, photos_of, print_figures
 from default_lines import with_lines
 from default_network import Network, new_network
-from default_regions import with_region_threshold
+from default_regions import with_sure_regions
 from default_sets import METU, SURFACES, part_of, read_sets
 from default_settings import SECOND, Settings
 from default_source import Material, Source, Taught
@@ -180,8 +180,8 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
     if given.stretches:
         write_model(compose(backbone, head, card.model_copy(update={"photo": photo}), plane), out, overwrite=True)
         surfaces = by_surface(without_metu(val))
-        photo = with_region_threshold(photo, Model(read_bundle(out)), surfaces, given.grid, given.stretches)
-        crack_from = max(verdict.threshold, photo.threshold)
+        photo = with_sure_regions(photo, Model(read_bundle(out)), surfaces, given.grid, given.stretches)
+        crack_from = max(verdict.threshold, photo.region_from or 0.0)
         verdict = measured_verdict(verdict.model_copy(update={"threshold": crack_from}), scanned, photo, measured_on=on)
     card = card.model_copy(update={"photo": photo, "verdict": verdict})
 
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--traced", type=Path, help="the traced set: folder with real/, drawn/ and styled/")
     parser.add_argument("--photos", type=Path, help="folder with photos/images and photos/masks")
     parser.add_argument("--parts", type=Path, help="CSV with the part of each traced photo")
-    parser.add_argument("--stretches", type=Path, help="CSV of stretches without a crack, for the threshold of regions")
+    parser.add_argument("--stretches", type=Path, help="CSV of stretches without a crack, by which regions are chosen")
     parser.add_argument("--leave-out", action="append", default=[], choices=[METU, *SURFACES])
     parser.add_argument("--second", action="store_true", help="train by the recipe of the second default model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")

@@ -1,8 +1,9 @@
-"""The threshold of regions in photos: as low as it may be while plain concrete shows few of them.
+"""What a region of a photo must reach somewhere: as little as it may be while plain concrete shows few regions.
 
 A threshold at which half of the tiles are cracked suits tiles that are as often cracked as those of the data sets. Most
-of a photo of a sound wall is plain. So the threshold is the least one at which stretches of validation photos without a
-crack show at most half of the false regions that are wanted. The other half is left for photos that differ from these.
+of a photo of a sound wall is plain. So a region must hold one footprint that reaches more (`Calibration.region_from`):
+the least probability at which stretches of validation photos without a crack show at most half of the false regions
+that are wanted. The other half is left for photos that differ from these.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ WANTED, PER_MEGAPIXELS = 0.3, 16
 GRID = np.round(np.arange(0.5, 0.991, 0.01), 2)
 
 
-def with_region_threshold(
+def with_sure_regions(
     photo: Calibration, model: Model, surfaces: dict[str, PatchIndex], grid: str, stretches: Path
 ) -> Calibration:
-    """Give the calibration of photos the threshold that plain concrete asks for.
+    """Give the calibration of photos what plain concrete asks of a region.
 
     Args:
         photo: Calibration of photos.
-        model: Model with that calibration.
+        model: Model with that calibration, and no such demand yet.
         surfaces: Tiles of SDNET2018's validation photos, by surface.
         grid: CSV with the place of each tile.
         stretches: CSV of the stretches.
@@ -44,20 +45,19 @@ def with_region_threshold(
         assert found is not None  # only a refused photo has none
         maps.append(found)
         megapixels += stretch.pixels.shape[0] * stretch.pixels.shape[1] / 1e6
-    threshold = least_threshold(maps, megapixels)
-    print(f"regions from {threshold:.2f} on: {len(maps)} stretches without a crack, {megapixels:.0f} megapixels")
-    return photo.model_copy(update={"threshold": max(photo.threshold, threshold)})
+    least = least_peak(maps, megapixels)
+    print(f"regions reach {least:.2f}: {len(maps)} stretches without a crack, {megapixels:.0f} megapixels", flush=True)
+    return photo.model_copy(update={"region_from": max(photo.threshold, least)})
 
 
-def least_threshold(maps: Iterable[CrackMap], megapixels: float) -> float:
-    """The least threshold of the grid at which maps of plain concrete have few regions; the last one if none has.
+def least_peak(maps: Iterable[CrackMap], megapixels: float) -> float:
+    """The least probability of the grid that few regions of plain concrete reach; the last one if none is enough.
 
     Args:
         maps: Maps of stretches without a crack.
         megapixels: What they show together.
     """
-    kept, allowed = list(maps), WANTED / 2 * megapixels / PER_MEGAPIXELS
-    for threshold in GRID:
-        if sum(len(one.regions(float(threshold))) for one in kept) <= allowed:
-            return float(threshold)
-    return float(GRID[-1])
+    allowed = WANTED / 2 * megapixels / PER_MEGAPIXELS
+    peaks = np.array([region.peak_probability for one in maps for region in one.regions()])
+    enough = [float(least) for least in GRID if (peaks >= least).sum() <= allowed]
+    return enough[0] if enough else float(GRID[-1])

@@ -98,8 +98,8 @@ def free_stretches(surfaces: dict[str, PatchIndex], grid: str, stretches: Path, 
             )
 
 
-def joint_points(joints: Path, photo: str, *, edges: bool) -> np.ndarray:
-    """Points along the traced joints of a tunnel photo, one a pixel, shape (n, 2), x and y.
+def joint_paths(joints: Path, photo: str, *, edges: bool) -> list[np.ndarray]:
+    """Traced joints of a tunnel photo, each a path of points x and y, shape (n, 2).
 
     Args:
         joints: CSV of photo, joint, point, x and y.
@@ -110,9 +110,13 @@ def joint_points(joints: Path, photo: str, *, edges: bool) -> np.ndarray:
     for row in csv.DictReader(joints.read_text(encoding="utf-8").splitlines()):
         if row["photo"] == photo and (edges or row["joint"].startswith("line")):
             traces.setdefault(row["joint"], []).append((float(row["x"]), float(row["y"])))
+    return [np.array(trace) for trace in traces.values()]
+
+
+def joint_points(joints: Path, photo: str, *, edges: bool) -> np.ndarray:
+    """Points along the joints of `joint_paths`, one a pixel, shape (n, 2), x and y."""
     points = [np.empty((0, 2))]
-    for trace in traces.values():
-        path = np.array(trace)
+    for path in joint_paths(joints, photo, edges=edges):
         at = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
         places = np.arange(0.5, at[-1], 1.0)
         points.append(np.column_stack([np.interp(places, at, path[:, axis]) for axis in (0, 1)]))

@@ -489,3 +489,21 @@ def test_a_map_shows_itself_in_a_notebook() -> None:
         assert picture.format == "PNG"
         assert picture.width * 4 == picture.height * 6
         assert len(set(np.asarray(picture).reshape(-1, 3)[:, 2].tolist())) > 2
+
+
+def test_a_region_reaches_as_far_as_the_threshold_but_needs_one_sure_footprint() -> None:
+    probabilities = np.full((3, 9), 0.01)
+    probabilities[1] = [0.01, 0.6, 0.95, 0.6, 0.01, 0.7, 0.8, 0.7, 0.01]
+    logits = np.log(probabilities / (1 - probabilities)).astype(np.float32)
+    own = Calibration(temperature=1, threshold=0.5, unsure_low=0.4, unsure_high=0.6, region_from=0.9)
+    found = CrackMap(logits, (48, 144), (16.0, 16.0), 1, own, 1.0)
+    assert found.fires.sum() == 3
+    assert [region.box_xyxy for region in found.regions()] == [(16, 16, 64, 32)]
+    assert [region.peak_probability > 0.9 for region in found.regions(0.5)] == [True, False]
+    assert len(list(found.region_cells(9))) == 1
+    drawn = found.overlay(np.full((48, 144, 3), 128, np.uint8))
+    assert (drawn[:, 80:] == 128).all()
+    plain = replace(found, calibration=own.model_copy(update={"region_from": None}))
+    assert len(plain.regions()) == 2
+    assert Calibration.model_validate(own.model_dump()) == own
+    assert "region_from" not in plain.calibration.model_dump()

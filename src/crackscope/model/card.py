@@ -106,6 +106,8 @@ class Calibration(_Part):
         unsure_high: Probability from which the label is no longer ``unsure``, in [0, 1]; no patch is unsure if it
             equals `unsure_low`.
         shift: Summand on the logit; 0 for patches, whose shift is in the head's bias.
+        region_from: Probability that at least one footprint of a region reaches, in [0, 1]; `threshold` if None. A
+            region reaches as far as footprints do that are cracked by `threshold`, but it needs one that is surely so.
         fitted_on: Data and part that the calibration was fitted on.
     """
 
@@ -114,6 +116,7 @@ class Calibration(_Part):
     unsure_low: float = Field(ge=0, le=1)
     unsure_high: float = Field(ge=0, le=1)
     shift: float = 0.0
+    region_from: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
     fitted_on: str = ""
 
     @model_validator(mode="after")

@@ -199,7 +199,8 @@ class CrackMap:
         """List the connected regions, the one with the greatest peak first, numbered from 1.
 
         Args:
-            threshold: Probability from which a cell counts, in [0, 1]; the model's own if left out.
+            threshold: Probability from which a cell counts, in [0, 1]. If left out, the model's own threshold, and the
+                probability that a region must reach somewhere (`Calibration.region_from`).
 
         Returns:
             The regions; an empty list if no cell reaches the threshold.
@@ -233,9 +234,9 @@ class CrackMap:
         chosen = self.calibration.threshold if threshold is None else threshold
         return draw_overlay(
             pixels,
-            self.probabilities,
+            np.where(self._above(threshold), self.probabilities, np.float32(0)),
             self.strengths,
-            self.regions(chosen),
+            self.regions(threshold),
             threshold=chosen,
             photo_hw=self.photo_hw,
             cell_px=self.cell_px,
@@ -303,11 +304,11 @@ class CrackMap:
 
     def _repr_png_(self) -> bytes:
         """Draw the map for notebooks."""
-        return picture_bytes(draw_map(self.probabilities, self.strengths, threshold=self.calibration.threshold), ".png")
+        shown = np.where(self.fires, self.probabilities, np.float32(0))
+        return picture_bytes(draw_map(shown, self.strengths, threshold=self.calibration.threshold), ".png")
 
     def _above(self, threshold: float | None) -> BoolArray:
-        found: BoolArray = self.probabilities >= (self.calibration.threshold if threshold is None else threshold)
-        return found
+        return self.fires if threshold is None else np.asarray(self.probabilities >= threshold, np.bool_)
 
     def _region(self, cells: BoolArray) -> Region:
         rows, columns = np.nonzero(cells)
@@ -325,10 +326,16 @@ class CrackMap:
             reason=self._reasons.get(int(self._numbered[1][self.likeliest_cell(cells)])),
         )
 
-    @property
+    @cached_property
     def fires(self) -> BoolArray:
         """Whether each cell belongs to a region at the model's own threshold, shape (h, w)."""
-        return self._above(None)
+        above: BoolArray = self.probabilities >= self.calibration.threshold
+        if self.calibration.region_from is None:
+            return above
+        n, numbers = _connected(above)
+        sure = np.zeros(n, np.bool_)
+        sure[numbers[above & (self.probabilities >= self.calibration.region_from)]] = True
+        return sure[numbers]
 
     def region_cells(self, most: int) -> Iterator[BoolArray]:
         """Give the cells of each region at the model's own threshold, the greatest peak first.
@@ -394,7 +401,7 @@ class CrackMap:
     @cached_property
     def _numbered(self) -> tuple[int, npt.NDArray[np.int32]]:
         """Regions at the model's own threshold, see `_connected`."""
-        return _connected(self._above(None))
+        return _connected(self.fires)
 
     @cached_property
     def _reasons(self) -> dict[int, str]:
