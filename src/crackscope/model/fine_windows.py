@@ -34,6 +34,9 @@ __all__ = ["FineCells", "FineNetwork"]
 BLOCK_PX = 256
 """Side of a block in pixels, a multiple of the strides of all maps."""
 
+WINDOW_SHARE = 0.4
+"""Share of the usual pixels that a window may have: the inner maps of a window are kept until it is decoded."""
+
 _opening = ForkLock()
 
 
@@ -113,7 +116,7 @@ class FineNetwork:
         cells_hw, ratio = self.field.cells_hw(size_hw), self.field.stride_px // self._stride_px
         logits = np.empty(cells_hw, np.float32)
         values = np.zeros((cells_hw[0] * ratio, cells_hw[1] * ratio), np.float32)
-        core_hw = self._network.window_hw(size_hw, self.field, window_px=window_px)
+        core_hw = self._network.window_hw(size_hw, self.field, window_px=window_px, share=WINDOW_SHARE)
         fine = FineCells(values, np.zeros(cells_hw, np.bool_), size_hw, core_hw)
 
         def likely(window: Window, found: Float32Array) -> BoolArray:

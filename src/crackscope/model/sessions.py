@@ -164,7 +164,12 @@ class Network:
         list(self._windows.map(run, windows))
 
     def window_hw(
-        self, size_hw: tuple[int, int], field: ReceptiveField | None = None, *, window_px: int | None = None
+        self,
+        size_hw: tuple[int, int],
+        field: ReceptiveField | None = None,
+        *,
+        window_px: int | None = None,
+        share: float = 1.0,
     ) -> tuple[int, int]:
         """Choose the height and width in pixels, without halo, of the windows that an image is cut into.
 
@@ -172,6 +177,7 @@ class Network:
             size_hw: Height and width of the image, in pixels.
             field: Receptive field that decides on the halo; that of the map if left out.
             window_px: Side that is wanted, a multiple of the stride; chosen by memory if left out.
+            share: Share of the usual pixels that windows may have; less for a graph that needs more memory for each.
 
         Raises:
             DataError: If `window_px` is no multiple of the stride.
@@ -185,7 +191,7 @@ class Network:
         if size_hw[0] * size_hw[1] >= LARGE_PIXELS:
             at_once, least = WINDOW_PIXELS_OF_LARGE, LEAST_WINDOW_PIXELS_OF_LARGE
         most = self._max_pixels or max(least, at_once // self.threads)
-        return tidy_cut(size_hw, own, max_pixels=most)
+        return tidy_cut(size_hw, own, max_pixels=round(share * most))
 
     def _own_session(self) -> Any:
         """Give the session of this process; a forked process opens its own."""
