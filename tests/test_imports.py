@@ -25,8 +25,8 @@ NEEDS_TORCH = {
 
 ROOT_MODULES = {"__init__", "__main__", "arrays", "demo", "errors"}
 FLOORS = (
-    *("errors", "arrays", "files", "data", "drawing", "model", "geometry", "scanning", "measuring", "acceptance"),
-    *("auditing", "reports", "training", "demo", "cli", "__main__", "__init__"),
+    *("errors", "arrays", "files", "data", "drawing", "model", "geometry", "scanning", "inspection", "measuring"),
+    *("acceptance", "auditing", "reports", "training", "demo", "cli", "__main__", "__init__"),
 )
 """Chapters from the ground up: each may import those before it. `__init__` names what is public, lazily."""
 

@@ -188,3 +188,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text("path,label\na.jpg,crack\n")
     (row,) = read_table(tmp_path / "some.csv", FORM)
     assert row.where == f"{tmp_path / 'some.csv'}, row 2"
+
+
+# Semicolons
+
+SEMICOLONS = TableForm(("path", "label"), ("photo",), semicolons=True)
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_cells_may_be_parted_by_semicolons_where_a_form_allows_it(mark: str, start: str) -> None:
+    content = start + mark.join(("path", "label", "photo")) + "\r\n" + mark.join(("a.jpg", '"x, y; z"', "7")) + "\r\n"
+    (row,) = rows_of(content, SEMICOLONS)
+    assert dict(row.cells) == {"path": "a.jpg", "label": "x, y; z", "photo": "7"}
+
+
+def test_faults_of_a_table_with_semicolons_are_told() -> None:
+    with pytest.raises(
+        DataError, match=r"row 2: 3 values, but the first line names 2 columns\. Put .* holds a semicolon"
+    ):
+        rows_of("path;label\na;b;c\n", SEMICOLONS)
+    with pytest.raises(DataError, match="row 2: a quote opens here, and the cell goes on over 2 more rows"):
+        rows_of('path;label;photo\na;"b;1\nc;d;2\ne;f";3\n', SEMICOLONS)
+    with pytest.raises(DataError, match="no column 'path' among path;label"):
+        rows_of("path;label\na;b\n")

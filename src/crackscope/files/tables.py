@@ -70,6 +70,8 @@ class TableForm:
         remedy: What to do about a table that cannot be read, where that depends on what it is for.
         columns_remedy: What to do about columns that are missing or named twice; `remedy` where left out.
         error: Class of the error that is raised.
+        semicolons: Whether cells may be parted by semicolons instead of commas, as spreadsheets write them where the
+            comma is the decimal mark. The first line tells which.
     """
 
     required: tuple[str, ...]
@@ -78,6 +80,7 @@ class TableForm:
     remedy: str = ""
     columns_remedy: str = ""
     error: type[CrackscopeError] = DataError
+    semicolons: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None
         ) from error
     save_it = form.remedy or "Save it as CSV in UTF-8."
     # Line breaks are left as they are: inside quotes they belong to the cell.
-    lines = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
+    stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    mark = _mark_between_cells(content) if form.semicolons else ","
+    lines = csv.reader(stream, strict=True, delimiter=mark)
     begun = 0  # lines before the row that is being read
     try:
         columns = [column.strip() for column in next(lines, [])]
@@ -134,10 +139,10 @@ def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None
         for cells in lines:
             if any(map(str.strip, cells)):
                 where = f"{place}, row {lines.line_num}"
-                _require_fit(cells, len(columns), form, where)
+                _require_fit(cells, len(columns), form, where, mark)
                 if lines.line_num > begun + 1:
                     needed = [places[column] for column in form.required]
-                    _require_no_rows_inside(cells, len(columns), needed, form, f"{place}, row {begun + 1}")
+                    _require_no_rows_inside(cells, len(columns), needed, form, f"{place}, row {begun + 1}", mark)
                 named = {name: cells[at] if -1 < at < len(cells) else "" for name, at in places.items()}
                 yield TableRow(where, lines.line_num, named)
             begun = lines.line_num
@@ -149,6 +154,12 @@ def read_table(source: Path | bytes, form: TableForm, *, name: str | None = None
         ) from error
 
 
+def _mark_between_cells(content: bytes) -> str:
+    """A semicolon if the first line has more of them than commas, and else a comma."""
+    first, *_ = content.splitlines() or [b""]
+    return ";" if first.count(b";") > first.count(b",") else ","
+
+
 def _what_breaks(error: csv.Error, first: int, last: int) -> str:
     """Say what breaks a row that begins in the line `first` and cannot be read beyond the line `last`."""
     if last > first or "end of data" in str(error):
@@ -157,7 +168,7 @@ def _what_breaks(error: csv.Error, first: int, last: int) -> str:
 
 
 def _require_no_rows_inside(
-    cells: Sequence[str], n_columns: int, needed: Sequence[int], form: TableForm, where: str
+    cells: Sequence[str], n_columns: int, needed: Sequence[int], form: TableForm, where: str, mark: str
 ) -> None:
     """Refuse a cell that holds other rows of the table: a quote was left open, such as a ditto mark.
 
@@ -166,7 +177,7 @@ def _require_no_rows_inside(
     """
     for at, cell in enumerate(cells):
         _, *inner = cell.splitlines() or [""]
-        whole = [line.split(",") for line in inner]
+        whole = [line.split(mark) for line in inner]
         rows = [row for row in whole[:-1] if len(row) == n_columns]
         rows += [row for row in whole[-1:] if len(row) == at + 1 > max(needed) + 1 and not row[-1]]
         if n_columns > 1 and any(all(row[column].strip() for column in needed) for row in rows):
@@ -176,11 +187,11 @@ def _require_no_rows_inside(
             )
 
 
-def _require_fit(cells: Sequence[str], n_columns: int, form: TableForm, where: str) -> None:
+def _require_fit(cells: Sequence[str], n_columns: int, form: TableForm, where: str, mark: str) -> None:
     if any(map(str.strip, cells[n_columns:])):
         raise form.error(
             f"{where}: {len(cells)} values, but the first line names {n_columns} columns. "
-            "Put quotes around a value that holds a comma."
+            f"Put quotes around a value that holds a {'comma' if mark == ',' else 'semicolon'}."
         )
     if form.complete and len(cells) < n_columns:
         raise form.error(f"{where}: {len(cells)} values for {n_columns} columns. {form.remedy or 'Fill in the row.'}")
