@@ -105,7 +105,7 @@ def test_every_function_says_what_it_does_and_gives(name: str) -> None:
 def test_every_function_says_what_goes_wrong(name: str) -> None:
     """But for functions that read nothing and take nothing that could be wrong."""
     doc = inspect.getdoc(FUNCTIONS[name]) or ""
-    assert entries(doc, "Raises") or name in {"band_table_names", "elements_by_folder", "keep_memory", "recipe_names"}
+    assert entries(doc, "Raises") or name in {"band_table_names", "keep_memory", "recipe_names"}
 
 
 @pytest.mark.parametrize("name", [*CALLABLES, *PROPERTIES, *CLASSES])

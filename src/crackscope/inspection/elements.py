@@ -179,7 +179,7 @@ class Elements:
 
     def _written(self, photo: str) -> set[str]:
         """The ways to write a photo's path: as it is stated, from the table's folder, and whole."""
-        whole = os.path.abspath(photo)  # noqa: PTH100
+        whole = _whole(photo)
         try:
             inside = os.path.relpath(whole, self.folder or os.curdir)
         except ValueError:  # another drive of Windows
@@ -217,18 +217,28 @@ def elements_by_folder(photos: Sequence[str], *, folder: str | Path | None = Non
 
     Returns:
         Elements named by their path from the folder, such as ``pier 2/north``.
+
+    Raises:
+        DataError: If no folder is given and the photos lie on several drives.
     """
-    parents = {photo: PurePosixPath(_slashed(photo)).parent for photo in photos}
-    if folder is not None:
-        top = PurePosixPath(_slashed(str(folder)))
-    else:
-        top = PurePosixPath(os.path.commonpath([*map(str, parents.values())]).replace("\\", "/") if parents else "")
+    parents = {photo: PurePosixPath(_slashed(_whole(photo))).parent for photo in photos}
+    top = PurePosixPath(_slashed(_whole(str(folder)))) if folder is not None else _deepest([*parents.values()])
     rows = [
-        ElementRow(f"folder '{parent}'", photo, False, Element(str(parent.relative_to(top))))
+        ElementRow(f"folder '{parent.relative_to(top)}'", photo, False, Element(str(parent.relative_to(top))))
         for photo, parent in parents.items()
         if parent != top and parent.is_relative_to(top)
     ]
-    return Elements(str(top), tuple(rows))
+    return Elements(str(folder or top), tuple(rows))
+
+
+def _deepest(folders: Sequence[PurePosixPath]) -> PurePosixPath:
+    """The deepest folder that holds all of some folders."""
+    if not folders:
+        return PurePosixPath()
+    try:
+        return PurePosixPath(_slashed(os.path.commonpath([*map(str, folders)])))
+    except ValueError as error:
+        raise DataError("The photos lie on several drives, so no folder holds them all. State the folder.") from error
 
 
 def _row_of(row: TableRow) -> ElementRow:
@@ -261,6 +271,11 @@ def _require_among(value: str | None, known: Sequence[str], where: str, name: st
 def _described(element: Element) -> str:
     told = [element.side, element.exposure, element.importance, element.member]
     return f"'{element.name}' ({', '.join(filter(None, told))})"
+
+
+def _whole(path: str) -> str:
+    """A path from the root of its drive; links are not followed."""
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def _slashed(path: str) -> str:
