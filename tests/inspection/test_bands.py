@@ -112,7 +112,7 @@ def test_a_width_counts_by_its_interval(
             "reinforced",
             width(0, 0.2, resolved=False),
             "not resolved",
-            "below 0.20 mm, is too small",
+            "at most about 0.20 mm, is too small",
         ),
         ("aci-224r-01", None, "reinforced", width(0.2, 0.3), "no exposure", "ACI 224R-01 needs an exposure"),
         ("aci-224r-01", "humid", "prestressed", width(0.2, 0.3), "no case", "gives no width for this member"),

@@ -108,24 +108,26 @@ SCALE = "the scale is known to ±4.9 %"
         (
             {"width": (0.1, 0.0, 0.2), "resolved": False},
             {"bands": ACI, "elements": deck()},
-            "Not sure, class 3 is possible: width unknown, below 0.20 mm and too small to be told from this "
+            "Not sure, class 3 by what is known: width unknown, at most about 0.20 mm and too small to be told "
+            "from this "
             "photo, over 0.2 m",
         ),
         (
             {"width": (1.0, 0.0, 2.2), "resolved": False, "mm_per_px": None},
             {},
-            "Not sure, class 3 or 4 is possible: width unknown, below 2.2 px and too small to be told from this "
+            "Not sure, class 3 or 4 by what is known: width unknown, at most about 2.2 px and too small to be "
+            "told from this "
             "photo, over",
         ),
         (
             {"width": None},
             {"bands": ACI, "elements": deck()},
-            "Not sure, class 2 or 3 is possible: width unknown, as it was not measured, over 0.2 m",
+            "Not sure, class 2 or 3 by what is known: width unknown, as it was not measured, over 0.2 m",
         ),
         (
             {"width": (0.5, 0.4, 0.6), "joint_like": True},
             {"bands": AASHTO},
-            "Not sure, class 3 is possible: median width 0.50 mm (0.40–0.60), between AASHTO MBEI's 0.30 and "
+            "Not sure, class 3 by what is known: median width 0.50 mm (0.40–0.60), between AASHTO MBEI's 0.30 and "
             "1.27 mm for "
             f"reinforced concrete, 1130, over 0.2 m (1.7 m per m² of the photo); {SCALE}; confidence 0.90; the "
             "line looks "
@@ -206,7 +208,7 @@ def test_a_probability_alone_makes_no_priority(sure: float, surer: float) -> Non
 
 
 WIDTHS = st.tuples(*[st.floats(0.01, 3)] * 3).map(lambda ends: (sorted(ends)[1], sorted(ends)[0], sorted(ends)[2]))
-FINDINGS = st.lists(
+FINDINGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
         dict,
         width=st.none() | WIDTHS,
@@ -350,7 +352,11 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ("from = 60", "from = 90", "class 'soon' begins at 90, but 'urgent' before it at 85"),
         ("from = 0\n", "from = 5\n", "a hole; no class holds scores below 5. Let 'observe' begin at 0"),
         ("source = ", "# source = ", "'source' is missing"),
-        ("width_unknown = true", "width_unknown = 7", "not_sure.width_unknown: must be true or false, not 7"),
+        (
+            'width_unknown = "always"',
+            "width_unknown = true",
+            "not_sure.width_unknown: must be 'always', 'if classes differ' or 'never', not True",
+        ),
     ],
 )
 def test_rules_that_cannot_be_used_are_one_clear_line(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -368,9 +374,16 @@ def test_rules_that_are_not_there_are_told() -> None:
 
 
 def test_rules_may_give_a_class_without_a_width(tmp_path: Path) -> None:
-    rules = read_rules(changed(tmp_path, "width_unknown = true", "width_unknown = false"))
+    rules = read_rules(changed(tmp_path, '= "always"', '= "never"'))
     found = one(finding(width=None), rules=rules, bands=AASHTO)
     assert found.priority_class is not None
     assert found.reason.startswith(
         "Class 3 (at the next maintenance), perhaps 2 or 4: width unknown, as it was not measured"
     )
+
+
+def test_rules_may_give_a_class_where_all_possible_widths_lead_to_it(tmp_path: Path) -> None:
+    rules = read_rules(changed(tmp_path, '= "always"', '= "if classes differ"'))
+    thin = one(finding(width=(0.05, 0.0, 0.12), resolved=False), rules=rules, bands=AASHTO)
+    assert thin.reason.startswith("Class 4 (observe): width unknown, at most about 0.12 mm and too small to be told")
+    assert one(finding(width=None), rules=rules, bands=AASHTO).priority_class is None

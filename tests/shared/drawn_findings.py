@@ -35,7 +35,7 @@ def crack(
 ) -> Crack:
     """A straight crack; its width is stated in mm, or in pixels where there is no scale."""
     per_px = mm_per_px or 1.0
-    estimate = WidthEstimate(*(one / per_px for one in width), resolved) if width else None
+    estimate = WidthEstimate(width[0] / per_px, width[1] / per_px, width[2] / per_px, resolved) if width else None
     in_mm = WidthMm(*width, resolved) if width and mm_per_px else None
     measured = estimate and CrackWidth(estimate, estimate, estimate, (5.0, 5.0), 0.8, length_px, 1, 0, 0, 0, 0)
     error_mm = None if uncertainty is None else length_px * uncertainty

@@ -138,7 +138,7 @@ def ranked(priorities: Iterable[Priority]) -> list[Priority]:
 def _priority_of(facts: Facts, levels: Levels, rules: PriorityRules, texts: Texts) -> Priority:
     score, low, high = (rules.score_of(one) for one in (levels.best, levels.low, levels.high))
     most, least = rules.class_at(high), rules.class_at(low)
-    own = None if _is_unsure(facts, rules) else rules.class_at(score)
+    own = None if _is_unsure(facts, rules, is_open=most != least) else rules.class_at(score)
     finding = facts.finding
     return Priority(
         number=finding.number,
@@ -159,9 +159,10 @@ def _priority_of(facts: Facts, levels: Levels, rules: PriorityRules, texts: Text
     )
 
 
-def _is_unsure(facts: Facts, rules: PriorityRules) -> bool:
+def _is_unsure(facts: Facts, rules: PriorityRules, *, is_open: bool) -> bool:
+    by_width = {"always": True, "if classes differ": is_open, "never": False}[rules.unsure_without_width]
     return (
-        (rules.unsure_without_width and facts.basis == "unknown")
+        (by_width and facts.basis == "unknown")
         or (rules.unsure_if_joint_like and facts.finding.crack.joint_like)
         or facts.confidence < rules.unsure_below
     )

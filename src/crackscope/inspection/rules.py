@@ -71,7 +71,8 @@ class PriorityRules:
         exposure_not_given: Level where no exposure is given.
         importances: Level of each importance.
         importance_not_given: Level where no importance is given.
-        unsure_without_width: Whether a finding whose width is unknown has no class.
+        unsure_without_width: Whether a finding whose width is unknown has no class: ``always``, ``if classes differ``
+            for the widths that are possible, or ``never``.
         unsure_if_joint_like: Whether a finding that looks like a joint has no class.
         unsure_below: Confidence below which a finding has no class.
         severity_without_width: Level of severity that counts for the rank where the width is unknown.
@@ -94,7 +95,7 @@ class PriorityRules:
     exposure_not_given: float
     importances: Mapping[str, float]
     importance_not_given: float
-    unsure_without_width: bool
+    unsure_without_width: Literal["always", "if classes differ", "never"]
     unsure_if_joint_like: bool
     unsure_below: float
     severity_without_width: float
@@ -251,7 +252,7 @@ class _LevelsForm(FileForm):
 
 
 class _NotSureForm(FileForm):
-    width_unknown: bool
+    width_unknown: Literal["always", "if classes differ", "never"]
     joint_like: bool
     confidence_below: Level
     severity: Level
