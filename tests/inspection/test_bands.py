@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +278,16 @@ def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes("title = 'Brücke'".encode("latin-1"))
     with pytest.raises(DataError, match=r"not UTF-8 text \(byte 11\)"):
         read_bands(tmp_path / "latin.toml")
+
+
+def test_the_files_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inspection.md").read_text(encoding="utf-8")
+    whole, cases = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert read_bands(written(tmp_path, whole)).short == "Owner 2024"
+    assert read_bands(written(tmp_path, HEAD + cases)).exposures == ("humid", "soil")
+
+
+def test_the_page_shows_what_its_code_prints() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inspection.md").read_text(encoding="utf-8")
+    answer = read_bands("aci-224r-01").band_of(WidthMm(0.35, 0.28, 0.44, True), "humid")
+    assert f"    {answer.sentence()}\n" in page

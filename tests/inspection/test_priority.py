@@ -34,6 +34,8 @@ def one(found: FindingForTests, **settings: Any) -> Priority:
 
 # The sentence
 
+WIDTHS = st.tuples(*[st.floats(0.01, 3)] * 3).map(lambda ends: (sorted(ends)[1], sorted(ends)[0], sorted(ends)[2]))
+
 SCALE = "the scale is known to ±4.9 %"
 
 
@@ -70,6 +72,11 @@ SCALE = "the scale is known to ±4.9 %"
             "1.27 mm for "
             "reinforced concrete, 1130, over 0.2 m (1.7 m per m² of the photo); how exact the scale is, is not known; "
             "confidence 0.90.",
+        ),
+        (
+            {"width": (0.2, 0.15, 0.3)},
+            {"bands": ACI, "elements": deck()},
+            "Class 3 (at the next maintenance): median width 0.20 mm (0.15–0.30), at or below ACI 224R-01's 0.30",
         ),
         (  # just above the limit by less than is printed
             {"width": (0.3003, 0.3001, 0.302)},
@@ -152,6 +159,29 @@ def test_a_reason_says_what_decided(found: dict[str, Any], settings: dict[str, A
     assert sorted(numbers) == sorted(re.findall(r"\d+(?:\.\d+)?", reason))
 
 
+@given(WIDTHS, st.sampled_from([0.30, 1.27]), st.sampled_from([-1e-4, 0, 1e-4, None]))
+def test_a_relation_to_a_limit_is_true(width: tuple[float, float, float], limit: float, by: float | None) -> None:
+    """Also where an end of the interval lies on a limit or next to it."""
+    if by is not None and width[1] < limit + by:
+        width = (min(width[0], limit + by), width[1], limit + by)
+    _, low, high = width
+    reason = one(finding(width=width), bands=AASHTO).reason
+    told = re.search(r"mm \((.*?)\), (.*?) AASHTO", reason)
+    assert told is not None
+    interval, relation = told.groups()
+    ends = [float(end) for end in interval.split("–")]
+    assert (ends[0], ends[-1]) == pytest.approx((low, high), abs=0.0051)
+    numbers = re.search(r"AASHTO MBEI's ([\d. and]+) mm", reason)
+    limits = [float(number) for number in numbers[1].split(" and ")] if numbers else []
+    for told_low, told_high in ((low, high), (ends[0], ends[-1])):  # true of the numbers, and of those that are printed
+        assert {
+            "below": lambda low=told_low, high=told_high: high < limits[0],
+            "above": lambda low=told_low, high=told_high: low > limits[0],
+            "between": lambda low=told_low, high=told_high: limits[0] <= low <= high <= limits[1],
+            "on both sides of": lambda low=told_low, high=told_high: low <= limits[0] <= limits[-1] <= high,
+        }[relation]()
+
+
 def test_a_german_reason_reads_as_a_sentence() -> None:
     found = one(finding(width=(0.35, 0.31, 0.44)), bands=ACI, elements=deck(), texts=Texts.read("de"))
     assert found.reason == (
@@ -207,7 +237,6 @@ def test_a_probability_alone_makes_no_priority(sure: float, surer: float) -> Non
         assert RULES.class_at(least) == RULES.classes[-1]
 
 
-WIDTHS = st.tuples(*[st.floats(0.01, 3)] * 3).map(lambda ends: (sorted(ends)[1], sorted(ends)[0], sorted(ends)[2]))
 FINDINGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
         dict,

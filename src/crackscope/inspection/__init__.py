@@ -1,1 +1,1 @@
-"""Inspection: cracks get their element, their band and their priority, each with its reason."""
+"""Inspection: from cracks to findings, with numbers that last, elements, bands and priorities."""

@@ -132,7 +132,7 @@ class _BandForm(FileForm):
     def band(self, number: int) -> Band:
         low = self.above if self.above is not None else self.from_ or 0.0
         high = self.below if self.below is not None else self.up_to
-        return Band(number, self.name.strip(), low, self.above is None, high, self.up_to is not None)
+        return Band(number, " ".join(self.name.split()), low, self.above is None, high, self.up_to is not None)
 
 
 class _CaseForm(FileForm):
@@ -172,7 +172,12 @@ class TableDocument(FileForm):
         """The cases with their bands, checked for holes and overlaps."""
         forms = self.cases or (_CaseForm(bands=self.bands),)
         return tuple(
-            BandCase(form.member, tuple(name.strip() for name in form.exposures), form.title, self._bands_of(form, at))
+            BandCase(
+                form.member,
+                tuple(name.strip() for name in form.exposures),
+                form.title.strip(),
+                self._bands_of(form, at),
+            )
             for at, form in enumerate(forms, 1)
         )
 

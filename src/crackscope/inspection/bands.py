@@ -245,7 +245,7 @@ def _table_of(name: str, found: TableDocument) -> BandTable:
     return BandTable(
         name,
         found.title,
-        found.short or found.title,
+        " ".join((found.short or found.title).split()),
         found.source,
         found.edition,
         found.page,

@@ -242,7 +242,10 @@ def _deepest(folders: Sequence[PurePosixPath]) -> PurePosixPath:
 
 
 def _row_of(row: TableRow) -> ElementRow:
-    photo, pattern, name = (row[column].strip() for column in ("photo", "glob", "element"))
+    photo, pattern = row["photo"].strip(), row["glob"].strip()
+    name, side, exposure, importance = (
+        " ".join(row[column].split()) for column in ("element", "side", "exposure", "importance")
+    )
     if not name:
         raise DataError(f"{row.where}: no element. Fill it in, or take the row out.")
     if bool(photo) == bool(pattern):
@@ -250,13 +253,8 @@ def _row_of(row: TableRow) -> ElementRow:
         raise DataError(f"{row.where}: {found}. Fill in one of the two columns.")
     member = plain(row["member"]) or "reinforced"
     _require_among(member, get_args(Member), f"{row.where}: member", "elements")
-    element = Element(
-        name,
-        row["side"].strip(),
-        " ".join(row["exposure"].split()) or None,
-        " ".join(row["importance"].split()) or None,
-        "prestressed" if member == "prestressed" else "reinforced",
-    )
+    kind: Member = "prestressed" if member == "prestressed" else "reinforced"
+    element = Element(name, side, exposure or None, importance or None, kind)
     return ElementRow(row.where, photo or pattern, bool(pattern), element)
 
 
