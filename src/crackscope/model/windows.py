@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import onnx
@@ -217,6 +218,7 @@ def cut_windows(size_hw: tuple[int, int], field: ReceptiveField, core_hw: tuple[
         )
 
 
+@lru_cache(maxsize=64)  # photos of one camera have one size
 def tidy_cut(size_hw: tuple[int, int], field: ReceptiveField, *, max_pixels: int) -> tuple[int, int]:
     """Choose the size of windows, without halo, that cover a photo with the least computation.
 
