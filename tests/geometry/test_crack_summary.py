@@ -10,6 +10,7 @@ import pytest
 from crackscope.errors import DataError
 from crackscope.geometry.crack_summary import crack_width
 from crackscope.geometry.crack_width import WidthsAlong
+from crackscope.geometry.widths import CrackMillimetres, WidthMm
 
 
 def along(widths: list[float], *, first_x: float = 0.0) -> WidthsAlong:
@@ -80,3 +81,24 @@ def test_shares_of_flags_are_told() -> None:
 def test_a_crack_without_branches_is_told() -> None:
     with pytest.raises(DataError, match="no branches"):
         crack_width([])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_figures_of_a_short_crack_are_in_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = crack_width([along(list(rng.uniform(0.5, 8, int(rng.integers(1, 25)))))])
+    assert found.median.width_px <= found.p90.width_px <= found.maximum.width_px
+
+
+def test_no_number_below_the_smallest_width_is_printed() -> None:
+    blurred = along([0.2] * 40)
+    found = crack_width([replace(blurred, high_px=np.full(40, 0.3))])
+    assert found.smallest_px == 1.0
+    assert found.text("median") == "< 1.0"
+    assert CrackMillimetres(0.1, None, 16.0, None, maximum=WidthMm(0.02, 0, 0.03, False), smallest_mm=0.1).text(
+        "maximum"
+    ) == ("< 0.10")
+    sharp_at_its_end = along([0.9] * 40)
+    limits = np.where(np.arange(40) < 4, 0.2, 0.5)
+    found = crack_width([replace(sharp_at_its_end, limit_px=limits, width_px=np.where(limits < 0.3, 0.95, 0.9))])
+    assert not found.maximum.resolved

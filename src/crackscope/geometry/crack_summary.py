@@ -56,7 +56,7 @@ def crack_width(branches: Sequence[WidthsAlong], *, scales: Scales = _SCALES) ->
         p90=p90.width,
         maximum=maximum.width,
         maximum_xy=(float(x), float(y)),
-        smallest_px=float(smallest_width(np.median(places.limits_px))),
+        smallest_px=places.smallest_px,
         measured_px=float(places.lengths_px.sum()),
         resolved_share=share_of("resolved"),
         filled_share=share_of("filled"),
@@ -135,6 +135,11 @@ class _Places:
         factor = np.concatenate([one[own] for one, own in zip(factors, rows, strict=True)])
         return cls(branches, rows, widths, smooth, lengths, limits, factor)
 
+    @property
+    def smallest_px(self) -> float:
+        """Smallest width that can be measured, typical over the places."""
+        return float(smallest_width(np.median(self.limits_px)))
+
     def joined(self, name: str) -> Float64Array:
         """Values of the places that count, by the name of an attribute of the branches."""
         return np.concatenate([getattr(one, name)[own] for one, own in zip(self.branches, self.rows, strict=True)])
@@ -150,14 +155,16 @@ class _Places:
         order = np.argsort(sizes, kind="stable")
         share = np.cumsum(self.lengths_px[order]) / max(float(self.lengths_px.sum()), 1e-9)
         half, most = (int(order[min(int(np.searchsorted(share, part)), len(order) - 1)]) for part in (0.5, 0.9))
-        widest = int(np.argmax(self.smooth_px * self.mm_per_px))
+        widest, smooth = int(np.argmax(self.smooth_px * self.mm_per_px)), self.smooth_px
+        if smooth[widest] * self.mm_per_px[widest] < sizes[most]:  # in a short crack, a few places are a tenth
+            widest, smooth = most, self.widths_px
         everywhere = np.ones(len(sizes), np.bool_)
         upper = sizes >= float(sizes[order[int(0.8 * (len(order) - 1))]])
         here = np.abs(np.arange(len(sizes)) - widest) <= _SMOOTHED // 2
         return (
             _Figure(self._estimate(float(self.widths_px[half]), everywhere, scales[0]), half),
             _Figure(self._estimate(float(self.widths_px[most]), upper, scales[1]), most),
-            _Figure(self._estimate(float(self.smooth_px[widest]), here, scales[2]), widest),
+            _Figure(self._estimate(float(smooth[widest]), here, scales[2]), widest),
         )
 
     def _estimate(self, width: float, near: BoolArray, scale: IntervalScale) -> WidthEstimate:
@@ -168,7 +175,8 @@ class _Places:
         ends = widened(one, one * np.exp(-np.median(below[near])), one * np.exp(np.median(above[near])), scale)
         low, high = (float(end[0]) for end in ends)
         limit = float(np.median(self.limits_px[near]))
-        return WidthEstimate(width, low, high, low >= limit and width >= float(smallest_width(limit)))
+        smallest = max(float(smallest_width(limit)), self.smallest_px)  # here, and as it is told of the crack
+        return WidthEstimate(width, low, high, low >= limit and width >= smallest)
 
 
 def _smoothed(widths_px: Float64Array) -> Float64Array:

@@ -90,8 +90,11 @@ def in_millimetres(crack: Crack, scale: Scale | None) -> Crack:
     if crack.width is not None:
         across = [_across(one, scale) for one in crack.widths]
         if all(np.isfinite(one.mm_per_px).all() for one in across):
-            median, p90, maximum = crack_width_mm(crack.widths, across)
             smallest = crack.width.smallest_px * float(np.concatenate([one.mm_per_px for one in across]).mean())
+            median, p90, maximum = (  # on a tilted surface, the scale at the place differs from the mean
+                replace(one, resolved=one.resolved and one.width_mm >= smallest)
+                for one in crack_width_mm(crack.widths, across)
+            )
             mm = replace(mm, median=median, p90=p90, maximum=maximum, smallest_mm=smallest)
     return replace(crack, mm=mm)
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array
 
-__all__ = ["BranchWidths", "CrackMillimetres", "CrackWidth", "WidthEstimate", "WidthMm"]
+__all__ = ["BranchWidths", "CrackMillimetres", "CrackWidth", "Figure", "WidthEstimate", "WidthMm"]
+
+Figure: TypeAlias = Literal["median", "p90", "maximum"]
+"""A figure of a crack's width."""
 
 _DECIMALS = 2  # of what is kept along a branch, in pixels
 
@@ -94,6 +97,15 @@ class CrackWidth:
     spalled_share: float
     wet_share: float
 
+    def text(self, figure: Figure) -> str:
+        """Width as tables print it, in pixels; no number below `smallest_px` is printed.
+
+        Args:
+            figure: ``median``, ``p90`` or ``maximum``.
+        """
+        width: WidthEstimate = getattr(self, figure)
+        return width.text if width.resolved else f"< {max(width.high_px, self.smallest_px):.1f}"
+
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, ready for JSON."""
         return asdict(self) | {"maximum_xy": list(self.maximum_xy)}
@@ -134,6 +146,17 @@ class CrackMillimetres:
     p90: WidthMm | None = None
     maximum: WidthMm | None = None
     smallest_mm: float | None = None
+
+    def text(self, figure: Figure) -> str:
+        """Width as tables print it, in mm; no number below `smallest_mm` is printed. Empty if it was not measured.
+
+        Args:
+            figure: ``median``, ``p90`` or ``maximum``.
+        """
+        width: WidthMm | None = getattr(self, figure)
+        if width is None or self.smallest_mm is None:
+            return ""
+        return width.text if width.resolved else f"< {max(width.high_mm, self.smallest_mm):.2f}"
 
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, ready for JSON."""
