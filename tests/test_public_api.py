@@ -22,7 +22,18 @@ from shared.docstrings import entries, stands_alone
 NAMES = {name: getattr(crackscope, name) for name in crackscope.__all__}
 CLASSES = {name: one for name, one in NAMES.items() if inspect.isclass(one)}
 FUNCTIONS = {name: one for name, one in NAMES.items() if inspect.isfunction(one)}
-ALIASES = {"AnyImage", "AnyModel", "AnyScale", "Fine", "NetworkScale", "Pattern", "Source", "Trace", "TracedBy"}
+ALIASES = {
+    "AnyImage",
+    "AnyLine",
+    "AnyModel",
+    "AnyScale",
+    "Fine",
+    "NetworkScale",
+    "Pattern",
+    "Source",
+    "Trace",
+    "TracedBy",
+}
 """Names of unions, for annotations; their meaning stands below them in the source."""
 
 METHODS = {

@@ -3,6 +3,7 @@
 - Look at images: `load`, `predict`, `scan`, `trace`, `write_predictions`, `write_scan`.
 - Prepare labelled patches: `read_patches`, `audit`, `split`, `check_split`.
 - Find a place of one photo in another: `register`.
+- Measure the width of a crack: `measure`, `profile_width`.
 - Measure the width of a crack: `profile_width`.
 - Sort cracks into bands, and put them in order: `read_bands`, `read_elements`, `prioritise`, `sensitivity`.
 - Tell millimetres per pixel: `Scale`, `ScaleSources`, `read_scales`, `write_markers`.
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from crackscope.files.sources import AnyImage, Source
     from crackscope.geometry.cracks import Crack, Pattern
     from crackscope.geometry.markers import MarkerKind
+    from crackscope.geometry.measured_line import AnyLine, measure
     from crackscope.geometry.planes import Plane
     from crackscope.geometry.profile_width import profile_width
     from crackscope.geometry.references import Reference
@@ -134,6 +136,7 @@ _HOMES = {
     "Acceptance": "acceptance.decision",
     "AcceptedPoint": "scanning.regions",
     "AnyImage": "files.sources",
+    "AnyLine": "geometry.measured_line",
     "AnyModel": "scanning.loaded_model",
     "AnyScale": "geometry.scale_sources",
     "Audit": "auditing.kinds",
@@ -272,6 +275,7 @@ _HOMES = {
     "export": "measuring.exporting",
     "keep_memory": "training.memory",
     "load": "scanning.loaded_model",
+    "measure": "geometry.measured_line",
     "measure_robustness": "measuring.robustness",
     "measure_transfer": "training.transfer_run",
     "predict": "scanning.loaded_model",
@@ -310,6 +314,7 @@ __all__ = [
     "Acceptance",
     "AcceptedPoint",
     "AnyImage",
+    "AnyLine",
     "AnyModel",
     "AnyScale",
     "Audit",
@@ -448,6 +453,7 @@ __all__ = [
     "export",
     "keep_memory",
     "load",
+    "measure",
     "measure_robustness",
     "measure_transfer",
     "predict",

@@ -272,6 +272,16 @@ CASES: dict[str, Case] = {
             *("--marker", "APRILTAG_36h11:50", "--mm-per-px", 0.9),
         ],
     ),
+    "measure": Case(
+        "measure",
+        lambda world, _: [world.marked_photo(), "--line", "200,40,390,200", "--marker", "APRILTAG_36h11:50"],
+        out="line.png",
+    ),
+    "measure, without a scale": Case(
+        "measure",
+        lambda world, _: [world.marked_photo(), "--line", "200,40,390,200", "--line", "9,9,50,9", "--as-drawn"],
+        out=None,
+    ),
     "markers": Case("markers", lambda world, _: [], out="markers.pdf"),
     "scenes": Case("scenes", lambda world, _: [world.overlapping_photos(), "--threads", 1]),
     "bundle": Case("bundle", lambda world, _: [world.run_of(0) / "model.onnx"], out=None),

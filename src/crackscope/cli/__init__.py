@@ -16,6 +16,7 @@ from crackscope.cli.download import download
 from crackscope.cli.evaluate import evaluate
 from crackscope.cli.export import export
 from crackscope.cli.markers import markers
+from crackscope.cli.measure import measure
 from crackscope.cli.predict import predict
 from crackscope.cli.recipes import recipes
 from crackscope.cli.robustness import robustness
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 GROUPS = {
-    "Look": (demo, scan, predict, markers),
+    "Look": (demo, scan, predict, measure, markers),
     "Train": (audit, scenes, split, train, recipes, download),
     "Judge": (evaluate, compare, robustness, transfer, accept),
     "Models": (bundle, export),

@@ -17,14 +17,20 @@ from crackscope.cli.console import (
     Threads,
     emit_batch,
     network_scale,
-    parsed,
     progress_bar,
     read_model,
     say,
 )
+from crackscope.cli.scale_options import (
+    Marker,
+    MmPerPx,
+    ReferencePoints,
+    ScaleFile,
+    UncertaintyMmPerPx,
+    scale_sources,
+)
 
 if TYPE_CHECKING:
-    from crackscope.geometry.scale_sources import ScaleSources
     from crackscope.scanning.summary import BatchSummary
 
 __all__ = ["scan"]
@@ -44,34 +50,11 @@ def scan(
     model: ModelFile = None,
     precision: Precision = None,
     out: Annotated[Path, typer.Option(help="Folder for maps, overlays, tables and report.html.")] = Path("scan"),
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X0,Y0,X1,Y1=MM",
-            help="Two points of the photo, in pixels, and their distance in mm; for a single photo.",
-        ),
-    ] = None,
-    marker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DICT:SIDE_MM",
-            help="Family and side of the markers on the surface, such as APRILTAG_36h11:50; `crackscope markers` "
-            "prints them.",
-        ),
-    ] = None,
-    scale_table: Annotated[
-        Path | None,
-        typer.Option(
-            "--scales", help="A CSV with the scale of each photo: path and mm_per_px, or path and x0,y0,x1,y1,mm."
-        ),
-    ] = None,
-    mm_per_px: Annotated[
-        float | None, typer.Option("--mm-per-px", help="Millimetres per pixel of all photos, where they are known.")
-    ] = None,
-    uncertainty_mm_per_px: Annotated[
-        float | None,
-        typer.Option("--uncertainty-mm-per-px", help="Standard uncertainty of --mm-per-px, where it is known."),
-    ] = None,
+    reference: ReferencePoints = None,
+    marker: Marker = None,
+    scale_table: ScaleFile = None,
+    mm_per_px: MmPerPx = None,
+    uncertainty_mm_per_px: UncertaintyMmPerPx = None,
     scale: Annotated[
         str, typer.Option(help="Pixels of the network per pixel of a photo, such as 1.0 or 0.5; auto chooses by size.")
     ] = "auto",
@@ -120,7 +103,7 @@ def scan(
     from crackscope.scanning.loaded_model import load
 
     chosen_scale = network_scale(scale)
-    known = _sources(reference, marker, scale_table, mm_per_px, uncertainty_mm_per_px)
+    known = scale_sources(reference, marker, scale_table, mm_per_px, uncertainty_mm_per_px)
     loaded = load(read_model(model, precision), threads=threads)
     with progress_bar("scanning") as progress:
         summary = write_scan(
@@ -156,32 +139,6 @@ def scan(
             if summary.first_scale_warning
             else None,
         },
-    )
-
-
-def _sources(
-    reference: str | None,
-    marker: str | None,
-    table: Path | None,
-    mm_per_px: float | None,
-    uncertainty_mm_per_px: float | None,
-) -> ScaleSources | None:
-    """Sources of the scale behind the options; None if none is given."""
-    if mm_per_px is None and uncertainty_mm_per_px is not None:
-        raise typer.BadParameter("it belongs to --mm-per-px; give that too.", param_hint="--uncertainty-mm-per-px")
-    if all(option is None for option in (reference, marker, table, mm_per_px)):
-        return None
-    from crackscope.geometry.markers import MarkerKind
-    from crackscope.geometry.references import Reference
-    from crackscope.geometry.scale import Scale
-    from crackscope.geometry.scale_sources import ScaleSources
-    from crackscope.geometry.scale_table import read_scales
-
-    return ScaleSources(
-        reference=None if reference is None else parsed("--reference", lambda: Reference.parse(reference)),
-        marker=None if marker is None else parsed("--marker", lambda: MarkerKind.parse(marker)),
-        table=None if table is None else read_scales(table),
-        given=None if mm_per_px is None else parsed("--mm-per-px", lambda: Scale(mm_per_px, uncertainty_mm_per_px)),
     )
 
 

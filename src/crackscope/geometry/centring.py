@@ -56,13 +56,16 @@ def profiles_across(
     return np.concatenate(blocks).astype(np.float32)
 
 
-def centred(grey: UInt8Array | Float32Array, path_xy: Float64Array, reach_px: float) -> Float64Array:
+def centred(
+    grey: UInt8Array | Float32Array, path_xy: Float64Array, reach_px: float, *, home: float = HOME
+) -> Float64Array:
     """Move a path onto the dark line beneath it.
 
     Args:
         grey: Grey picture, shape (H, W), in levels of 0 to 255.
         path_xy: Points in pixels at distances of about one pixel, shape (n, 2).
         reach_px: Distance by which a point may be moved, in pixels.
+        home: Price of lying a pixel away from the given path, squared; less for a path that is less exact.
 
     Returns:
         Points, shape (n, 2).
@@ -74,7 +77,7 @@ def centred(grey: UInt8Array | Float32Array, path_xy: Float64Array, reach_px: fl
     offsets = np.asarray(STEP_PX * np.arange(-n_beside - margin, n_beside + margin + 1), np.float64)
     answers = _valleys(profiles_across(grey, path_xy, normals, offsets), margin)
     offsets = offsets[margin:-margin]
-    chosen = _strongest_way(answers - HOME * offsets**2)
+    chosen = _strongest_way(answers - home * offsets**2)
     moved = smoothed(_refined(answers, chosen, offsets)[:, None], EVEN)
     return path_xy + normals * moved
 

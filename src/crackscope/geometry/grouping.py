@@ -25,7 +25,7 @@ from crackscope.geometry.joints import part_joints
 from crackscope.geometry.line_graph import Branch, LineGraph
 from crackscope.geometry.paths import direction_deg, direction_histogram, length_of
 
-__all__ = ["cracks_of"]
+__all__ = ["crack_along", "cracks_of"]
 
 MESHES = 2
 PARALLEL_DEG = 15.0
@@ -48,6 +48,16 @@ def cracks_of(
     kept = [piece for piece in pieces if not _left_over(piece, at_joints)]
     cracks = [*(_crack(piece, certainty, False) for piece in kept), *(_crack(one, certainty, True) for one in joints)]
     return tuple(sorted(_with_parallels(cracks), key=lambda one: (one.joint_like, -one.length_px, one.id)))
+
+
+def crack_along(path_xy: Float64Array) -> Crack:
+    """Make a crack of one line that a person says is one: its confidence is 1 everywhere, and it is never joint-like.
+
+    Args:
+        path_xy: Points in photo pixels, a pixel apart, shape (n, 2), n at least 2; a ring ends where it begins.
+    """
+    last = 0 if np.array_equal(path_xy[0], path_xy[-1]) else 1
+    return _crack([Branch(path_xy, (0, last))], lambda points: np.ones(len(points)), False)
 
 
 def _left_over(piece: Sequence[Branch], at_joints: Container[int]) -> bool:
