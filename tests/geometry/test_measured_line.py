@@ -140,6 +140,20 @@ def test_a_line_that_cannot_be_measured_is_told(line: object, told: str) -> None
         measure(WALL, line_of(line))  # type: ignore[arg-type]
 
 
+def test_a_line_that_is_far_too_long_is_told() -> None:
+    back_and_forth = [(0, 0), (799, 799)] * 200
+    with pytest.raises(DataError, match="draw lines of at most 200,000 px"):
+        measure(np.full((800, 800), 150, np.uint8), back_and_forth)
+
+
+@pytest.mark.parametrize("hw", [(1, 40), (40, 2), (12, 12)])
+def test_a_tiny_photo_is_measured(hw: tuple[int, int]) -> None:
+    corner = (hw[1] - 1.0, hw[0] - 1.0)
+    crack = measure(np.zeros(hw, np.uint8), [(0, 0), corner])
+    assert crack.width is not None
+    assert not crack.width.median.resolved
+
+
 @pytest.mark.parametrize("reach_px", [0, 51, float("nan")])
 def test_a_reach_outside_its_range_is_told(reach_px: float) -> None:
     with pytest.raises(DataError, match="must lie between 1 and 50 px"):

@@ -25,4 +25,6 @@ def test_each_line_has_its_row(scale: Scale | None) -> None:
     photos, plots = figure.axes[::2], figure.axes[1::2]
     assert len(photos) == len(plots) == 3
     assert "mm" in plots[0].get_title(loc="left") or scale is None
-    assert np.shape(photos[0].get_images()[0].get_array())[1] == 1000  # a long stretch is reduced
+    shown = photos[0].get_images()[0].get_array()
+    assert shown is not None
+    assert shown.shape[1] == 1000  # a long stretch is reduced

@@ -31,6 +31,9 @@ REACH_PX = 10.0
 LEAST_PX = 10.0
 """Least length of a line, in pixels."""
 
+MOST_PX = 200_000.0
+"""Greatest length of a line, in pixels: memory grows with it."""
+
 AnyLine: TypeAlias = Float64Array | Sequence[Sequence[float]]
 """Points x and y of a line, in pixels of the upright photo: an array of shape (n, 2), or pairs of numbers."""
 
@@ -96,8 +99,8 @@ def measure(
 
     Raises:
         DataError: If the line has fewer than two points, a point that is no number or lies outside the photo, or a
-            length below 10 px or of more pixels than the photo has; if `reach_px` lies outside its range; or if
-            `photo` is no image.
+            length below 10 px, above 200,000 px, or of more pixels than the photo has; if `reach_px` lies outside its
+            range; or if `photo` is no image.
         ImageError: If the photo cannot be read.
 
     Example:
@@ -223,6 +226,8 @@ def _require_inside(line: Float64Array, photo_hw: tuple[int, int]) -> None:
         raise DataError(
             f"the line is {length:,.0f} px long, and the photo has {width * height:,} pixels; draw along a crack once."
         )
+    if length > MOST_PX:
+        raise DataError(f"the line is {length:,.0f} px long; draw lines of at most {MOST_PX:,.0f} px.")
 
 
 def _as_drawn(line: Float64Array, step_px: float = 1.0) -> Float64Array:
