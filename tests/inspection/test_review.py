@@ -99,12 +99,12 @@ def test_two_decisions_on_one_finding_are_refused(three: Findings) -> None:
 
 
 def test_a_line_that_has_grown_far_beyond_the_reviewed_one_loses_the_decision() -> None:
-    short = apply_decisions(scan_of(100, right=250), [Decision(1, "reject", note="a cable")])
-    longer = scan_of(100, right=700, previous=short)
+    short = apply_decisions(scan_of(100, right=300), [Decision(1, "reject", note="a cable")])
+    longer = scan_of(100, right=900, previous=short)
     assert [(one.number, one.decision, one.notes) for one in longer] == [(1, None, "")]
     assert [(one.decision.number, one.reason) for one in longer.set_aside] == [(1, "other line")]
-    assert "25% of the line" in longer.set_aside[0].text
-    again = scan_of(102, right=260, previous=longer)
+    assert "26% of the line" in longer.set_aside[0].text
+    again = scan_of(102, right=310, previous=longer)
     assert [(one.finding.number, one.reason) for one in again.retired] == [(1, "rejected")]
     assert again.set_aside == ()
 

@@ -223,7 +223,7 @@ class _Joining:
             for other in self.group_of[link.b]:
                 if one.photo == other.photo and not self._are_pieces(one, other):
                     del self._links[link.a][link.b], self._links[link.b][link.a]
-                    self.refused.append(RefusedLink(link.a, link.b, (one, other)))
+                    self.refused.append(RefusedLink(link.a, link.b, (min(one, other), max(one, other))))
                     return
         self.join(link)
 
