@@ -192,7 +192,7 @@ def join_cracks(
         for (a, b), registration in sorted(registrations.items(), key=lambda item: item[0])
         for link in links_between(cracks[a], cracks[b], registration, (a, b))
     ]
-    joining = _Joining([CrackPlace(i, k) for i, own in enumerate(cracks) for k in range(len(own))])
+    joining = _Joining([CrackPlace(i, k) for i, own in enumerate(cracks) for k in range(len(own))], links)
     for a, b in known:
         joining.join(Link(a, b, np.inf))
     for link in sorted(links, key=lambda one: (not one.primary, -one.strength, one.a, one.b)):
@@ -204,11 +204,13 @@ def join_cracks(
 class _Joining:
     """Groups that grow link by link."""
 
-    def __init__(self, places: Iterable[CrackPlace]) -> None:
+    def __init__(self, places: Iterable[CrackPlace], links: Iterable[Link]) -> None:
         self.group_of = {place: [place] for place in places}
         self.scale_of = dict.fromkeys(self.group_of, 1.0)  # pixels along a stretch, against the others of the group
         self.refused: list[RefusedLink] = []
         self._links: dict[CrackPlace, dict[CrackPlace, Link]] = defaultdict(dict)
+        for link in links:
+            self._links[link.a][link.b] = self._links[link.b][link.a] = link
 
     def groups(self) -> list[list[CrackPlace]]:
         return list({id(group): group for group in self.group_of.values()}.values())
@@ -216,13 +218,10 @@ class _Joining:
     def take(self, link: Link) -> None:
         """Join by a link, or refuse it."""
         if self.group_of[link.a] is self.group_of[link.b]:
-            self._keep(link)
             return
-        self._keep(link)
         for one in self.group_of[link.a]:
             for other in self.group_of[link.b]:
                 if one.photo == other.photo and not self._are_pieces(one, other):
-                    del self._links[link.a][link.b], self._links[link.b][link.a]
                     self.refused.append(RefusedLink(link.a, link.b, (min(one, other), max(one, other))))
                     return
         self.join(link)
@@ -237,9 +236,6 @@ class _Joining:
             self.scale_of[place] *= factor
             self.group_of[place] = first
         first += second
-
-    def _keep(self, link: Link) -> None:
-        self._links[link.a][link.b] = self._links[link.b][link.a] = link
 
     def _are_pieces(self, one: CrackPlace, other: CrackPlace) -> bool:
         """Whether a crack of another photo runs along both, at different stretches."""
