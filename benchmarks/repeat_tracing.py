@@ -19,8 +19,6 @@ Traces are kept in WORK, so the same command goes on after a break.
 from __future__ import annotations
 
 import argparse
-import csv
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +28,13 @@ import numpy as np
 from scipy.spatial import KDTree
 
 import crackscope
-from crackscope.data.labelled_photos import LabelledPhoto, photos_by_grid
+from crackscope.data.labelled_photos import LabelledPhoto
 from crackscope.geometry.crack_summary import crack_width_mm
 from crackscope.geometry.paths import normals_of
 from crackscope.geometry.scale import LocalScale
-from crackscope.measuring.transfer_sets import read_photo_list
+from overlapping_pairs import add_arguments, pairs_of, traced
 
 NEAR_PX, OF_SHORTER = 6.0, 0.5
-LEAST_OVERLAP = 0.4
 BORDER_PX = 24.0  # lines nearer to the edge of the shared area are left out
 
 
@@ -189,42 +186,14 @@ def as_they_are(points_xy: np.ndarray) -> np.ndarray:
     return points_xy
 
 
-def traced(photo: LabelledPhoto, pixels: np.ndarray, model: crackscope.Model, work: Path) -> crackscope.Tracing:
-    """Trace a photo, or read how it was traced before."""
-    place = work / f"{model.sha256[:12]}-{photo.name}.pkl"
-    if not place.exists():
-        place.write_bytes(pickle.dumps(model.trace(pixels)))
-    tracing: crackscope.Tracing = pickle.loads(place.read_bytes())
-    return tracing
-
-
-def pairs_of(given: argparse.Namespace) -> list[tuple[LabelledPhoto, LabelledPhoto]]:
-    """The pairs that are judged."""
-    reserved = read_photo_list(given.reserved)
-    photos = {photo.name: photo for photo in photos_by_grid(given.sdnet2018, given.grid)}
-    found = []
-    for row in csv.DictReader(Path(given.pairs).read_text(encoding="utf-8").splitlines()):
-        names = [f"{row['surface']}-{row[key]}" for key in ("photo_a", "photo_b")]
-        if float(row["overlap_share_of_a"]) >= LEAST_OVERLAP and not reserved.intersection(names):
-            found.append((photos[names[0]], photos[names[1]]))
-    return found
-
-
 def main() -> None:
     """Judge all pairs, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sdnet2018")
-    for name in ("--grid", "--pairs", "--reserved"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--model")
-    parser.add_argument("--most", type=int, help="number of pairs, spread over the list; all if left out")
+    add_arguments(parser)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     model = crackscope.load(given.model)
     pairs = pairs_of(given)
-    if given.most:
-        pairs = pairs[:: max(1, len(pairs) // given.most)]
     found = []
     for number, pair in enumerate(pairs, start=1):
         one = judged(pair, model, given.work)

@@ -5,6 +5,7 @@
 - Find a place of one photo in another: `register`.
 - Measure the width of a crack: `measure`, `profile_width`.
 - Measure the width of a crack: `profile_width`.
+- Number the cracks of an inspection: `findings_of`, `apply_decisions`.
 - Sort cracks into bands, and put them in order: `read_bands`, `read_elements`, `prioritise`, `sensitivity`.
 - Tell millimetres per pixel: `Scale`, `ScaleSources`, `read_scales`, `write_markers`.
 - Train a model: `train`, `cross_validate`, `recipe_names`, `export`.
@@ -66,9 +67,13 @@ if TYPE_CHECKING:
     from crackscope.geometry.widths import BranchWidths, CrackMillimetres, CrackWidth, WidthEstimate, WidthMm
     from crackscope.inspection.band_files import Band, BandCase
     from crackscope.inspection.bands import BandAnswer, BandTable, band_table_names, read_bands
+    from crackscope.inspection.decisions import DecidedLine, Decision, SetAside
     from crackscope.inspection.elements import Element, ElementRow, Elements, elements_by_folder, read_elements
+    from crackscope.inspection.findings import Finding, Findings, Notice, RetiredFinding, Sighting
     from crackscope.inspection.levels import Rankable
+    from crackscope.inspection.numbering import findings_of
     from crackscope.inspection.priority import Priority, prioritise
+    from crackscope.inspection.review import apply_decisions
     from crackscope.inspection.rules import PriorityClass, PriorityRules, RuleStep, read_rules
     from crackscope.inspection.sensitivity import RankMoves, Sensitivity, sensitivity
     from crackscope.inspection.texts import Texts
@@ -161,6 +166,8 @@ _HOMES = {
     "CrackWidth": "geometry.widths",
     "CrackscopeError": "errors",
     "DataError": "errors",
+    "DecidedLine": "inspection.decisions",
+    "Decision": "inspection.decisions",
     "DownloadError": "errors",
     "Drawing": "drawing.walls",
     "DrawnCrack": "drawing.drawn_lines",
@@ -171,6 +178,8 @@ _HOMES = {
     "Evaluation": "measuring.evaluation",
     "Export": "measuring.exporting",
     "Files": "files.archives",
+    "Finding": "inspection.findings",
+    "Findings": "inspection.findings",
     "Fine": "scanning.fine_map",
     "FineMap": "scanning.fine_map",
     "FineMapCard": "model.card",
@@ -192,6 +201,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Model": "scanning.loaded_model",
     "NetworkScale": "scanning.scanner",
+    "Notice": "inspection.findings",
     "OutputError": "errors",
     "PairedTest": "measuring.paired",
     "Patch": "data.patches",
@@ -219,6 +229,7 @@ _HOMES = {
     "Region": "scanning.regions",
     "Registration": "data.registration",
     "RejectedPoint": "scanning.regions",
+    "RetiredFinding": "inspection.findings",
     "Robustness": "measuring.robustness",
     "RobustnessCondition": "measuring.robustness",
     "RuleStep": "inspection.rules",
@@ -242,7 +253,9 @@ _HOMES = {
     "ScaleTable": "geometry.scale_table",
     "ScannedPhoto": "measuring.scanned_photos",
     "Sensitivity": "inspection.sensitivity",
+    "SetAside": "inspection.decisions",
     "Share": "measuring.clustered_shares",
+    "Sighting": "inspection.findings",
     "SiteVariant": "acceptance.site_variants",
     "Source": "files.sources",
     "Speed": "measuring.comparison",
@@ -259,6 +272,7 @@ _HOMES = {
     "WidthEstimate": "geometry.widths",
     "WidthMm": "geometry.widths",
     "accept": "acceptance.decision",
+    "apply_decisions": "inspection.review",
     "apply_split": "data.splits",
     "audit": "auditing.audit",
     "band_table_names": "inspection.bands",
@@ -273,6 +287,7 @@ _HOMES = {
     "evaluate": "measuring.judging",
     "evaluate_photos": "measuring.judging",
     "export": "measuring.exporting",
+    "findings_of": "inspection.numbering",
     "keep_memory": "training.memory",
     "load": "scanning.loaded_model",
     "measure": "geometry.measured_line",
@@ -339,6 +354,8 @@ __all__ = [
     "CrackWidth",
     "CrackscopeError",
     "DataError",
+    "DecidedLine",
+    "Decision",
     "DownloadError",
     "Drawing",
     "DrawnCrack",
@@ -349,6 +366,8 @@ __all__ = [
     "Evaluation",
     "Export",
     "Files",
+    "Finding",
+    "Findings",
     "Fine",
     "FineMap",
     "FineMapCard",
@@ -370,6 +389,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "NetworkScale",
+    "Notice",
     "OutputError",
     "PairedTest",
     "Patch",
@@ -397,6 +417,7 @@ __all__ = [
     "Region",
     "Registration",
     "RejectedPoint",
+    "RetiredFinding",
     "Robustness",
     "RobustnessCondition",
     "RuleStep",
@@ -420,7 +441,9 @@ __all__ = [
     "ScaleTable",
     "ScannedPhoto",
     "Sensitivity",
+    "SetAside",
     "Share",
+    "Sighting",
     "SiteVariant",
     "Source",
     "Speed",
@@ -437,6 +460,7 @@ __all__ = [
     "WidthEstimate",
     "WidthMm",
     "accept",
+    "apply_decisions",
     "apply_split",
     "audit",
     "band_table_names",
@@ -451,6 +475,7 @@ __all__ = [
     "evaluate",
     "evaluate_photos",
     "export",
+    "findings_of",
     "keep_memory",
     "load",
     "measure",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crackscope.errors import DataError
-from crackscope.inspection.decisions import DecidedLine, Decision, SetAside, same_photo, share_decided
+from crackscope.inspection.decisions import Decision, SetAside, decided_line, same_photo, share_decided
 from crackscope.inspection.findings import Sighting
 from shared.drawn_cracks import PHOTO_HW, level_crack
 
@@ -17,7 +17,7 @@ def sighting(y: float, photo: str = "a.jpg", digest: str | None = "a", **course:
 
 
 def made_on(*places: Sighting) -> Decision:
-    return Decision(1, "accept", made_on=tuple(DecidedLine.of(one, one.crack) for one in places))
+    return Decision(1, "accept", made_on=tuple(decided_line(one, one.crack) for one in places))
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_numbers_last_through_what_happens_to_scans(seed: int) -> None:
     assert shifted == numbers
 
     each = [[moved(one, tuple(rng.uniform(-2.1, 2.1, 2))) for one in own] for own in photos]
-    dropped = [without(own, int(rng.integers(len(own)))) + network(rng, 2) for own in each]
+    dropped = [without(own, int(rng.integers(len(own)))) + network(rng, 2, beside=own) for own in each]
     found = numbers_of(scanned(*map(photo_of, names, dropped), previous=first), each, names)
     assert found.items() <= numbers.items()
 
@@ -234,7 +234,7 @@ def test_no_decision_moves_to_another_crack(seed: int) -> None:
     found = apply_decisions(first, decisions)
     for _ in range(3):
         now = [[moved(one, tuple(rng.uniform(-2, 2, 2))) for one in own] for own in photos]
-        seen = [[one for one in own if rng.random() < 0.8] + network(rng, 3) for own in now]
+        seen = [[one for one in own if rng.random() < 0.8] + network(rng, 3, beside=own) for own in now]
         found = scanned(*map(photo_of, names, seen), previous=found)
         crack_of = {(names[i], crack.id): (i, k) for i, own in enumerate(now) for k, crack in enumerate(own)}
         for one in (*found, *(gone.finding for gone in found.retired if gone.reason == "rejected")):

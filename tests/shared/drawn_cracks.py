@@ -61,12 +61,17 @@ def photo_of(path: str, cracks: Sequence[Crack], **known: Any) -> PhotoResult:
 
 
 def network(
-    rng: np.random.Generator, n_cracks: int, photo_hw: tuple[int, int] = PHOTO_HW, *, apart_px: float = 14.0
+    rng: np.random.Generator,
+    n_cracks: int,
+    photo_hw: tuple[int, int] = PHOTO_HW,
+    *,
+    beside: Sequence[Crack] = (),
+    apart_px: float = 14.0,
 ) -> list[Crack]:
-    """Winding cracks, some with a branch, that cross and run beside each other at `apart_px` or more.
+    """Winding cracks, some with a branch, that cross, and run beside each other at `apart_px` or more.
 
-    A line that keeps nearer to an earlier one than that along half of its way is drawn anew: two such lines could not
-    be told apart once each is traced some pixels aside.
+    A line that keeps nearer than that to an earlier one, or to one of `beside`, along 30 % of its way is drawn anew.
+    Two such lines could not be told apart once each is traced some pixels aside.
     """
     found: list[Crack] = []
     while len(found) < n_cracks:
@@ -74,7 +79,7 @@ def network(
         if rng.random() < 0.3:
             paths.append(_walk(rng, paths[0][len(paths[0]) // 2], photo_hw))
         one = crack_along(*paths)
-        if one.length_px >= 40 and not any(_beside(one, other, apart_px) for other in found):
+        if one.length_px >= 40 and not any(_beside(one, other, apart_px) for other in (*beside, *found)):
             found.append(one)
     return found
 

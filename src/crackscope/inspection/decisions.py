@@ -1,9 +1,9 @@
 """Decisions: what a reviewer says of a finding, and whether it still speaks of the same crack.
 
 A decision belongs to a finding by its number, and also keeps the line that it was made on. A later scan may trace the
-crack otherwise. The decision *holds* as long as at least half of the finding's present line runs near the line that it
-was made on. So a line that is shorter now, or lies some pixels aside, keeps its decision. A line that has grown far
-beyond the reviewed one loses it, and is looked at again.
+crack otherwise. The decision *holds* as long as at least 60 % of the finding's present line run near the line that it
+was made on. This is stricter than what keeps a number. A line that is shorter now, or lies some pixels aside, keeps its
+decision. A line that has grown far beyond the reviewed one loses it, and is looked at again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ __all__ = [
     "SetAside",
     "SetAsideReason",
     "Shown",
+    "decided_line",
     "same_photo",
     "share_decided",
 ]
 
-OF_PRESENT_LINE = 0.5
+OF_PRESENT_LINE = 0.6
 """Least share of a finding's present line that runs near the line a decision was made on, for the decision to hold."""
 
 ReviewVerdict: TypeAlias = Literal["accept", "reject", "merge"]
@@ -80,17 +81,6 @@ class DecidedLine:
     photo: str
     photo_sha256: str | None
     path_xy: tuple[Float64Array, ...]
-
-    @classmethod
-    def of(cls, place: Shown, crack: Crack) -> DecidedLine:
-        """Keep the line of a crack, with a point every 4 px.
-
-        Args:
-            place: Photo in which the crack lies.
-            crack: The crack.
-        """
-        paths = tuple(np.round(resampled(path, _STEP_PX), 1) for path in crack.path_xy)
-        return cls(place.photo, place.photo_sha256, paths)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, ready for JSON."""
@@ -207,6 +197,17 @@ class SetAside:
             found: The dictionary.
         """
         return cls(Decision.from_dict(found["decision"]), found["reason"], found["text"])
+
+
+def decided_line(place: Shown, crack: Crack) -> DecidedLine:
+    """Keep the line of a crack, with a point every 4 px.
+
+    Args:
+        place: Photo in which the crack lies.
+        crack: The crack.
+    """
+    paths = tuple(np.round(resampled(path, _STEP_PX), 1) for path in crack.path_xy)
+    return DecidedLine(place.photo, place.photo_sha256, paths)
 
 
 def share_decided(decision: Decision, places: Sequence[tuple[Shown, Crack]]) -> float | None:

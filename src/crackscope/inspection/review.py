@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from crackscope.errors import DataError
 from crackscope.inspection.decisions import (
     OF_PRESENT_LINE,
-    DecidedLine,
     Decision,
     SetAside,
     SetAsideReason,
+    decided_line,
     share_decided,
 )
 from crackscope.inspection.findings import Finding, Findings, Notice, RetiredFinding, Sighting
@@ -50,7 +50,7 @@ def apply_decisions(findings: Findings, decisions: Iterable[Decision]) -> Findin
             raise DataError(f"finding {decision.number} has two decisions. Give one of them.")
         finding = live.get(decision.number)
         if finding and not decision.made_on:
-            lines = tuple(DecidedLine.of(one, one.crack) for one in finding.sightings)
+            lines = tuple(decided_line(one, one.crack) for one in finding.sightings)
             decision = replace(decision, made_on=lines)
         given[decision.number] = decision
     kept = [one for one in findings.decisions if one.number not in given]
