@@ -77,7 +77,7 @@ class Pair:
     def in_first(self, path_xy: np.ndarray) -> np.ndarray:
         """Points of the second photo where they lie in the first one, by the homography alone; for pictures."""
         assert self.registration.homography is not None
-        return mapped(np.linalg.inv(self.registration.homography), path_xy)
+        return mapped(np.asarray(np.linalg.inv(self.registration.homography), np.float64), path_xy)
 
 
 def joined_pair(pair: tuple[LabelledPhoto, LabelledPhoto], model: crackscope.Model, work: Path) -> Pair | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from shared.drawn_cracks import level_crack, photo_of, width_of
 @pytest.fixture
 def found() -> Findings:
     """Findings of all kinds: with a decision, rejected, merged, gone, and a decision that was set aside."""
-    when = datetime(2026, 5, 4, 10, 30, tzinfo=UTC)
+    when = datetime(2026, 5, 4, 10, 30, tzinfo=timezone.utc)
     cracks = [level_crack(100 * k, right=900 - 10 * k, width=width_of(2.0, 1.5, 2.5)) for k in range(1, 7)]
     photo = photo_of("a.jpg", cracks, taken_at=when, latitude_deg=47.5, longitude_deg=-122.25)
     first = findings_of([photo], sha256s=["a"])

@@ -27,14 +27,14 @@ HW = (1000, 1400)
 
 
 def laid(homography: Float64Array, points_xy: Float64Array) -> Float64Array:
-    found: Float64Array = cv2.perspectiveTransform(np.asarray(points_xy, np.float64)[:, None], homography)[:, 0]
-    return found
+    found = cv2.perspectiveTransform(np.asarray(points_xy, np.float64)[:, None], homography)
+    return np.asarray(found[:, 0], np.float64)
 
 
 def registration(homography: Any, hw_a: tuple[int, int] = HW, hw_b: tuple[int, int] = HW) -> Registration:
     """A registration without a refined field."""
     to_b = np.asarray(homography, np.float64)
-    (height, width), inverse = hw_b, np.linalg.inv(to_b)
+    (height, width), inverse = hw_b, np.asarray(np.linalg.inv(to_b), np.float64)
     seen = laid(inverse, np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]))
     own = np.array([[0, 0], [hw_a[1] - 1, 0], [hw_a[1] - 1, hw_a[0] - 1], [0, hw_a[0] - 1]])
     _, overlap = cv2.intersectConvexConvex(seen.astype(np.float32), own.astype(np.float32))
@@ -50,7 +50,7 @@ def groups_of(cracks: Sequence[Sequence[Crack]], **pairs: Float64Array) -> list[
     """Groups of several cracks; pairs of photos are given as ``ab=``, ``bc=``."""
     numbers = {("abcd".index(key[0]), "abcd".index(key[1])): registration(way) for key, way in pairs.items()}
     return [
-        [tuple(place) for place in group.places]
+        [(place.photo, place.crack) for place in group.places]
         for group in join_cracks(cracks, numbers).groups
         if len(group.places) > 1
     ]
@@ -239,7 +239,8 @@ def test_cracks_of_a_scene_are_brought_together_and_never_mixed_up(seed: int) ->
         )
         way[2, :2] = rng.uniform(-3e-5, 3e-5, 2)
         ways.append(way / way[2, 2])
-    cracks, owners = [], {}
+    cracks: list[list[Crack]] = []
+    owners: dict[CrackPlace, int] = {}
     for i, way in enumerate(ways):
         own = [(number, one) for number, crack in enumerate(scene) for one in photographed(crack, way, rng)]
         cracks.append([one for _, one in own])
@@ -251,7 +252,7 @@ def test_cracks_of_a_scene_are_brought_together_and_never_mixed_up(seed: int) ->
     found = join_cracks(cracks, pairs)
     assert all(len({owners[place] for place in group.places}) == 1 for group in found.groups)
     assert sorted(place for group in found.groups for place in group.places) == sorted(owners)
-    for pair, way in pairs.items():
-        for link in links_between(cracks[pair[0]], cracks[pair[1]], way, pair):
+    for pair, known in pairs.items():
+        for link in links_between(cracks[pair[0]], cracks[pair[1]], known, pair):
             if owners[link.a] == owners[link.b] and link.primary:
                 assert any({link.a, link.b} <= set(group.places) for group in found.groups)

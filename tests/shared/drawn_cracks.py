@@ -56,7 +56,12 @@ def width_of(width_px: float, low_px: float, high_px: float, *, resolved: bool =
 def photo_of(path: str, cracks: Sequence[Crack], **known: Any) -> PhotoResult:
     """A photo with cracks, as a scan gives it."""
     order = sorted(cracks, key=lambda one: (one.joint_like, -one.length_px, one.id))
-    values = {"verdict": "crack", "crack_probability": 0.9, "height_px": PHOTO_HW[0], "width_px": PHOTO_HW[1]}
+    values: dict[str, Any] = {
+        "verdict": "crack",
+        "crack_probability": 0.9,
+        "height_px": PHOTO_HW[0],
+        "width_px": PHOTO_HW[1],
+    }
     return PhotoResult(path, "drawn", cracks=tuple(order), **(values | known))
 
 
