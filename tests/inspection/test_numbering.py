@@ -185,7 +185,7 @@ def numbers_of(
     }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_numbers_last_through_what_happens_to_scans(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -217,7 +217,7 @@ def test_numbers_last_through_what_happens_to_scans(seed: int) -> None:
     assert found.items() <= numbers.items()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_no_decision_moves_to_another_crack(seed: int) -> None:
     rng = np.random.default_rng(seed)

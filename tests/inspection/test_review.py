@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from crackscope.errors import DataError
@@ -107,6 +109,18 @@ def test_a_line_that_has_grown_far_beyond_the_reviewed_one_loses_the_decision() 
     again = scan_of(102, right=310, previous=longer)
     assert [(one.finding.number, one.reason) for one in again.retired] == [(1, "rejected")]
     assert again.set_aside == ()
+
+
+@pytest.mark.parametrize("verdicts", [("accept", "accept"), ("accept", None), ("accept", "reject")])
+def test_a_line_that_took_in_a_reviewed_one_keeps_what_both_were_said_to_be(verdicts: tuple[Any, Any]) -> None:
+    apart = findings_of([photo_of("a.jpg", [level_crack(100, 100, 450), level_crack(100, 460, 780)])], sha256s=["a"])
+    decisions = [Decision(number, verdict, note="dry") for number, verdict in enumerate(verdicts, start=1)]
+    joined = scan_of(101, left=100, right=780, previous=apply_decisions(apart, decisions))
+    assert [one.number for one in joined] == [1]
+    assert [(one.finding.number, one.merged_into) for one in joined.retired] == [(2, 1)]
+    both = verdicts[0] == verdicts[1]
+    assert (joined[1].decision is not None) == both
+    assert [one.reason for one in joined.set_aside] == ([] if both else ["other line"])
 
 
 def test_lines_that_creep_away_scan_by_scan_lose_the_decision() -> None:

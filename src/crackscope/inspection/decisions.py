@@ -3,7 +3,8 @@
 A decision belongs to a finding by its number, and also keeps the line that it was made on. A later scan may trace the
 crack otherwise. The decision *holds* as long as at least 60 % of the finding's present line run near the line that it
 was made on. This is stricter than what keeps a number. A line that is shorter now, or lies some pixels aside, keeps its
-decision. A line that has grown far beyond the reviewed one loses it, and is looked at again.
+decision. A line that has grown far beyond the reviewed one loses it, and is looked at again. It has not grown beyond
+it where it took in lines that were reviewed with the same verdict.
 """
 
 from __future__ import annotations
@@ -210,22 +211,27 @@ def decided_line(place: Shown, crack: Crack) -> DecidedLine:
     return DecidedLine(place.photo, place.photo_sha256, paths)
 
 
-def share_decided(decision: Decision, places: Sequence[tuple[Shown, Crack]]) -> float | None:
-    """Greatest share of a present line that runs near the line of the same photo that a decision was made on.
+def share_decided(
+    decision: Decision, places: Sequence[tuple[Shown, Crack]], parts: Sequence[Decision] = ()
+) -> float | None:
+    """Greatest share of a present line that runs near the lines of the same photo that a decision was made on.
 
     Args:
         decision: The decision.
         places: Photos that show the finding now, and its crack in each.
+        parts: Decisions of the same verdict on findings that are a part of this one now; their lines count too.
 
     Returns:
         Share in [0, 1]; None if none of the photos was there when the decision was made.
     """
-    shares = [
-        agreement(Line.of(decided.path_xy), Line.of(crack.path_xy)).of_b
-        for decided in decision.made_on
-        for place, crack in places
-        if same_photo(decided, place)
-    ]
+    shares = []
+    for place, crack in places:
+        own, others = (
+            [path for one in some for line in one.made_on if same_photo(line, place) for path in line.path_xy]
+            for some in ([decision], parts)
+        )
+        if own:
+            shares.append(agreement(Line.of([*own, *others]), Line.of(crack.path_xy)).of_b)
     return max(shares, default=None)
 
 

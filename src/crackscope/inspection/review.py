@@ -11,7 +11,7 @@ the decisions over them. Each scan does both, so decisions last, and one that fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from crackscope.errors import DataError
 from crackscope.inspection.decisions import (
@@ -77,8 +77,8 @@ def decided(plain: Findings, decisions: Iterable[Decision]) -> Findings:
         plain: Findings without decisions, of `undecided`.
         decisions: Decisions with the lines that they were made on, at most one a finding.
     """
-    sorting = _Sorting({one.number: one for one in plain.findings}, {one.finding.number for one in plain.retired})
-    for decision in sorted(decisions, key=lambda one: one.number):
+    sorting = _Sorting(plain)
+    for decision in sorted(decisions, key=lambda one: (one.number in sorting.live, one.number)):
         sorting.take(decision)
     into = sorting.merges()
     live = {number: _with(one, sorting.held.get(number)) for number, one in sorting.live.items()}
@@ -102,19 +102,18 @@ def decided(plain: Findings, decisions: Iterable[Decision]) -> Findings:
     )
 
 
-@dataclass
 class _Sorting:
     """Decisions by what becomes of them: held, waiting with a retired finding, or set aside."""
 
-    live: Mapping[int, Finding]
-    retired: set[int]
-
-    def __post_init__(self) -> None:
+    def __init__(self, plain: Findings) -> None:
+        self.live = {one.number: one for one in plain.findings}
+        self.retired = {gone.finding.number: gone for gone in plain.retired}
         self.held: dict[int, Decision] = {}
         self.waiting: dict[int, Decision] = {}
         self.aside: list[SetAside] = []
 
     def take(self, decision: Decision) -> None:
+        """Sort a decision in, those on retired findings first."""
         number = decision.number
         finding = self.live.get(number)
         if finding is None and number in self.retired:
@@ -123,7 +122,12 @@ class _Sorting:
         if finding is None:
             self._set_aside(decision, "no such finding", f"No finding has the number {number}.")
             return
-        share = share_decided(decision, [(one, one.crack) for one in finding.sightings])
+        parts = [
+            one
+            for part, one in self.waiting.items()
+            if self.retired[part].merged_into == number and one.verdict == decision.verdict is not None
+        ]
+        share = share_decided(decision, [(one, one.crack) for one in finding.sightings], parts)
         if share is None:
             why = f"The photo in which finding {number} was reviewed is gone."
             self._set_aside(decision, "photo gone", why)
