@@ -7,8 +7,8 @@ OVERLAPS.csv lists pairs of photos that overlap (surface, photo_a, photo_b, over
 a photo of RESERVED.csv that share at least 40 % of the first photo. Both photos are traced, registered by
 `crackscope.register`, and their cracks are joined. FOLDER then holds:
 
-- ``PAIR.png``: both photos in the frame of the first one, side by side, with a number at each traced crack. Numbers of
-  both photos are independent, so that the sheet does not tell which cracks were joined;
+- ``PAIR.png``: both photos in the frame of the first one, side by side, and a name at each traced crack: ``a3`` is
+  crack 3 of the first photo. Neither names nor colours tell which cracks were joined;
 - ``PAIR-joined.png``: the same, joined cracks in one colour, all others in white;
 - ``pairs.csv``: a row for each crack of the first photo in the shared area, with a place on it. The column ``crack_b``
   is for the number that the same crack has in the second photo, found by eye: nothing if it is not traced there,
@@ -109,7 +109,7 @@ def sheet(pair: Pair, pixels: Sequence[np.ndarray], *, by_group: bool) -> np.nda
         for number, crack in enumerate(pair.cracks[which]):
             colour = colour_of(pair, CrackPlace(which, number), by_group=by_group)
             paths = [path if which == 0 else pair.in_first(path) for path in crack.path_xy]
-            draw(cut, [(path - (left, top)) * scale for path in paths], f"{number}", colour)
+            draw(cut, [(path - (left, top)) * scale for path in paths], f"{'ab'[which]}{number}", colour)
         panels.append(cv2.copyMakeBorder(cut, 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
     return np.hstack(panels)
 
@@ -119,7 +119,11 @@ def draw(picture: np.ndarray, paths: Sequence[np.ndarray], label: str, colour: t
     for path in paths:
         points = np.round(path).astype(np.int32)[:, None]
         cv2.polylines(picture, [points], False, colour, 2, cv2.LINE_AA)
-    longest = max(paths, key=len)
+    height, width = picture.shape[:2]
+    seen = [path[((path >= 0) & (path < (width - 60, height))).all(axis=1)] for path in paths]
+    longest = max(seen, key=len)
+    if not len(longest):
+        return
     for place in np.linspace(0, len(longest) - 1, 2 * max(1, round(len(longest) / LABEL_EVERY_PX)) + 1)[1::2]:
         x, y = np.round(longest[int(place)]).astype(int).tolist()
         for ink, thickness in (((0, 0, 0), 7), (colour, 2)):
@@ -128,7 +132,7 @@ def draw(picture: np.ndarray, paths: Sequence[np.ndarray], label: str, colour: t
 
 def colour_of(pair: Pair, place: CrackPlace, *, by_group: bool) -> tuple[int, int, int]:
     """Colour of a crack: by its number, or by the group that it was joined in."""
-    number = place.crack
+    number = place.crack + 5 * place.photo
     if by_group:
         groups = [group.places for group in pair.joined.groups if len(group.places) > 1]
         numbers = [i for i, own in enumerate(groups) if place in own]
@@ -176,7 +180,7 @@ def by_eye(pair: Pair, table: Path) -> set[tuple[int, int]] | None:
         first = crack_at(pair.cracks[0], (float(row["x_a"]), float(row["y_a"])))
         places = {number: (float(x), float(y)) for number, x, y in (one.split(":") for one in row["places_b"].split())}
         for number in row["crack_b"].split():
-            second = crack_at(pair.cracks[1], places[number])
+            second = crack_at(pair.cracks[1], places[number.removeprefix("b")])
             if first is not None and second is not None:
                 found.add((first, second))
     return found if own else None
