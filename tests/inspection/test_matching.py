@@ -73,7 +73,7 @@ def test_lines_traced_up_to_3_px_aside_match(seed: int, off: float, angle: float
     by = off * np.array([np.cos(angle), np.sin(angle)])
     found = agreement(Line.of(one.path_xy), Line.of([path + by for path in one.path_xy]))
     assert found.of_both > 0.9
-    assert found.score <= min(found.near_a_px, found.near_b_px)
+    assert found.score <= min(found.near_a_px, found.near_b_px) * (1 + 1e-9)  # but for rounding
 
 
 @given(st.integers(0, 10**6))
