@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -579,11 +580,12 @@ def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bun
     out = tmp_path / "new" / "scan"
     result = run("scan", photos, "--model", bundle_file, "--out", out)
     assert result.code == 0
-    first, second = result.out.splitlines()
+    first, traced, last = result.out.splitlines()
     rows = rows_of(out / "photos.csv")
     counts = Counter(row["verdict"] for row in rows)
     assert first == "3 photos: " + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
-    assert second == f"report: {out / 'report.html'}"
+    assert re.fullmatch(r"[\d,]+ cracks? traced(, [\d,]+ px long in all)?", traced)
+    assert last == f"report: {out / 'report.html'}"
     assert result.err == ""
     assert names(out) == ["cells", "maps", "overlays", "photos.csv", "regions.json", "report.html"]
     assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
@@ -643,7 +645,7 @@ def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file:
     document = result.json
     assert list(document) == [
         *("status", "out", "model", "n_photos", "n_refused", "n_resumed", "verdicts", "first_error"),
-        *("scales", "n_scale_warnings", "first_scale_warning"),
+        *("n_cracks", "crack_length_px", "crack_length_mm", "scales", "n_scale_warnings", "first_scale_warning"),
     ]
     assert (document["scales"], document["n_scale_warnings"], document["first_scale_warning"]) == ({"none": 3}, 0, None)
     assert (document["status"], document["out"]) == ("done", str(tmp_path / "scan"))
@@ -651,6 +653,22 @@ def test_scan_says_the_same_as_one_document(run: Any, photos: Path, bundle_file:
     assert (document["n_photos"], document["n_refused"], document["n_resumed"]) == (3, 0, 0)
     assert sum(document["verdicts"].values()) == 3
     assert document["first_error"] is None
+
+
+def test_scan_traces_the_photos_that_are_asked_for(run: Any, photos: Path, tmp_path: Path) -> None:
+    model = Path(__file__).parents[1] / "trained" / "lines.onnx"
+    words = ("scan", photos, "--model", model, "--json", "--mm-per-px", "0.5")
+    found, named, every, none = (
+        run(*words, "--out", tmp_path / f"scan {i}", *options).json
+        for i, options in enumerate(([], ["--trace", "found"], ["--trace", "all"], ["--maps-only"]))
+    )
+    assert found["n_cracks"] > 0
+    assert found["crack_length_px"] > 50
+    assert found["crack_length_mm"] == pytest.approx(0.5 * found["crack_length_px"])
+    for other in (named, every):  # what --trace all adds does not count
+        assert {**other, "out": ""} == {**found, "out": ""}
+    assert (none["n_cracks"], none["crack_length_px"], none["crack_length_mm"]) == (None, None, None)
+    assert none["verdicts"] == found["verdicts"]
 
 
 def test_scan_with_nothing_said_takes_the_default_model_and_the_folder_scan(
@@ -737,6 +755,8 @@ def test_a_refused_photo_among_many_is_3_and_told(run: Any, photos: Path, bundle
         (["--threads", "0"], "--threads"),
         (["--max-megapixels", "0"], "--max-megapixels"),
         *((["--maps", value], "--maps") for value in ("jpg", "", "png,npz")),
+        (["--trace", "some"], "'some' is not one of 'found', 'all'"),
+        *((["--maps-only", "--trace", value], "it traces no lines; leave out --trace") for value in ("found", "all")),
     ],
 )
 def test_a_wrong_option_of_scan_is_wrong_usage(

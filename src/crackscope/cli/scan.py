@@ -43,6 +43,13 @@ class Maps(str, Enum):
     npz = "npz"
 
 
+class Traced(str, Enum):
+    """Photos in which lines are traced, as an option."""
+
+    found = "found"
+    all = "all"
+
+
 def scan(
     paths: Annotated[
         list[str], typer.Argument(help="Photos, folders, globs, .csv lists (column path), .tar or .zip archives.")
@@ -61,6 +68,17 @@ def scan(
     taken_as: Annotated[
         TakenAs, typer.Option("--as", help="Take all images for photos, or for patches; auto: by their size.")
     ] = TakenAs.auto,
+    trace: Annotated[
+        Traced | None,
+        typer.Option(
+            help="Photos in which the lines of cracks are traced and measured: those that are crack or unsure, or all.",
+            show_default="found",
+        ),
+    ] = None,
+    maps_only: Annotated[
+        bool,
+        typer.Option("--maps-only", help="Trace no lines, which is faster; photos are ranked by the area of regions."),
+    ] = False,
     fine_map: Annotated[
         bool,
         typer.Option("--fine-map", help="Draw the lines of cracks in the overlays; the model must have a fine map."),
@@ -80,10 +98,14 @@ def scan(
 
     Each photo is scanned at full resolution and gets a map of probabilities and an overlay. photos.csv ranks the
     photos. regions.json lists every region found. report.html shows them on one page that can be sent to somebody; the
-    24 photos shown there are read a second time. The greatest probability in a photo decides whether it is called
-    crack, unsure or uncracked; the report says how often that is wrong. A region that shows something else than
-    concrete is listed with the reason, and does not decide. A photo without concrete, or one that is too blurred or too
-    small, is rejected, with the reason.
+    24 photos shown there are read a second time.
+
+    Cracks: in photos that are crack or unsure, the lines of cracks are traced, and their lengths and widths are
+    measured. --trace all traces the other photos as well; their lines do not count. --maps-only traces none.
+
+    Verdict: the greatest probability in a photo decides whether it is called crack, unsure or uncracked; the report
+    says how often that is wrong. A region that shows something else than concrete is listed with the reason, and does
+    not decide. A photo without concrete, or one that is too blurred or too small, is rejected, with the reason.
 
     Millimetres: --reference, --marker, --scales, --mm-per-px and what the camera noted may tell how many millimetres a
     pixel shows. The most trusted one is taken, in this order; the others are compared with it. Each photo is told its
@@ -102,6 +124,8 @@ def scan(
     from crackscope.reports.scan_folder import write_scan
     from crackscope.scanning.loaded_model import load
 
+    if maps_only and trace is not None:
+        raise typer.BadParameter("it traces no lines; leave out --trace, or --maps-only.", param_hint="--maps-only")
     chosen_scale = network_scale(scale)
     known = scale_sources(reference, marker, scale_table, mm_per_px, uncertainty_mm_per_px)
     loaded = load(read_model(model, precision), threads=threads)
@@ -114,6 +138,7 @@ def scan(
             scale=known,
             unit=taken_as.value,
             fine=fine_map,
+            trace=None if maps_only else "all" if trace is Traced.all else "found",
             maps=maps.value,
             threads=threads,
             overwrite=overwrite,
@@ -121,7 +146,7 @@ def scan(
             progress=progress,
         )
     noun = "photo" if summary.n_images == 1 else "photos"
-    told = _tell_scales(summary, asked=known is not None)
+    told = _tell_cracks(summary) + _tell_scales(summary, asked=known is not None)
     emit_batch(
         summary,
         model=loaded.name,
@@ -133,6 +158,9 @@ def scan(
         text=lambda counts: f"{summary.n_images} {noun}: {counts}\n{told}report: {out / 'report.html'}",
         as_json=as_json,
         more={
+            "n_cracks": summary.n_cracks,
+            "crack_length_px": summary.crack_length_px,
+            "crack_length_mm": summary.crack_length_mm,
             "scales": summary.scales,
             "n_scale_warnings": summary.n_scale_warnings,
             "first_scale_warning": dict(zip(("path", "note"), summary.first_scale_warning, strict=True))
@@ -140,6 +168,17 @@ def scan(
             else None,
         },
     )
+
+
+def _tell_cracks(summary: BatchSummary) -> str:
+    """Line on the cracks that count; empty if no lines were traced."""
+    if summary.n_cracks is None or summary.crack_length_px is None:
+        return ""
+    noun = "crack" if summary.n_cracks == 1 else "cracks"
+    length = f", {summary.crack_length_px:,.0f} px long in all" if summary.n_cracks else ""
+    if summary.n_cracks and summary.crack_length_mm is not None:
+        length += f" ({summary.crack_length_mm:,.0f} mm)"
+    return f"{summary.n_cracks:,} {noun} traced{length}\n"
 
 
 def _tell_scales(summary: BatchSummary, *, asked: bool) -> str:

@@ -39,7 +39,7 @@ from crackscope.scanning.photo_scan import ScanSettings, Trace, prepare
 from crackscope.scanning.prediction import Unit
 from crackscope.scanning.results import SCHEMA_VERSION, refused
 from crackscope.scanning.scanner import NetworkScale
-from crackscope.scanning.summary import BatchSummary, summarise, summarise_scales
+from crackscope.scanning.summary import BatchSummary, summarise, summarise_cracks, summarise_scales
 
 __all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
 
@@ -168,7 +168,11 @@ def write_scan(
     found = [row.result for row in rows]
     counted = summarise(((one.path, one.verdict, one.error) for one in found), n_resumed)
     scales, n_warnings, first = summarise_scales(found)
-    return replace(counted, scales=scales, n_scale_warnings=n_warnings, first_scale_warning=first)
+    counted = replace(counted, scales=scales, n_scale_warnings=n_warnings, first_scale_warning=first)
+    if trace is None:
+        return counted
+    n_cracks, length_px, length_mm = summarise_cracks(found)
+    return replace(counted, n_cracks=n_cracks, crack_length_px=length_px, crack_length_mm=length_mm)
 
 
 def _as_scanned(row: ScannedRow, image: SourceImage, max_megapixels: float) -> UInt8Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from crackscope.scanning.results import PhotoResult
 
-__all__ = ["BatchSummary", "summarise", "summarise_scales"]
+__all__ = ["BatchSummary", "summarise", "summarise_cracks", "summarise_scales"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class BatchSummary:
         scales: Number of scanned photos by the source of their scale; ``none`` are photos without one.
         n_scale_warnings: Number of photos where a source that was asked for gives no scale, or two sources disagree.
         first_scale_warning: Path and note of the first of these photos; None if there is none.
+        n_cracks: Number of cracks that count, in all photos of a scan; None if no lines were traced.
+        crack_length_px: Their total length, in pixels; None if no lines were traced.
+        crack_length_mm: Their total length, in mm; None unless each of them has one.
     """
 
     n_images: int
@@ -34,6 +37,9 @@ class BatchSummary:
     scales: dict[str, int] = field(default_factory=dict)
     n_scale_warnings: int = 0
     first_scale_warning: tuple[str, str] | None = None
+    n_cracks: int | None = None
+    crack_length_px: float | None = None
+    crack_length_mm: float | None = None
 
 
 def summarise(rows: Iterable[tuple[str, str | None, str | None]], n_resumed: int) -> BatchSummary:
@@ -78,3 +84,18 @@ def summarise_scales(results: Iterable[PhotoResult]) -> tuple[dict[str, int], in
         warnings = [note.text for note in result.scale_notes if note.is_warning]
         warned += [(result.path, warnings[0])] if warnings else []
     return dict(sorted(scales.items())), len(warned), warned[0] if warned else None
+
+
+def summarise_cracks(results: Iterable[PhotoResult]) -> tuple[int, float, float | None]:
+    """Count the cracks that count, and add up their lengths.
+
+    Args:
+        results: Results of a scan that traced lines.
+
+    Returns:
+        Number of cracks; their total length in pixels; and in mm, or None unless each of them has a length in mm.
+    """
+    cracks = [crack for result in results for crack in result.counted_cracks]
+    in_mm = [crack.mm.length_mm for crack in cracks if crack.mm is not None]
+    length_px = sum(crack.length_px for crack in cracks)
+    return len(cracks), float(length_px), float(sum(in_mm)) if cracks and len(in_mm) == len(cracks) else None
