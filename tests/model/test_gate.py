@@ -52,8 +52,8 @@ from crackscope.model.sessions import open_session, run_patches
 from crackscope.model.windows import receptive_field
 from crackscope.reports.evaluation_report import write_evaluation
 from crackscope.reports.robustness_report import write_robustness
-from crackscope.reports.scan_folder import rank, write_scan
-from crackscope.reports.scan_report import ScannedRow
+from crackscope.reports.scan_folder import write_scan
+from crackscope.reports.scanned_rows import ScannedRow, rank
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import Model, load, predict
 from crackscope.scanning.prediction import Prediction

@@ -20,7 +20,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,13 +50,15 @@ from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, w
 from crackscope.model.card import Calibration, Card, Verdict
 from crackscope.model.sessions import Network
 from crackscope.reports import scan_folder
-from crackscope.reports.scan_folder import FILES, MAP_KINDS, PHOTO_COLUMNS, picture_names, rank, write_scan
-from crackscope.reports.scan_report import ScannedRow, write_scan_report
+from crackscope.reports.scan_folder import FILES, MAP_KINDS, picture_names, write_scan
+from crackscope.reports.scan_report import write_scan_report
+from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, rank
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.loaded_model import AnyModel, Model, scan
 from crackscope.scanning.photo_scan import ScanSettings, prepare
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import SCHEMA_VERSION, PhotoResult, verdict_of
+from shared.cracks import made_crack
 from shared.models import tiny_card
 
 pillow_heif.register_heif_opener()
@@ -245,11 +247,13 @@ def test_the_folder_holds_every_file_and_nothing_is_left_beside_it(
     assert sum(summary.answers.values()) == 8
 
 
-def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
+def test_the_table_says_what_the_model_says_the_greatest_cracks_first(
     images: list[ImageFile], model: Model, tmp_path: Path
 ) -> None:
     assert (
         *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
+        *("n_cracks", "crack_length_px", "crack_length_mm", "crack_area_px2", "crack_area_mm2"),
+        *("greatest_median_width_px", "greatest_median_width_mm", "smallest_width_mm", "blur_px", "traced_by"),
         *("width_px", "height_px", "network_scale", "mm_per_px", "uncertainty_mm_per_px", "scale_source"),
         *("scale_notes", "map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "page", "error"),
     ) == PHOTO_COLUMNS
@@ -258,8 +262,11 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
     assert {tuple(row) for row in rows} == {PHOTO_COLUMNS}
     assert [row["rank"] for row in rows] == [str(i) for i in range(1, 9)]
     assert {row["path"] for row in rows} == {image.path for image in images}
-    probabilities = [float(row["crack_probability"]) for row in rows]
-    assert probabilities == sorted(probabilities, reverse=True)
+    alarming = [row["verdict"] in ("crack", "unsure") for row in rows]
+    assert alarming == sorted(alarming, reverse=True)
+    for column, wanted in (("crack_area_px2", True), ("crack_probability", False)):
+        values = [float(row[column]) for row, is_alarming in zip(rows, alarming, strict=True) if is_alarming is wanted]
+        assert values == sorted(values, reverse=True)
     files = {image.path: image for image in images}
     for row in rows:
         found = mapped(model, files[row["path"]])
@@ -268,6 +275,8 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
         assert int(row["n_regions"]) == len(found.regions())
         assert (row["width_px"], row["height_px"]) == ("200", "150")
         assert float(row["network_scale"]) == found.network_scale
+        assert row["traced_by"] == ("ridges" if row["verdict"] != "uncracked" else "")
+        assert bool(row["n_cracks"]) == bool(row["blur_px"]) == bool(row["traced_by"])
         stem = Path(row["path"]).stem
         assert (row["map"], row["overlay"]) == (f"maps/{stem}.png", f"overlays/{stem}.jpg")
         assert {
@@ -281,41 +290,80 @@ def test_the_table_says_what_the_model_says_the_likeliest_crack_first(
     assert (content.count(b"\n"), content.count(b"\r")) == (9, 0)
 
 
-def ranked(**paths: tuple[str | None, float | None, int, str | None]) -> list[str]:
-    """Order of photos, each given as verdict, probability, number of regions, and why it was rejected or refused."""
-    region = Region(1, (0, 0, 32, 32), 1024, 0.9, 0.8, (16, 16))
-    rows = [
-        ScannedRow(
-            PhotoResult(
-                *(path, "m", verdict, why if verdict else None, probability, 0.8),
-                regions=(region,) * n_regions,
-                error=None if verdict else why,
-            )
-        )
-        for path, (verdict, probability, n_regions, why) in paths.items()
-    ]
-    found = rank(rows)
-    assert sorted(found, key=rows.index) == rows
-    return [row.result.path for row in found]
+def photo_row(
+    verdict: str | None,
+    probability: float | None = None,
+    *,
+    widths_px: Sequence[float] = (),
+    regions_px: Sequence[int] = (),
+    why: str | None = None,
+    hw: tuple[int, int] = (100, 100),
+    scale: Scale | None = None,
+) -> ScannedRow:
+    """A photo with cracks of 50 px, given by their widths, and with regions, given by their areas."""
+    found = PhotoResult(
+        *("x", "m", verdict, why if verdict else None, probability, 0.8),
+        regions=tuple(Region(1, (0, 0, 32, 32), area, 0.9, 0.8, (16, 16)) for area in regions_px),
+        cracks=tuple(made_crack([(0, 0), (50, 0)], width, scale=scale) for width in widths_px),
+        height_px=hw[0],
+        width_px=hw[1],
+        scale=scale,
+        error=None if verdict else why,
+    )
+    return ScannedRow(found)
 
 
-def test_ranks_go_by_group_then_by_probability_then_by_regions_then_by_order() -> None:
+def ranked(*, by_regions: bool = False, **rows: ScannedRow) -> list[str]:
+    names_of = {id(row): name for name, row in rows.items()}
+    return [names_of[id(row)] for row in rank([*rows.values()], by_regions=by_regions)]
+
+
+def test_ranks_go_by_group_then_by_what_was_found_then_by_probability_then_by_order() -> None:
     assert ranked(
-        refused=(None, None, 0, "the file is empty"),
-        take_again=("rejected", 0.95, 3, "blurred"),
-        few=("crack", 0.9, 1, None),
-        none=("uncracked", 0.0, 0, None),
-        many=("crack", 0.9, 4, None),
-        no_wall=("rejected", 0.99, 5, "not concrete"),
-        likeliest=("crack", 0.91, 1, None),
-        same_as_few=("crack", 0.9, 1, None),
-        blurred_and_empty=("rejected", 0.79, 1, "blurred"),
-        unsure=("unsure", 0.7, 9, None),
+        refused=photo_row(None, why="the file is empty"),
+        take_again=photo_row("rejected", 0.95, why="blurred"),
+        likeliest=photo_row("crack", 0.99, widths_px=[2]),
+        plain=photo_row("uncracked", 0.1),
+        most=photo_row("crack", 0.9, widths_px=[4, 3]),
+        no_wall=photo_row("rejected", 0.99, why="not concrete"),
+        unsure=photo_row("unsure", 0.7, widths_px=[6]),
+        as_little=photo_row("crack", 0.98, widths_px=[2]),
+        large=photo_row("crack", 0.97, widths_px=[9, 9], hw=(1000, 1000)),  # the share of its area is small
+        same=photo_row("crack", 0.98, widths_px=[2]),
+        nothing=photo_row("crack", 0.999),
+        blurred_and_empty=photo_row("rejected", 0.79, why="blurred"),
+        likelier=photo_row("uncracked", 0.2),
     ) == [
-        *("likeliest", "many", "few", "same_as_few", "take_again", "unsure", "none"),
-        *("no_wall", "blurred_and_empty", "refused"),
+        *("most", "unsure", "likeliest", "as_little", "same", "large", "nothing"),
+        *("take_again", "likelier", "plain", "no_wall", "blurred_and_empty", "refused"),
     ]
     assert ranked() == []
+
+
+def test_ranks_are_compared_in_millimetres_only_if_all_photos_with_cracks_have_them() -> None:
+    near, far = Scale(0.1), Scale(1.0)
+    photos = {
+        "wide_in_px": photo_row("crack", 0.9, widths_px=[5], scale=near),
+        "wide_in_mm": photo_row("unsure", 0.7, widths_px=[2], scale=far),
+        "plain": photo_row("uncracked", 0.1),  # its scale does not matter
+    }
+    assert ranked(**photos) == ["wide_in_mm", "wide_in_px", "plain"]
+    assert ranked(**photos, other=photo_row("crack", 0.9, widths_px=[1])) == [
+        *("wide_in_px", "wide_in_mm", "other", "plain"),
+    ]
+
+
+def test_ranks_without_lines_go_by_the_share_of_regions_that_decide() -> None:
+    sky = Region(1, (0, 0, 99, 99), 9000, 0.9, 0.8, (16, 16), reason="not concrete")
+    mostly_sky = photo_row("crack", 0.99, regions_px=[100])
+    assert ranked(
+        mostly_sky=replace(mostly_sky, result=replace(mostly_sky.result, regions=(sky, *mostly_sky.result.regions))),
+        small=photo_row("crack", 0.9, regions_px=[200]),
+        two=photo_row("unsure", 0.7, regions_px=[200, 200]),
+        large=photo_row("crack", 0.99, regions_px=[2000], hw=(1000, 1000)),
+        plain=photo_row("uncracked", 0.3),
+        by_regions=True,
+    ) == ["two", "small", "mostly_sky", "large", "plain"]
 
 
 def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(
@@ -371,6 +419,13 @@ def test_regions_are_those_of_the_model_ranked_alike(images: list[ImageFile], mo
             assert (told["id"], tuple(told["peak_xy"])) == (region.id, region.peak_xy)
 
 
+def told_of(result: PhotoResult) -> dict[str, Any]:
+    """What `regions.json` holds of a photo: all but its cracks."""
+    found: dict[str, Any] = json.loads(json.dumps(result.to_dict()))
+    del found["cracks"]
+    return found
+
+
 @pytest.mark.parametrize("settings", [{}, {"network_scale": 0.5}, {"network_scale": 1.5, "scale": Scale(0.2, 0.01)}])
 def test_the_document_holds_of_each_photo_what_python_says_of_it(
     images: list[ImageFile], model: Model, tmp_path: Path, settings: dict[str, Any]
@@ -382,10 +437,11 @@ def test_the_document_holds_of_each_photo_what_python_says_of_it(
     photos = regions(tmp_path / "scan")["photos"]
     assert len(photos) == len(found) == 10
     for photo in photos:
-        assert photo == json.loads(json.dumps(found[photo["path"]].to_dict()))
-        assert PhotoResult.from_dict(photo) == found[photo["path"]]  # the map is not compared
+        expected = found[photo["path"]]
+        assert photo == told_of(expected)
+        assert PhotoResult.from_dict(photo) == replace(expected, cracks=())  # the map is not compared
         if not photo["error"]:
-            assert photo == json.loads(json.dumps(model.scan(photo["path"], **settings).to_dict()))
+            assert photo == told_of(model.scan(photo["path"], **settings))
     assert [photo["error"] is not None for photo in photos] == [False] * 9 + [True]
 
 
@@ -395,6 +451,21 @@ def test_the_same_photos_give_the_same_bytes_on_any_number_of_threads(
     expected = unbroken(images, model, tmp_path / "one", threads=1)
     assert unbroken(images, model, tmp_path / "again", threads=1) == expected
     assert unbroken(images, model, tmp_path / "many", threads=4) == expected
+
+
+def test_maps_alone_come_without_cracks_and_leave_none_of_an_older_scan(
+    images: list[ImageFile], model: Model, tmp_path: Path
+) -> None:
+    expected = unbroken(images, model, tmp_path / "whole", trace=None)
+    assert [name for name in WRITTEN if not name.startswith("cracks.")] == names(tmp_path / "whole")
+    assert {row["n_cracks"] + row["traced_by"] for row in table(tmp_path / "whole")} == {""}
+    write_scan(images, model, out=tmp_path / "scan")
+    write_scan(images, model, out=tmp_path / "scan", trace=None, overwrite=True)
+    assert tree(tmp_path / "scan") == expected
+    stop(images, model, tmp_path / "other", after=5)  # a half that traced
+    (part_of(tmp_path / "other") / "cracks.csv").write_text("old")
+    assert write_scan(images, model, out=tmp_path / "other", trace=None).n_resumed == 0
+    assert tree(tmp_path / "other") == expected
 
 
 def test_progress_counts_up_to_all(images: list[ImageFile], model: Model, tmp_path: Path) -> None:
@@ -415,7 +486,7 @@ def test_a_scan_without_findings_is_one(model: Model, tmp_path: Path) -> None:
     contents = {"gone.png": b"", "text.jpg": b"hello"}
     summary = write_scan(of_any_name(contents), model, out=tmp_path / "scan")
     assert (summary.n_images, summary.n_refused, summary.answers) == (len(contents), len(contents), {})
-    assert names(tmp_path / "scan") == ["photos.csv", "regions.json", "report.html"]
+    assert names(tmp_path / "scan") == ["cracks.csv", "cracks.json", "photos.csv", "regions.json", "report.html"]
     assert len(table(tmp_path / "scan")) == len(contents)
     photos = regions(tmp_path / "scan")["photos"]
     assert [photo["path"] for photo in photos] == list(contents)
@@ -807,7 +878,7 @@ def test_photos_done_before_are_not_read_again_but_for_the_report(
     assert scanned == [image.path for image in images[5:]]
 
 
-@pytest.mark.parametrize("step", ["_table", "_regions_document", "write_scan_report", "_tidy"])
+@pytest.mark.parametrize("step", ["photo_table", "_regions_document", "cracks_document", "write_scan_report", "_tidy"])
 def test_a_run_that_is_stopped_while_it_ends_has_only_that_to_do_again(
     images: list[ImageFile], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -29,8 +29,8 @@ from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, write_model
 from crackscope.model.card import Calibration, TrainingData, Verdict
 from crackscope.reports.page import data_uri, environment
-from crackscope.reports.scan_folder import PHOTO_COLUMNS, rank
-from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
+from crackscope.reports.scan_report import write_scan_report
+from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, rank
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import PhotoResult
@@ -330,6 +330,7 @@ def test_a_row_has_a_cell_a_column() -> None:
     cells = {name: row.cell(name, 7) for name in PHOTO_COLUMNS}
     assert cells == {
         **{"rank": 7, "path": "a.png", "verdict": "crack", "reason": None, "crack_probability": 0.9},
+        **dict.fromkeys(PHOTO_COLUMNS[6:16]),  # it was not traced
         **{"n_regions": 2, "width_px": 128, "height_px": 96, "network_scale": 1.0},
         **{"mm_per_px": 0.2, "uncertainty_mm_per_px": None, "scale_source": "given"},
         "scale_notes": "marker: no marker | camera: 0.3 mm per px, 50 % more than the scale used; the two disagree",

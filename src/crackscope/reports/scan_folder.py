@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,10 +26,12 @@ from crackscope.files.output import new_file, require_free_folder, resumable_fol
 from crackscope.files.pictures import picture_bytes
 from crackscope.files.sources import Source, SourceImage, all_images_of, run_mark
 from crackscope.files.streaming import Progress, ordered_map
-from crackscope.files.tables import TableForm, read_table, table_text
+from crackscope.files.tables import TableForm, read_table
 from crackscope.files.watched import WatchedImage
 from crackscope.geometry.scale_sources import AnyScale, sources_of
-from crackscope.reports.scan_report import ScannedRow, cells_name, write_scan_report
+from crackscope.reports.crack_tables import crack_table, cracks_document
+from crackscope.reports.scan_report import write_scan_report
+from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, photo_table, rank
 from crackscope.scanning.crack_map import CrackMap
 from crackscope.scanning.fine_map import Fine
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
@@ -41,19 +42,17 @@ from crackscope.scanning.results import SCHEMA_VERSION, refused
 from crackscope.scanning.scanner import NetworkScale
 from crackscope.scanning.summary import BatchSummary, summarise, summarise_cracks, summarise_scales
 
-__all__ = ["FILES", "MAP_KINDS", "PHOTO_COLUMNS", "write_scan"]
+__all__ = ["FILES", "MAP_KINDS", "write_scan"]
 
-FILES = ("maps", "cells", "overlays", "photos.csv", "regions.json", "report.html", ".photos.journal")
+FILES = (
+    *("maps", "cells", "overlays", "photos.csv", "cracks.csv", "cracks.json", "regions.json", "report.html"),
+    ".photos.journal",
+)
 """What `write_scan` writes."""
 
 MAP_KINDS = ("png", "npz")
 """Forms of the maps in the folder; ``npz`` is written beside ``png``, which the page is made of."""
 
-PHOTO_COLUMNS = (
-    *("rank", "path", "verdict", "reason", "crack_probability", "n_regions"),
-    *("width_px", "height_px", "network_scale", "mm_per_px", "uncertainty_mm_per_px", "scale_source", "scale_notes"),
-    *("map", "overlay", "taken_at", "latitude_deg", "longitude_deg", "page", "error"),
-)
 _PICTURES = ("maps", "cells", "overlays")
 _OVERLAY_PX = 1600
 _JPEG_QUALITY = 88
@@ -153,9 +152,11 @@ def write_scan(
                 progress(journal.n_rows, len(images))
         rows = [ScannedRow.from_dict(row) for row in journal.rows()]
         # Under the journal's lock: another run would take a folder that is being finished for its own.
-        ranked = rank(rows)
-        write_text(folder / "photos.csv", _table(ranked), overwrite=True)
+        ranked = rank(rows, by_regions=trace is None)
+        write_text(folder / "photos.csv", photo_table(ranked), overwrite=True)
         write_text(folder / "regions.json", _regions_document(ranked, loaded), overwrite=True)
+        if trace is not None:
+            _write_cracks(ranked, folder, loaded)
         by_map = {_map_name(name): image for name, image in zip(names, images, strict=True)}  # paths may be alike
         write_scan_report(
             ranked,
@@ -194,32 +195,6 @@ def _lies_in(path: str, folder: Path) -> bool:
         return Path(path).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError):  # a name that no disk takes, inside an archive
         return False
-
-
-def rank(rows: Sequence[ScannedRow]) -> list[ScannedRow]:
-    """Rows in the order in which to look at them.
-
-    First come the photos that are ``crack``, then the blurred ones that show a crack and are to be taken again, then
-    all other photos that were judged. The other rejected photos follow, and last those that could not be read. Inside
-    each group the greatest crack probability comes first, and among equals the photo with more regions.
-    """
-
-    def order(row: ScannedRow) -> tuple[int, float, int]:
-        found = row.result
-        return _group(row), -(found.crack_probability or 0.0), -len(found.regions)
-
-    return sorted(rows, key=order)
-
-
-def _group(row: ScannedRow) -> int:
-    found = row.result
-    if found.error is not None:
-        return 4
-    if row.take_again:
-        return 1
-    if found.reason is not None:
-        return 3
-    return 0 if found.verdict == "crack" else 2
 
 
 def picture_names(paths: Sequence[str]) -> list[str]:
@@ -341,19 +316,18 @@ def _require_own_pictures(out: Path) -> None:
                 )
 
 
-def _table(ranked: Sequence[ScannedRow]) -> str:
-    cells = ([_cell(name, row.cell(name, rank)) for name in PHOTO_COLUMNS] for rank, row in enumerate(ranked, 1))
-    return table_text(PHOTO_COLUMNS, cells)
-
-
-def _cell(name: str, value: Any) -> Any:
-    if isinstance(value, float):
-        return f"{value:.7f}" if name.endswith("_deg") else f"{value:.6g}"
-    return value
-
-
 def _regions_document(ranked: Sequence[ScannedRow], model: Model) -> str:
-    photos = [row.result.to_dict() for row in ranked]
+    photos = [replace(row.result, cracks=()).to_dict() for row in ranked]
+    for photo in photos:
+        del photo["cracks"]  # they have a document of their own
     threshold = model.card.map_calibration.threshold
     document = {"schema_version": SCHEMA_VERSION, "model": model.name, "threshold": threshold, "photos": photos}
     return json.dumps(document, indent=1) + "\n"
+
+
+def _write_cracks(ranked: Sequence[ScannedRow], folder: Path, model: Model) -> None:
+    """Write both files of cracks, piece by piece."""
+    found = [row.result for row in ranked]
+    for name, pieces in (("cracks.csv", crack_table(found)), ("cracks.json", cracks_document(found, model.name))):
+        with new_file(folder / name, overwrite=True) as part, part.open("wb") as file:
+            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)

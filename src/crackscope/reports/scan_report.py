@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from crackscope.files.output import write_text
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.scale import COVERAGE
 from crackscope.reports.page import data_uri, environment
+from crackscope.reports.scanned_rows import ScannedRow, cells_name
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.overlay import shrunk
 from crackscope.scanning.results import PhotoResult
 
-__all__ = ["ScannedRow", "cells_name", "write_scan_report"]
+__all__ = ["write_scan_report"]
 
 
 _N_SHOWN = 24
@@ -31,59 +31,6 @@ _PHOTO_PX = 1280
 _JPEG_QUALITY = 80
 _N_LISTED = 2000
 _N_REFUSED_LISTED = 50
-
-
-@dataclass(frozen=True)
-class ScannedRow:
-    """A photo of a scan's folder.
-
-    Attributes:
-        result: What is known of it.
-        map: Name of the picture of its map in the folder; None where it could not be scanned.
-        overlay: Name of its overlay in the folder; None where it could not be scanned.
-        sha256: SHA-256 of the file that was scanned; None for a photo in memory, or one that could not be scanned.
-    """
-
-    result: PhotoResult
-    map: str | None = None
-    overlay: str | None = None
-    sha256: str | None = None
-
-    @property
-    def take_again(self) -> bool:
-        """Whether the photo is rejected as blurred, and yet shows what would be a crack in a sharp one."""
-        found = self.result
-        return found.reason == "blurred" and (found.crack_probability or 0.0) >= (found.threshold or 1.0)
-
-    def cell(self, column: str, rank: int) -> Any:
-        """Value of a column of ``photos.csv``; `rank` is the place of the row, from 1."""
-        own = {"rank": rank, "map": self.map, "overlay": self.overlay}
-        if column in own:
-            return own[column]
-        found = self.result
-        if column == "n_regions":
-            return None if found.error else len(found.regions)
-        if column in ("mm_per_px", "uncertainty_mm_per_px"):
-            return getattr(found.scale, column) if found.scale else None
-        if column == "scale_source":
-            return found.scale.source if found.scale else None
-        if column == "scale_notes":
-            return " | ".join(note.text for note in found.scale_notes) or None
-        return found.taken_at.isoformat() if column == "taken_at" and found.taken_at else getattr(found, column)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON; its path stands at the top, for the journal."""
-        return {"path": self.result.path, "error": self.result.error} | {
-            "result": self.result.to_dict(),
-            "map": self.map,
-            "overlay": self.overlay,
-            "sha256": self.sha256,
-        }
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> ScannedRow:
-        """What `to_dict` gave."""
-        return cls(PhotoResult.from_dict(found["result"]), found["map"], found["overlay"], found.get("sha256"))
 
 
 def write_scan_report(
@@ -199,11 +146,6 @@ def _share(relative_uncertainty: float | None) -> str:
     if relative_uncertainty is None:
         return " (uncertainty not stated)"
     return f" (± {100 * COVERAGE * relative_uncertainty:.2g} %)"
-
-
-def cells_name(map_name: str) -> str:
-    """Name of the picture of the cells that belongs to the picture of a map."""
-    return f"cells/{map_name.rpartition('/')[2]}"
 
 
 def _levels(folder: Path, name: str | None) -> UInt8Array:
