@@ -589,7 +589,8 @@ def test_scan_writes_a_folder_and_says_what_it_found(run: Any, photos: Path, bun
     assert last == f"report: {out / 'report.html'}"
     assert result.err == ""
     assert names(out) == [
-        *("cells", "cracks.csv", "cracks.json", "maps", "overlays", "photos.csv", "regions.json", "report.html"),
+        *("cells", "cracks.csv", "cracks.json", "maps", "overlays"),
+        *("photos.csv", "regions.json", "report.html", "thumbs"),
     ]
     assert len(rows) == len(names(out / "maps")) == len(names(out / "overlays")) == 3
 

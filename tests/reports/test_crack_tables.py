@@ -24,7 +24,6 @@ from crackscope.reports.crack_tables import (
     crack_cells,
     crack_table,
     cracks_document,
-    numbered,
     width_text,
 )
 from crackscope.reports.scan_folder import write_scan
@@ -58,7 +57,7 @@ JOINT = made_crack([(0, 200), (900, 200)], name="joint", joint_like=True)
 def test_cracks_are_numbered_by_length_times_width_and_joints_come_last() -> None:
     found = photo_of(JOINT, HIDDEN, LONG_THIN, SHORT_WIDE)
     names = ["short and wide", "long and thin", "hidden", "joint"]
-    assert [crack.id for crack in numbered(found)] == names
+    assert [crack.id for crack in found.numbered_cracks] == names
     rows = rows_of(found)
     assert [(row["number"], row["id"]) for row in rows] == [(str(i), name) for i, name in enumerate(names, 1)]
     assert [row["counted"] for row in rows] == ["yes", "yes", "yes", "no"]

@@ -390,12 +390,16 @@ def test_an_overlay_is_the_photo_with_its_regions_at_most_1600_px_long(model: Mo
     write_scan(of_any_name(contents), model, out=tmp_path / "scan", network_scale=0.5)
     for path, content in contents.items():
         photo = decode_image(content)
-        wanted = mapped(model, photo, network_scale=0.5).overlay(photo.pixels, longest_px=1600)
+        result = model.scan(photo, network_scale=0.5)
+        assert result.map is not None
+        wanted = result.map.overlay(photo.pixels, longest_px=1600, cracks=result.drawn_cracks)
         with pillow.open(tmp_path / "scan" / "overlays" / f"{Path(path).stem}.jpg") as picture:
             assert picture.format == "JPEG"
             shown = np.asarray(picture).astype(float)
         assert shown.shape == wanted.shape
         assert max(shown.shape) == (200 if path == "small.png" else 1600)
+        with pillow.open(tmp_path / "scan" / "thumbs" / f"{Path(path).stem}.jpg") as picture:
+            assert max(picture.size) == 160
         assert np.abs(shown - wanted).mean() < 4  # what JPEG takes away; the wrong photo or colour order is off by 20
 
 
@@ -638,7 +642,7 @@ def test_odd_names_are_told_as_they_are(model: Model, tmp_path: Path) -> None:
     rows = by_path(out)
     assert sorted(rows) == sorted(escaped)
     assert sorted(photo["path"] for photo in regions(out)["photos"]) == sorted(ODD)
-    assert len(names(out / "maps")) == len(names(out / "overlays")) == len(ODD)
+    assert len(names(out / "maps")) == len(names(out / "overlays")) == len(names(out / "thumbs")) == len(ODD)
     for path, row in zip(ODD, map(rows.__getitem__, escaped), strict=True):
         expected = mapped(model, decode_image(contents[path])).probabilities
         levels = cv2.imdecode(np.frombuffer((out / row["map"]).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)

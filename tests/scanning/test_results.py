@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,6 +20,7 @@ from crackscope.geometry.scale import Scale
 from crackscope.scanning.loaded_model import Model, load
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import SCHEMA_VERSION, PhotoResult, refused
+from shared.cracks import made_crack
 
 SHARES, SIDES = st.floats(0, 1), st.integers(0, 10**5)
 PAIRS = st.tuples(SIDES, SIDES)
@@ -109,6 +112,25 @@ def test_a_result_shows_itself_in_a_notebook(changes: dict[str, Any], words: lis
     shown = PhotoResult("a<b>.png", "m@1", **changes)._repr_html_()
     assert all(word in shown for word in words)
     assert "<img" not in shown
+
+
+def test_cracks_are_numbered_and_drawn_only_where_they_count() -> None:
+    small, large = made_crack([(0, 0), (50, 0)], name="small"), made_crack([(0, 9), (90, 9)], name="large")
+    joint = made_crack([(0, 20), (500, 20)], name="joint", joint_like=True)
+    told: dict[str, Any] = {"cracks": (joint, small, large), "width_px": 600, "height_px": 100, "traced_by": "fine map"}
+    found = PhotoResult("a.png", "m@1", "crack", **told)
+    assert [crack.id for crack in found.numbered_cracks] == ["large", "small", "joint"]
+    assert found.drawn_cracks == found.numbered_cracks
+    assert "<td>2, 140 px long in all</td>" in found._repr_html_()
+    other = PhotoResult("a.png", "m@1", "uncracked", **told)
+    assert (other.drawn_cracks, other.numbered_cracks) == ((), found.numbered_cracks)
+
+
+def test_the_map_in_a_notebook_shows_the_cracks(model: Model) -> None:
+    found = model.scan(np.asarray(draw_photo(1, photo_hw=(800, 1000)).pixels))
+    assert found.drawn_cracks
+    shown = [re.findall(r"base64,([^\"]+)", one._repr_html_())[0] for one in (found, replace(found, cracks=()))]
+    assert shown[0] != shown[1]
 
 
 def test_a_result_with_its_map_shows_the_map(model: Model) -> None:

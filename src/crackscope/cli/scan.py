@@ -81,7 +81,7 @@ def scan(
     ] = False,
     fine_map: Annotated[
         bool,
-        typer.Option("--fine-map", help="Draw the lines of cracks in the overlays; the model must have a fine map."),
+        typer.Option("--fine-map", help="Draw the lines of the fine map in the overlays; the model must have one."),
     ] = False,
     maps: Annotated[
         Maps,

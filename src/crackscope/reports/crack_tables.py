@@ -18,7 +18,7 @@ from crackscope.geometry.cracks import Crack
 from crackscope.geometry.widths import WidthEstimate, WidthMm
 from crackscope.scanning.results import ALARMING, PhotoResult
 
-__all__ = ["CRACKS_VERSION", "CRACK_COLUMNS", "crack_cells", "crack_table", "cracks_document", "numbered", "width_text"]
+__all__ = ["CRACKS_VERSION", "CRACK_COLUMNS", "crack_cells", "crack_table", "cracks_document", "width_text"]
 
 CRACKS_VERSION = 1
 """Version of the form of ``cracks.json``."""
@@ -35,23 +35,6 @@ CRACK_COLUMNS = (
     *("left_px", "top_px", "right_px", "bottom_px", *_SHARES, "n_branches", "n_ends", "n_junctions", "traced_by"),
 )
 """Columns of ``cracks.csv``."""
-
-
-def numbered(found: PhotoResult) -> list[Crack]:
-    """Cracks of a photo in the order of their numbers, which begin at 1.
-
-    Those that count come first, then the others, and last those that look like joints; each time the greatest length
-    times median width first.
-
-    Args:
-        found: Result of the photo.
-    """
-    counted = {id(crack) for crack in found.counted_cracks}
-
-    def order(crack: Crack) -> tuple[bool, bool, float, float, str]:
-        return crack.joint_like, id(crack) not in counted, -(crack.area_px2 or 0.0), -crack.length_px, crack.id
-
-    return sorted(found.cracks, key=order)
 
 
 def width_text(width: WidthEstimate | WidthMm, smallest: float | None) -> str:
@@ -123,7 +106,7 @@ def crack_table(ranked: Iterable[PhotoResult]) -> Iterator[str]:
     rows = (
         [_cell(cells[name]) for name in CRACK_COLUMNS]
         for rank, found in enumerate(ranked, 1)
-        for number, crack in enumerate(numbered(found), 1)
+        for number, crack in enumerate(found.numbered_cracks, 1)
         for cells in [_cells(rank, found, number, crack)]
     )
     return table_lines(CRACK_COLUMNS, rows)
@@ -190,7 +173,7 @@ def cracks_document(ranked: Sequence[PhotoResult], model: str) -> Iterator[str]:
         photo |= {"traced_by": found.traced_by, "blur_px": found.blur_px}
         photo["scale"] = found.scale.to_dict() if found.scale else None
         yield (",\n  " if i else "\n  ") + json.dumps(photo, allow_nan=False)[:-1] + ', "cracks": ['
-        for number, crack in enumerate(numbered(found), 1):
+        for number, crack in enumerate(found.numbered_cracks, 1):
             own = {"number": number, "counted": _counts(found, crack)} | crack.to_dict()
             yield (",\n   " if number > 1 else "\n   ") + json.dumps(own, allow_nan=False)
         yield "]}"

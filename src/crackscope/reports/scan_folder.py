@@ -31,21 +31,21 @@ from crackscope.files.watched import WatchedImage
 from crackscope.geometry.scale_sources import AnyScale, sources_of
 from crackscope.reports.crack_tables import crack_table, cracks_document
 from crackscope.reports.scan_report import write_scan_report
-from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, photo_table, rank
-from crackscope.scanning.crack_map import CrackMap
+from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, photo_table, rank, thumb_name
+from crackscope.scanning.crack_drawing import draw_cracks
 from crackscope.scanning.fine_map import Fine
 from crackscope.scanning.loaded_model import AnyModel, Model, load, scan_prepared
 from crackscope.scanning.overlay import shrunk
 from crackscope.scanning.photo_scan import ScanSettings, Trace, prepare
 from crackscope.scanning.prediction import Unit
-from crackscope.scanning.results import SCHEMA_VERSION, refused
+from crackscope.scanning.results import SCHEMA_VERSION, PhotoResult, refused
 from crackscope.scanning.scanner import NetworkScale
 from crackscope.scanning.summary import BatchSummary, summarise, summarise_cracks, summarise_scales
 
 __all__ = ["FILES", "MAP_KINDS", "write_scan"]
 
 FILES = (
-    *("maps", "cells", "overlays", "photos.csv", "cracks.csv", "cracks.json", "regions.json", "report.html"),
+    *("maps", "cells", "overlays", "thumbs", "photos.csv", "cracks.csv", "cracks.json", "regions.json", "report.html"),
     ".photos.journal",
 )
 """What `write_scan` writes."""
@@ -53,9 +53,13 @@ FILES = (
 MAP_KINDS = ("png", "npz")
 """Forms of the maps in the folder; ``npz`` is written beside ``png``, which the page is made of."""
 
-_PICTURES = ("maps", "cells", "overlays")
+THUMB_PX = 160
+"""Longer side of a thumbnail, in pixels."""
+
+_PICTURES = ("maps", "cells", "overlays", "thumbs")
 _OVERLAY_PX = 1600
 _JPEG_QUALITY = 88
+_THUMB_QUALITY = 80
 _NAME_BYTES = 200  # file systems take 255, for the number and the ending too
 
 
@@ -246,19 +250,24 @@ class _Scanning:
             result = scan_prepared(prepared, self.model, self.settings)
         except (OSError, DataError) as error:
             return ScannedRow(refused(image.path, self.model.name, reason_of(error)))
-        assert result.map is not None  # only a refused photo has none
-        self._write_pictures(name, result.map, picture)
+        self._write_pictures(name, result, picture)
         digest = image.state.sha256 if image.state else None
         return ScannedRow(replace(result, map=None), _map_name(name), f"overlays/{name}.jpg", digest)
 
-    def _write_pictures(self, name: str, found: CrackMap, picture: UInt8Array) -> None:
+    def _write_pictures(self, name: str, result: PhotoResult, picture: UInt8Array) -> None:
+        found, cracks = result.map, result.drawn_cracks
+        assert found is not None  # only a refused photo has none
         for kind, values in (("maps", found.probabilities), ("cells", found.strengths)):
             levels = np.round(255 * values).astype(np.uint8)
             _write_picture(self.folder / kind / f"{name}.png", picture_bytes(levels, ".png"))
         if self.maps == "npz":
             found.save(self.folder / "maps" / f"{name}.npz", overwrite=True)
-        overlay = picture_bytes(found.overlay(picture), ".jpg", quality=_JPEG_QUALITY)
+        overlay = picture_bytes(found.overlay(picture, cracks=cracks), ".jpg", quality=_JPEG_QUALITY)
         _write_picture(self.folder / "overlays" / f"{name}.jpg", overlay)
+        thumb = shrunk(picture, THUMB_PX).copy()
+        draw_cracks(thumb, cracks, found.photo_hw, labels=False)
+        content = picture_bytes(thumb, ".jpg", quality=_THUMB_QUALITY)
+        _write_picture(self.folder / thumb_name(f"overlays/{name}.jpg"), content)
 
 
 def _write_picture(place: Path, content: bytes) -> None:
@@ -293,6 +302,7 @@ def _tidy(folder: Path, rows: Iterable[ScannedRow]) -> None:
 def _pictures(map_name: str | None, overlay: str | None) -> list[str]:
     """Names of the files of a photo: beside map and overlay its cells, and the map as an ``.npz``."""
     kept = [f"{map_name.removesuffix('.png')}.npz", cells_name(map_name)] if map_name else []
+    kept += [thumb_name(overlay)] if overlay else []
     return [name for name in (map_name, overlay, *kept) if name]
 
 

@@ -14,7 +14,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from crackscope.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from crackscope.errors import DataError, OutputError, reason_of
 from crackscope.files.output import new_file
 from crackscope.files.pictures import picture_bytes
+from crackscope.geometry.cracks import Crack
 from crackscope.model.card import Calibration, Pool
 from crackscope.scanning.fine_map import FineMap
 from crackscope.scanning.overlay import draw_map, draw_overlay
@@ -212,7 +213,12 @@ class CrackMap:
         return [replace(region, id=number) for number, region in enumerate(found, start=1)]
 
     def overlay(
-        self, pixels: UInt8Array, *, threshold: float | None = None, longest_px: int | None = None
+        self,
+        pixels: UInt8Array,
+        *,
+        threshold: float | None = None,
+        longest_px: int | None = None,
+        cracks: Sequence[Crack] = (),
     ) -> UInt8Array:
         """Draw the photo with its regions outlined and numbered as `regions` lists them, and their strong cells tinted.
 
@@ -224,6 +230,8 @@ class CrackMap:
             threshold: Probability from which a cell belongs to a region, in [0, 1]; the model's own if left out.
             longest_px: Longer side of the picture in pixels; the longer side of `pixels` if left out. The picture is
                 never enlarged.
+            cracks: Cracks to draw as numbered lines, coloured by width, such as `PhotoResult.drawn_cracks`. The regions
+                are then a faint outline without numbers.
 
         Returns:
             The picture, shape (h, w, 3), uint8, RGB.
@@ -243,6 +251,7 @@ class CrackMap:
             reason=self.reason,
             longest_px=longest_px,
             fine=self.fine,
+            cracks=cracks,
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Overlays: a photo with its regions drawn over it, outlined, tinted and numbered by rank."""
+"""Overlays: a photo with its cracks drawn over it, or if there are none, its regions, tinted and numbered by rank."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from crackscope.arrays import BoolArray, Float32Array, UInt8Array
 from crackscope.errors import DataError
 from crackscope.files.images import require_rgb
+from crackscope.geometry.cracks import Crack
+from crackscope.scanning.crack_drawing import draw_cracks
 from crackscope.scanning.fine_map import FineMap
 from crackscope.scanning.regions import Region
 
@@ -19,6 +21,7 @@ __all__ = ["draw_map", "draw_overlay", "shrunk"]
 _OUTLINE = (230, 159, 0)  # amber around a region
 _STRONG = np.array((213, 94, 0), np.float32)  # vermilion over its strong cells
 _OPACITY = 0.55
+_FAINT = 0.45
 _WHITE, _INK = (255, 255, 255), (27, 39, 51)
 
 
@@ -34,6 +37,7 @@ def draw_overlay(
     reason: str | None = None,
     longest_px: int | None = None,
     fine: FineMap | None = None,
+    cracks: Sequence[Crack] = (),
 ) -> UInt8Array:
     """Draw a map over its photo; `crackscope.scanning.crack_map.CrackMap.overlay` calls it with its own values.
 
@@ -48,6 +52,7 @@ def draw_overlay(
         reason: Reason why the photo is rejected, written on the picture; None if it is not rejected.
         longest_px: Longer side of the picture; the longer side of `pixels` if left out. The picture is never enlarged.
         fine: Fine map, whose lines are drawn in place of strong cells; None if there is none.
+        cracks: Cracks to draw, see `draw_cracks`; the regions are then a faint outline without numbers.
 
     Returns:
         The picture, RGB, uint8, shape (h, w, 3).
@@ -63,7 +68,13 @@ def draw_overlay(
     size_hw = picture.shape[0], picture.shape[1]
     if fine is not None:
         _draw_lines(picture, fine.lines_at(size_hw, photo_hw), line_px)
-    if regions:
+    if cracks:
+        above = _stretched(probabilities >= threshold, size_hw, photo_hw, cell_px)
+        plain = picture.copy()
+        _mark(picture, above, np.zeros_like(above), line_px)
+        picture = np.asarray(cv2.addWeighted(picture, _FAINT, plain, 1 - _FAINT, 0), np.uint8)
+        draw_cracks(picture, cracks, photo_hw)
+    elif regions:
         above, strong = (
             _stretched(values >= threshold, size_hw, photo_hw, cell_px) for values in (probabilities, strengths)
         )

@@ -10,11 +10,14 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from crackscope.errors import DataError
+from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.cracks import Crack
 from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import ScaleNote
 from crackscope.model.card import Card
+from crackscope.scanning.crack_drawing import draw_cracks
 from crackscope.scanning.crack_map import CrackMap
+from crackscope.scanning.overlay import draw_map
 from crackscope.scanning.regions import Region
 from crackscope.scanning.scanner import PreparedPhoto
 
@@ -99,6 +102,23 @@ class PhotoResult:
         return tuple(one for one in self.cracks if not one.joint_like) if self.verdict in ALARMING else ()
 
     @property
+    def numbered_cracks(self) -> tuple[Crack, ...]:
+        """All cracks in the order of their numbers, which begin at 1.
+
+        Those that count come first, then the others, and last those that look like joints; each time the greatest
+        length times median width first.
+        """
+        return tuple(sorted(self.cracks, key=self._order))
+
+    def _order(self, crack: Crack) -> tuple[bool, float, float, str]:
+        return crack.joint_like, -(crack.area_px2 or 0.0), -crack.length_px, crack.id
+
+    @property
+    def drawn_cracks(self) -> tuple[Crack, ...]:
+        """Cracks that pages and overlays draw: all of a photo that is ``crack`` or ``unsure``, by their numbers."""
+        return self.numbered_cracks if self.verdict in ALARMING else ()
+
+    @property
     def crack_area_px2(self) -> float:
         """Sum over the cracks that count of length times median width, in square pixels."""
         return sum(crack.area_px2 or 0.0 for crack in self.counted_cracks)
@@ -164,15 +184,18 @@ class PhotoResult:
         return cls(**own)
 
     def _repr_html_(self) -> str:
-        """Show verdict, regions and map in a notebook."""
+        """Show verdict, regions, cracks and map in a notebook."""
         told = {
             "photo": self.path,
             "verdict": self.error or " ".join(filter(None, (self.verdict, self.reason))),
             "crack probability": "" if self.crack_probability is None else f"{self.crack_probability:.3f}",
             "regions": len(self.regions),
         }
+        if self.traced_by is not None:
+            length_px = sum(crack.length_px for crack in self.counted_cracks)
+            told["cracks"] = f"{len(self.counted_cracks)}, {length_px:,.0f} px long in all"
         rows = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in told.items())
-        return f"<table>{rows}</table>{_picture(self.map)}"
+        return f"<table>{rows}</table>{_picture(self.map, self.drawn_cracks)}"
 
 
 def result_of(prepared: PreparedPhoto, found: CrackMap, card: Card, model: str) -> PhotoResult:
@@ -232,8 +255,12 @@ def _region_from(found: Mapping[str, Any]) -> Region:
     return Region(**(known | pairs))
 
 
-def _picture(found: CrackMap | None) -> str:
+def _picture(found: CrackMap | None, cracks: tuple[Crack, ...]) -> str:
     if found is None:
         return ""
-    content = base64.b64encode(found._repr_png_()).decode("ascii")
+    picture = draw_map(found.probabilities, found.strengths, threshold=found.calibration.threshold)
+    if cracks:  # the cells of the map may reach over the photo's right and lower edge
+        reach_hw = found.logits.shape[0] * found.cell_px[0], found.logits.shape[1] * found.cell_px[1]
+        draw_cracks(picture, cracks, reach_hw)
+    content = base64.b64encode(picture_bytes(picture, ".png")).decode("ascii")
     return f'<img alt="crack map" src="data:image/png;base64,{content}">'
