@@ -313,31 +313,32 @@ def photo_row(
     return ScannedRow(found)
 
 
-def ranked(*, by_regions: bool = False, **rows: ScannedRow) -> list[str]:
+def ranked(rows: dict[str, ScannedRow], *, by_regions: bool = False) -> list[str]:
     names_of = {id(row): name for name, row in rows.items()}
     return [names_of[id(row)] for row in rank([*rows.values()], by_regions=by_regions)]
 
 
 def test_ranks_go_by_group_then_by_what_was_found_then_by_probability_then_by_order() -> None:
-    assert ranked(
-        refused=photo_row(None, why="the file is empty"),
-        take_again=photo_row("rejected", 0.95, why="blurred"),
-        likeliest=photo_row("crack", 0.99, widths_px=[2]),
-        plain=photo_row("uncracked", 0.1),
-        most=photo_row("crack", 0.9, widths_px=[4, 3]),
-        no_wall=photo_row("rejected", 0.99, why="not concrete"),
-        unsure=photo_row("unsure", 0.7, widths_px=[6]),
-        as_little=photo_row("crack", 0.98, widths_px=[2]),
-        large=photo_row("crack", 0.97, widths_px=[9, 9], hw=(1000, 1000)),  # the share of its area is small
-        same=photo_row("crack", 0.98, widths_px=[2]),
-        nothing=photo_row("crack", 0.999),
-        blurred_and_empty=photo_row("rejected", 0.79, why="blurred"),
-        likelier=photo_row("uncracked", 0.2),
-    ) == [
+    photos = {
+        "refused": photo_row(None, why="the file is empty"),
+        "take_again": photo_row("rejected", 0.95, why="blurred"),
+        "likeliest": photo_row("crack", 0.99, widths_px=[2]),
+        "plain": photo_row("uncracked", 0.1),
+        "most": photo_row("crack", 0.9, widths_px=[4, 3]),
+        "no_wall": photo_row("rejected", 0.99, why="not concrete"),
+        "unsure": photo_row("unsure", 0.7, widths_px=[6]),
+        "as_little": photo_row("crack", 0.98, widths_px=[2]),
+        "large": photo_row("crack", 0.97, widths_px=[9, 9], hw=(1000, 1000)),  # the share of its area is small
+        "same": photo_row("crack", 0.98, widths_px=[2]),
+        "nothing": photo_row("crack", 0.999),
+        "blurred_and_empty": photo_row("rejected", 0.79, why="blurred"),
+        "likelier": photo_row("uncracked", 0.2),
+    }
+    assert ranked(photos) == [
         *("most", "unsure", "likeliest", "as_little", "same", "large", "nothing"),
         *("take_again", "likelier", "plain", "no_wall", "blurred_and_empty", "refused"),
     ]
-    assert ranked() == []
+    assert ranked({}) == []
 
 
 def test_ranks_are_compared_in_millimetres_only_if_all_photos_with_cracks_have_them() -> None:
@@ -347,8 +348,8 @@ def test_ranks_are_compared_in_millimetres_only_if_all_photos_with_cracks_have_t
         "wide_in_mm": photo_row("unsure", 0.7, widths_px=[2], scale=far),
         "plain": photo_row("uncracked", 0.1),  # its scale does not matter
     }
-    assert ranked(**photos) == ["wide_in_mm", "wide_in_px", "plain"]
-    assert ranked(**photos, other=photo_row("crack", 0.9, widths_px=[1])) == [
+    assert ranked(photos) == ["wide_in_mm", "wide_in_px", "plain"]
+    assert ranked(photos | {"other": photo_row("crack", 0.9, widths_px=[1])}) == [
         *("wide_in_px", "wide_in_mm", "other", "plain"),
     ]
 
@@ -356,14 +357,14 @@ def test_ranks_are_compared_in_millimetres_only_if_all_photos_with_cracks_have_t
 def test_ranks_without_lines_go_by_the_share_of_regions_that_decide() -> None:
     sky = Region(1, (0, 0, 99, 99), 9000, 0.9, 0.8, (16, 16), reason="not concrete")
     mostly_sky = photo_row("crack", 0.99, regions_px=[100])
-    assert ranked(
-        mostly_sky=replace(mostly_sky, result=replace(mostly_sky.result, regions=(sky, *mostly_sky.result.regions))),
-        small=photo_row("crack", 0.9, regions_px=[200]),
-        two=photo_row("unsure", 0.7, regions_px=[200, 200]),
-        large=photo_row("crack", 0.99, regions_px=[2000], hw=(1000, 1000)),
-        plain=photo_row("uncracked", 0.3),
-        by_regions=True,
-    ) == ["two", "small", "mostly_sky", "large", "plain"]
+    photos = {
+        "mostly_sky": replace(mostly_sky, result=replace(mostly_sky.result, regions=(sky, *mostly_sky.result.regions))),
+        "small": photo_row("crack", 0.9, regions_px=[200]),
+        "two": photo_row("unsure", 0.7, regions_px=[200, 200]),
+        "large": photo_row("crack", 0.99, regions_px=[2000], hw=(1000, 1000)),
+        "plain": photo_row("uncracked", 0.3),
+    }
+    assert ranked(photos, by_regions=True) == ["two", "small", "mostly_sky", "large", "plain"]
 
 
 def test_a_map_is_a_grey_picture_of_eight_bits_with_a_pixel_a_cell(

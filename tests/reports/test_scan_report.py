@@ -30,10 +30,12 @@ from crackscope.model.bundle import Head, compose, read_backbone, read_bundle, w
 from crackscope.model.card import Calibration, TrainingData, Verdict
 from crackscope.reports.page import data_uri, environment
 from crackscope.reports.scan_report import write_scan_report
-from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, rank
+from crackscope.reports.scanned_rows import PHOTO_COLUMNS, ScannedRow, cells_name, rank, thumb_name
 from crackscope.scanning.loaded_model import Model
+from crackscope.scanning.photo_scan import Trace
 from crackscope.scanning.regions import Region
 from crackscope.scanning.results import PhotoResult
+from shared.cracks import made_crack
 from shared.models import tiny_card
 
 VERDICT = Verdict(
@@ -96,21 +98,25 @@ def strengths_of(row: ScannedRow) -> UInt8Array:
     return np.ascontiguousarray(levels_of(row)[::-1])
 
 
-def write(folder: Path, model: Model, rows: list[ScannedRow], *, gone: str = "nothing") -> str:
+THUMB = picture_bytes(np.full((30, 40, 3), 128, np.uint8), ".jpg")
+
+
+def write(folder: Path, model: Model, rows: list[ScannedRow], *, gone: str = "nothing", trace: Trace = "found") -> str:
     """The text of the page; the photos are grey, but for those in `gone`, which cannot be read any more."""
-    for name in ("maps", "cells"):
+    for name in ("maps", "cells", "thumbs"):
         (folder / name).mkdir(exist_ok=True)
     for row in rows:
         if row.map:
             (folder / row.map).write_bytes(picture_bytes(levels_of(row), ".png"))
             (folder / cells_name(row.map)).write_bytes(picture_bytes(strengths_of(row), ".png"))
+            (folder / thumb_name(row.overlay or "")).write_bytes(THUMB)
 
     def read_photo(row: ScannedRow) -> UInt8Array:
         if row.result.path == gone:
             raise ImageError("cannot be read")
         return np.full((row.result.height_px or 0, row.result.width_px or 0, 3), 128, np.uint8)
 
-    write_scan_report(rank(rows), folder, model, read_photo=read_photo)
+    write_scan_report(rank(rows), folder, model, read_photo=read_photo, trace=trace)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -134,6 +140,11 @@ class Parsed(html.parser.HTMLParser):
         if tag not in ("meta", "img", "input", "link", "br"):
             self.open.append(tag)
 
+    @property
+    def photos(self) -> list[dict[str, str | None]]:
+        """Pictures of whole photos, without crops and thumbnails."""
+        return [image for image in self.tags["img"] if (image["alt"] or "").startswith("Photo ")]
+
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
@@ -149,18 +160,20 @@ def test_the_page_is_well_formed_and_holds_all_it_needs(model: Model, tmp_path: 
     text = write(tmp_path, model, [row_of("a.png"), row_of("b.png", 0.7), row_of("c.png", None)])
     page = Parsed(text)
     assert page.open == []
-    assert len(page.fetched) == 2
-    assert all(address.startswith("data:image/jpeg;base64,") for address in page.fetched)
+    assert len(page.fetched) == 6
+    pictures = [address for address in page.fetched if not address.startswith("#photo-")]
+    assert len(pictures) == 4  # photos and thumbnails
+    assert all(address.startswith("data:image/jpeg;base64,") for address in pictures)
     assert not re.search(r"@import|url\(|https?:|fetch\(|XMLHttpRequest|import\(", text)
     assert "link" not in page.tags
-    assert all(image["alt"] for image in page.tags["img"])
+    assert all(image["alt"] is not None for image in page.tags["img"])
     assert str(tmp_path) not in text
 
 
 def test_photos_are_shown_in_their_order_with_their_maps(model: Model, tmp_path: Path) -> None:
     rows = [row_of("low.png", 0.1), row_of("high.png", 0.95, hw=(300, 410)), row_of("middle.png", 0.7)]
     page = Parsed(write(tmp_path, model, rows))
-    assert [image["alt"] for image in page.tags["img"]] == ["Photo high.png", "Photo middle.png", "Photo low.png"]
+    assert [image["alt"] for image in page.photos] == ["Photo high.png", "Photo middle.png", "Photo low.png"]
     for canvas, row in zip(page.tags["canvas"], (rows[1], rows[2], rows[0]), strict=True):
         levels = levels_of(row)
         assert base64.b64decode(canvas["data-levels"] or "") == levels.tobytes()
@@ -174,7 +187,7 @@ def test_photos_are_shown_in_their_order_with_their_maps(model: Model, tmp_path:
 
 def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(model: Model, tmp_path: Path) -> None:
     page = Parsed(write(tmp_path, model, [row_of("large.png", hw=(600, 2560)), row_of("small.png", 0.8)]))
-    for image, hw in zip(page.tags["img"], ((300, 1280), (96, 128)), strict=True):
+    for image, hw in zip(page.photos, ((300, 1280), (96, 128)), strict=True):
         content = base64.b64decode((image["src"] or "").removeprefix("data:image/jpeg;base64,"))
         shown = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
         assert shown.shape[:2] == hw
@@ -184,7 +197,14 @@ def test_a_photo_is_shown_in_a_copy_of_at_most_1280_px(model: Model, tmp_path: P
 def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(model: Model, tmp_path: Path) -> None:
     rows = [row_of(f"{i}.png", 0.9 - i / 3000, map_name="maps/all.png") for i in range(2003)]
     page = Parsed(write(tmp_path, model, [*rows, *(row_of(f"broken {i}.png", None) for i in range(53))]))
-    assert len(page.tags["img"]) == len(page.tags["canvas"]) == 24
+    assert len(page.photos) == len(page.tags["canvas"]) == 24
+    thumbs = [image["src"] or "" for image in page.tags["img"] if image["alt"] == ""]
+    assert [source.startswith("data:image/jpeg;base64,") for source in thumbs] == [True] * 500 + [False] * 1500
+    assert thumbs[500] == f"thumbs/{zlib.crc32(b'500.png')}.jpg"
+    links = [link["href"] for link in page.tags["a"]]
+    assert links[:24] == [f"#photo-{i}" for i in range(1, 25)]
+    assert links[24] == f"overlays/{zlib.crc32(b'24.png')}.jpg"
+    assert {f"#{figure['id']}" for figure in page.tags["figure"]} == set(links[:24])
     assert len(page.tags["tr"]) == 1 + 2000 + 1 + 50
     assert "The first 2,000; all 2,003 are in photos.csv." in page.words
     assert "The first 50 of 53; all are in photos.csv." in page.words
@@ -194,7 +214,7 @@ def test_24_photos_are_shown_2000_listed_and_the_rest_is_counted(model: Model, t
 
 def test_a_photo_that_went_since_is_listed_but_not_shown(model: Model, tmp_path: Path) -> None:
     page = Parsed(write(tmp_path, model, [row_of("here.png"), row_of("gone.png", 0.8)], gone="gone.png"))
-    assert [image["alt"] for image in page.tags["img"]] == ["Photo here.png"]
+    assert [image["alt"] for image in page.photos] == ["Photo here.png"]
     assert page.words.count("gone.png") == 2
 
 
@@ -210,7 +230,7 @@ def test_names_are_text_and_never_markup(model: Model, tmp_path: Path) -> None:
     page = Parsed(text)
     assert page.open == []
     assert len(page.tags["script"]) == 1
-    assert len(page.tags["img"]) == 4
+    assert len(page.photos) == 4
     assert not {"b", "i"} & set(page.tags)
     for name in (*names[:3], "w\\udcff &amp;.png", "<b>.png", "<i>damaged</i>", "walls & <bridges>"):
         assert name in page.words
@@ -219,13 +239,13 @@ def test_names_are_text_and_never_markup(model: Model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("probabilities", "heading", "lead"),
     [
-        ([], "0 of 0 photos show a crack", "show a crack The model looks for cracks;"),
-        ([0.9], "1 of 1 photo shows a crack", "shows a crack The model looks for cracks;"),
-        ([0.1], "0 of 1 photo shows a crack", "The model sees no crack in 1 photo. The model looks for cracks;"),
+        ([], "0 of 0 photos show a crack", "show a crack The model looks for cracks, and"),
+        ([0.9], "1 of 1 photo shows a crack", "shows a crack The model looks for cracks, and"),
+        ([0.1], "0 of 1 photo shows a crack", "The model sees no crack in 1 photo. The model looks for cracks, and"),
         (
             [0.9, 0.7, 0.65, 0.1],
             "1 of 4 photos shows a crack",
-            "The model is unsure about 2 photos. The model sees no crack in 1 photo. The photos with the most probable",
+            "The model is unsure about 2 photos. The model sees no crack in 1 photo. The photos with the largest",
         ),
         ([None], "0 of 0 photos show a crack", "1 file could not be read."),
         ([None, None, 0.7], "0 of 1 photo shows a crack", "unsure about 1 photo. 2 files could not be read."),
@@ -277,6 +297,73 @@ def test_a_caption_says_what_was_found_when_and_where(model: Model, tmp_path: Pa
     assert "; taken 2024-05-06 07:08; at 47.51000, -8.25000; page 2 of 3 of the file" in words
     assert "Greatest probability 0.200; no regions ; 128×96 px" in words
     assert words.count("taken") == 1
+
+
+def traced(
+    scale: Scale | None = None, *, hw: tuple[int, int] = (96, 128), width_px: float = 3.0, **changes: Any
+) -> dict[str, Any]:
+    """What a photo with cracks is told: one wide, one that is hidden, and one that looks like a joint."""
+    height, width = hw
+    cracks = (
+        made_crack([(0.1 * width, 0.25 * height), (0.9 * width, 0.25 * height)], width_px, name="wide", scale=scale),
+        made_crack([(0.3 * width, 0.6 * height), (0.6 * width, 0.7 * height)], 0.5, resolved=False, scale=scale),
+        made_crack([(0.1 * width, 0.9 * height), (0.9 * width, 0.9 * height)], joint_like=True, scale=scale),
+    )
+    told: dict[str, Any] = {"cracks": cracks, "traced_by": "fine map", "blur_px": 0.8, "scale": scale, "hw": hw}
+    return told | changes
+
+
+def test_cracks_are_lines_with_a_number_and_a_table_with_crops(model: Model, tmp_path: Path) -> None:
+    page = Parsed(write(tmp_path, model, [row_of("a.png", **traced()), row_of("b.png", **traced(Scale(0.5)))]))
+    assert len(page.tags["svg"]) == 2
+    assert page.tags["svg"][0]["viewbox"] == "-0.5 -0.5 128 96"
+    assert [path["class"] for path in page.tags["path"][:5]] == ["rim", "w2", "rim", "w0", "rim"]
+    assert all(re.fullmatch(r"(M(-?[\d.]+,-?[\d.]+ ?)+)+", path["d"] or "") for path in page.tags["path"])
+    assert "Crack 1: length 102 px; median width 3.0 px; maximum width 3.0 px (2.4 to 3.8)" in page.words
+    assert "Line 3, which looks like a joint" in page.words
+    assert "1 dashed line looks like a joint, a board or a cable, and so does not count." in page.words
+    assert "2 40 px < 1.0 px < 1.0 px 45° single" in page.words
+    assert "Width in px: < 1 1–2 2–4 4–8 > 8" in page.words
+    assert "1 51 mm (102 px) 1.50 mm (3.0 px) 1.50 mm (" in page.words
+    assert "2 20 mm (40 px) < 0.47 mm (< 1.0 px)" in page.words
+    assert "Width in mm: < 0.2 0.2–0.3 0.3–0.5 0.5–1 > 1" in page.words
+    crops = [image for image in page.tags["img"] if "at full resolution" in (image["alt"] or "")]
+    assert [crop["alt"] for crop in crops[:2]] == [
+        "Crack 1 at its widest place, at full resolution: 3.0 px (2.4 to 3.8)",
+        "Crack 2 at its widest place, at full resolution: < 1.0 px",
+    ]
+    assert "Length, px" in page.words  # one photo has no scale
+
+
+def test_only_photos_with_cracks_that_count_have_lines(model: Model, tmp_path: Path) -> None:
+    rows = [
+        row_of("traced.png", 0.1, **traced()),
+        row_of("plain.png", 0.05),
+        row_of("none.png", 0.9, traced_by="fine map", blur_px=0.8),
+    ]
+    page = Parsed(write(tmp_path, model, rows))
+    assert not {"svg", "path"} & set(page.tags)
+    assert "3 lines were traced; as the photo is uncracked, they are listed in cracks.csv only." in page.words
+    assert "No lines were traced, since the photo is uncracked. --trace all traces every photo." in page.words
+    assert "No line was found." in page.words
+
+
+def test_the_page_warns_of_blur_and_of_lines_by_ridges(model: Model, tmp_path: Path) -> None:
+    words = Parsed(write(tmp_path, model, [row_of("a.png", **traced(blur_px=2.6, traced_by="ridges"))])).words
+    assert "This photo was enlarged or is out of focus; widths below about 1.0 px cannot be told." in words
+    assert "The model has no fine map, so lines follow dark ridges, which may also be joints or scratches." in words
+    words = Parsed(write(tmp_path, model, [row_of("a.png", **traced(blur_px=2.0))])).words
+    assert "out of focus" not in words
+    assert "dark ridges" not in words
+
+
+def test_a_page_of_maps_alone_says_that_nothing_was_measured(model: Model, tmp_path: Path) -> None:
+    words = Parsed(write(tmp_path, model, [row_of("a.png"), row_of("b.png", 0.1)], trace=None)).words
+    assert "The photos with the largest regions come first" in words
+    assert "in this scan, their lengths and widths were not measured." in words
+    assert "Lines were not traced (--maps-only). Scan without that option to get them." in words
+    assert "Show cracks" not in words
+    assert "Widest median" not in words
 
 
 def test_the_same_rows_give_the_same_bytes(model: Model, tmp_path: Path) -> None:
@@ -390,7 +477,10 @@ def report(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     hws = [(300, 410), (410, 300), (60, 900), (40, 40), (96, 128), (900, 60)]
     told: dict[str, Any] = {"taken_at": datetime(2024, 5, 6, 7, 8, 9), "latitude_deg": -47.5, "longitude_deg": -108.25}
     told |= {"scale": by_marker(), "peak_xy": (20, 20), "scale_notes": (ScaleNote("camera", 0.3, 0.01, -0.25, False),)}
-    rows = [row_of(f"{names[i]}.png", 0.99 - i / 100, hw=hws[i], **told) for i in range(len(names))]
+    rows = [
+        row_of(f"{names[i]}.png", 0.99 - i / 100, **traced(hw=hw, width_px=hw[0] * (0.12 - 0.015 * i), **told))
+        for i, hw in enumerate(hws)  # each has less area of cracks than the one before
+    ]
     rows += [row_of(f"usual {i}.png", 0.9 - i / 40) for i in range(30)]
     rows += [row_of(f"{'b' * 150} {i}.png", None, error=f"truncated JPEG: {'w' * 90}") for i in range(60)]
     write(folder, model, rows)
@@ -442,8 +532,8 @@ def overflowing(page: Page) -> list[str]:
             const box = one.getBoundingClientRect();
             return box.right > innerWidth + 0.5 || box.left < -0.5;
           });
-          const cut = [...document.querySelectorAll(".sheet, figure, .facts, .controls, figcaption")].filter(
-            one => one.scrollWidth > one.clientWidth);
+          const boxes = ".sheet, figure, .facts, .controls, figcaption, .under, .crops";
+          const cut = [...document.querySelectorAll(boxes)].filter(one => one.scrollWidth > one.clientWidth);
           return [...wide, ...cut].map(one => one.outerHTML.slice(0, 120));
         }"""
     )
@@ -560,7 +650,7 @@ def test_a_blurred_photo_that_shows_a_crack_is_shown_under_take_again(
     assert page is not None
     section = page.locator("section", has=page.get_by_role("heading", name="Take again"))
     expect(section.locator("h3")).to_have_text(["1. soft.png"])
-    expect(section.locator("img")).to_be_visible()
+    expect(section.locator(".layers img")).to_be_visible()
     expect(section).to_contain_text("1 blurred photo shows what would be called a crack in a sharp photo.")
     others = page.locator("section", has=page.get_by_role("heading", name="Other photos"))
     expect(others.locator("h3")).to_have_text(["2. sharp.png", "3. dim.png"])
@@ -641,7 +731,7 @@ def test_zooming_keeps_the_middle_and_the_map_over_its_photo(opened: Opened, rep
 def test_two_clicks_give_the_words_of_a_reference(opened: Opened, report: Path, size: str) -> None:
     page, seen = opened(report, size)
     figure = page.locator("figure").first  # its photo has 410×300 px
-    button, panel = figure.locator("[data-points]"), figure.locator(".points")
+    button, panel = figure.locator("[data-points]"), figure.locator(".distance")
     expect(panel).to_be_hidden()
     picture = figure.locator(".layers img")
     button.click()
@@ -682,7 +772,7 @@ def test_two_clicks_give_the_words_of_a_reference(opened: Opened, report: Path, 
 @every_size
 def test_the_controls_follow_the_photos_and_do_not_cover_the_tables(opened: Opened, report: Path, size: str) -> None:
     page, _ = opened(report, size)
-    for place, follow in (("figure >> nth=12", True), ("table >> nth=0", False), ("table >> nth=1", False)):
+    for place, follow in (("main figure >> nth=12", True), (".list", False), (".refused", False)):
         page.locator(place).evaluate("one => one.scrollIntoView()")
         box = page.locator(".controls").bounding_box()
         assert box is not None
@@ -707,7 +797,103 @@ def test_without_scripts_the_photos_are_there_and_the_reader_is_told(opened: Ope
     expect(page.locator("noscript")).to_be_visible()
     assert page.locator("noscript").text_content() == "Without scripts, see the pictures in the folder overlays."
     expect(page.locator("table").first).to_be_visible()
+    expect(page.locator(".lines").first).to_be_visible()
     assert seen.complaints == []
+
+
+@pytest.mark.slow
+def test_lines_lie_on_the_photo_and_can_be_hidden(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+    figure = page.locator("figure").first
+    photo, lines = (figure.locator(one).bounding_box() for one in (".layers img", ".lines"))
+    assert photo is not None
+    assert lines is not None
+    assert [lines[side] for side in ("x", "y", "width", "height")] == pytest.approx(
+        [photo[side] for side in ("x", "y", "width", "height")], abs=0.5
+    )
+    box = figure.locator(".lines path.rim").first.bounding_box()
+    assert box is not None
+    assert box["x"] - photo["x"] == pytest.approx(0.1 * photo["width"], abs=5)
+    assert box["y"] - photo["y"] == pytest.approx(0.25 * photo["height"], abs=5)
+    expect(figure.locator(".number")).to_have_text(["1", "2"])
+    page.get_by_label("Show cracks").press("Space")
+    expect(figure.locator(".lines")).to_be_hidden()
+    expect(figure.locator(".number").first).to_be_hidden()
+    expect(figure.locator("canvas")).to_be_visible()
+    page.get_by_text("Show cracks").click()
+    expect(figure.locator(".lines")).to_be_visible()
+
+
+@pytest.mark.slow
+@every_size
+def test_clicks_along_a_crack_give_the_words_of_a_line(opened: Opened, report: Path, size: str) -> None:
+    page, seen = opened(report, size)
+    figure = page.locator("figure").first
+    panel, picture = figure.locator(".line"), figure.locator(".layers img")
+    figure.locator("[data-points]").click()
+    figure.locator("[data-line]").click()  # one after the other
+    expect(figure.locator(".distance")).to_be_hidden()
+    expect(panel).to_be_visible()
+    width, height = picture.evaluate("one => [one.getBoundingClientRect().width, one.getBoundingClientRect().height]")
+    places = [(50, 60), (200, 100), (350, 200)]
+    for x_px, y_px in places:
+        position: Any = {"x": (x_px + 0.5) / 410 * width, "y": (y_px + 0.5) / 300 * height}
+        picture.click(position=position, force=True)
+        assert re.fullmatch(r"pixel \d+, \d+", figure.locator(".pixel").inner_text())
+    option, _, numbers = panel.locator("output").inner_text().partition(" ")
+    assert option == "--line"
+    assert [float(one) for one in numbers.split(",")] == pytest.approx(
+        [side for place in places for side in place], abs=410 / width + 0.1
+    )
+    assert page.evaluate("getSelection().toString()") == f"--line {numbers}"
+    assert figure.locator(".point").count() == 3
+    assert overflowing(page) == []
+    panel.locator("[data-clear]").click()
+    expect(panel.locator("output")).to_be_empty()
+    assert figure.locator(".point").count() == 0
+    assert seen.complaints == []
+
+
+@pytest.mark.slow
+@every_size
+def test_each_column_of_the_list_sorts_by_click_and_by_keyboard(opened: Opened, report: Path, size: str) -> None:
+    page, _ = opened(report, size)
+    table = page.locator(".list")
+    heads = table.locator("th")
+    ranks = table.locator("tbody tr td:first-child").all_inner_texts()
+    told = [text.strip().splitlines()[-1] for text in ranks]
+    assert told == [str(i) for i in range(1, 37)]
+    for i in range(heads.count()):
+        button = heads.nth(i).get_by_role("button")
+        before = table.locator("tbody tr").count()
+        if i % 2:
+            button.click()
+        else:
+            button.press("Enter")
+        orders = [heads.nth(j).get_attribute("aria-sort") for j in range(heads.count())]
+        assert orders[i] in ("ascending", "descending")
+        assert {one for j, one in enumerate(orders) if j != i} == {"none"}
+        assert table.locator("tbody tr").count() == before
+    length = heads.filter(has_text="Length").get_by_role("button")
+    lengths: list[list[float]] = []
+    for _ in range(2):
+        length.click()
+        lengths.append(
+            table.locator("tbody tr").evaluate_all(
+                "rows => rows.map(row => parseFloat(row.querySelector('[data-column^=Length]').dataset.value || -1))"
+            )
+        )
+    assert lengths[0] == sorted(lengths[0], reverse=True)
+    assert lengths[1] == sorted(lengths[0])
+    assert len(set(lengths[0])) > 3
+
+
+@pytest.mark.slow
+def test_a_photo_of_the_list_leads_to_its_figure(opened: Opened, report: Path) -> None:
+    page, _ = opened(report)
+    page.locator(".list tbody tr").nth(2).get_by_role("link").click()
+    assert page.url.endswith("#photo-3")
+    expect(page.locator("#photo-3")).to_be_in_viewport()
 
 
 @pytest.mark.slow
@@ -715,7 +901,7 @@ def test_on_paper_there_are_no_buttons(opened: Opened, report: Path) -> None:
     page, _ = opened(report, scheme="dark")
     page.emulate_media(media="print")
     expect(page.locator(".controls")).to_be_hidden()
-    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button")).to_have_count(page.locator(".list th").count())  # the heads of columns
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 

@@ -167,6 +167,7 @@ def write_scan(
             folder,
             loaded,
             read_photo=lambda row: _as_scanned(row, by_map[row.map or ""].image, max_megapixels),
+            trace=trace,
         )
         _tidy(folder, rows)
     (out / ".photos.journal").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Scan reports: the page of a scan, one file, with ranked photos and maps to switch, zoom and set a threshold on."""
+"""Scan reports: the page of a scan, one file, with ranked photos, their cracks, and maps to switch, zoom and filter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -16,10 +17,14 @@ from crackscope.errors import CrackscopeError
 from crackscope.files.output import write_text
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.scale import COVERAGE
+from crackscope.reports.crack_tables import crack_cells
+from crackscope.reports.crack_views import crack_notes, crack_views
 from crackscope.reports.page import data_uri, environment
-from crackscope.reports.scanned_rows import ScannedRow, cells_name
+from crackscope.reports.scanned_rows import ScannedRow, cells_name, thumb_name
+from crackscope.scanning.crack_lines import COLOURS
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.overlay import shrunk
+from crackscope.scanning.photo_scan import Trace
 from crackscope.scanning.results import PhotoResult
 
 __all__ = ["write_scan_report"]
@@ -31,23 +36,30 @@ _PHOTO_PX = 1280
 _JPEG_QUALITY = 80
 _N_LISTED = 2000
 _N_REFUSED_LISTED = 50
+_N_THUMBS = 500  # that the page holds; the list shows the others out of the folder
 
 
 def write_scan_report(
-    ranked: Sequence[ScannedRow], folder: Path, model: Model, *, read_photo: Callable[[ScannedRow], UInt8Array]
+    ranked: Sequence[ScannedRow],
+    folder: Path,
+    model: Model,
+    *,
+    read_photo: Callable[[ScannedRow], UInt8Array],
+    trace: Trace = "found",
 ) -> None:
     """Write ``report.html`` into a folder that holds the maps.
 
-    The first 24 photos are shown with their maps, in a copy of at most 1,280 px, and so are the first 12 blurred ones
-    that show a crack. The first 2,000 photos are listed. A note names photos that are not shown since their file was
-    changed or removed after it was scanned.
+    The first 24 photos are shown with their maps and cracks, in a copy of at most 1,280 px, and so are the first 12
+    blurred ones that show a crack. The first 2,000 photos are listed, with thumbnails. A note names photos that are not
+    shown since their file was changed or removed after it was scanned.
 
     Args:
         ranked: Rows in the order in which they are shown.
-        folder: Folder with the ``maps``.
+        folder: Folder with the ``maps``, and perhaps with ``thumbs``.
         model: The model.
         read_photo: Function from a row to RGB pixels, uint8, shape (h, w, 3). A photo that it refuses is listed, but
             not shown.
+        trace: Photos whose lines were traced.
     """
     done = [(rank, row) for rank, row in enumerate(ranked, start=1) if not row.result.error]
     refused = [row.result for row in ranked if row.result.error]
@@ -58,7 +70,7 @@ def write_scan_report(
     without_picture: list[str] = []
 
     def views(some: Sequence[tuple[int, ScannedRow]]) -> list[dict[str, Any]]:
-        found = [(row, _view(rank, row, folder, model, read_photo)) for rank, row in some]
+        found = [(row, _view(rank, row, folder, model, read_photo, trace)) for rank, row in some]
         without_picture.extend(row.result.path for row, view in found if view is None)
         return [view for _, view in found if view is not None]
 
@@ -76,7 +88,10 @@ def write_scan_report(
             calibration=model.card.map_calibration,
             rule=model.card.verdict_rule,
             counts=Counter(row.result.verdict for _, row in done),
-            photos=[(rank, row.result, _regions_at(_levels(folder, row.map))) for rank, row in done[:_N_LISTED]],
+            photos=_listed(done[:_N_LISTED], folder, {view["rank"] for view in (*shown, *take_again, *others)}),
+            listed_mm=_all_in_mm(done),
+            traced=trace is not None,
+            colours=[f"rgb({red} {green} {blue})" for red, green, blue in COLOURS],
             n_photos=len(done),
             shown=shown,
             take_again=take_again,
@@ -91,12 +106,19 @@ def write_scan_report(
 
 
 def _view(
-    rank: int, row: ScannedRow, folder: Path, model: Model, read_photo: Callable[[ScannedRow], UInt8Array]
+    rank: int,
+    row: ScannedRow,
+    folder: Path,
+    model: Model,
+    read_photo: Callable[[ScannedRow], UInt8Array],
+    trace: Trace,
 ) -> dict[str, Any] | None:
-    """What the page needs of one photo: its picture, its map and cells, and how far these reach over its edges."""
+    """What the page needs of one photo: its picture, cracks, map and cells, and how far these reach over its edges."""
     found = row.result
     try:
-        picture = shrunk(read_photo(row), _PHOTO_PX)
+        pixels = read_photo(row)
+        picture, cracks = shrunk(pixels, _PHOTO_PX), crack_views(found, pixels)
+        del pixels
     except (OSError, CrackscopeError):  # it went, or was changed, after it was scanned
         return None
     levels, strengths = (_levels(folder, name) for name in (row.map, cells_name(str(row.map))))
@@ -115,7 +137,38 @@ def _view(
         "cells_hw": levels.shape,
         "reach_percent": (reach_y, reach_x),
         "scale": scale_text(found),
+        "cracks": cracks,
+        "notes": crack_notes(found, trace),
     }
+
+
+def _listed(done: Sequence[tuple[int, ScannedRow]], folder: Path, shown: set[int]) -> list[dict[str, Any]]:
+    """What the list of all photos tells of each."""
+    return [
+        {
+            "rank": rank,
+            "photo": row.result,
+            "regions_at": _regions_at(_levels(folder, row.map)),
+            "href": f"#photo-{rank}" if rank in shown else quote(row.overlay or ""),
+            "thumb": _thumb(folder, row.overlay, embedded=i < _N_THUMBS),
+            "cells": crack_cells(row.result),
+        }
+        for i, (rank, row) in enumerate(done)
+    ]
+
+
+def _thumb(folder: Path, overlay: str | None, *, embedded: bool) -> str | None:
+    """Address of the thumbnail of a photo; None if there is none."""
+    name = thumb_name(overlay) if overlay else ""
+    if not name or not (folder / name).is_file():
+        return None
+    return data_uri((folder / name).read_bytes(), "jpeg") if embedded else quote(name)
+
+
+def _all_in_mm(done: Sequence[tuple[int, ScannedRow]]) -> bool:
+    """Whether all photos with cracks that count have them in mm."""
+    found = [row.result for _, row in done if row.result.counted_cracks]
+    return bool(found) and all(crack_cells(one)["crack_length_mm"] is not None for one in found)
 
 
 def scale_text(found: PhotoResult) -> str:
