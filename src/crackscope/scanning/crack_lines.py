@@ -101,7 +101,7 @@ def _classes_at(
     smooth = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
     steps = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     nearest = np.searchsorted((at[:-1] + at[1:]) / 2, steps)
-    return np.digitize(factor * smooth[nearest], classes.edges).astype(np.int64)
+    return np.asarray(np.digitize(factor * smooth[nearest], classes.edges), np.int64)
 
 
 def _simplified(points: Float64Array, tolerance_px: float) -> Float64Array:
