@@ -13,6 +13,7 @@ import numpy as np
 from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.cracks import Crack
+from crackscope.geometry.paths import length_of
 from crackscope.geometry.widths import WidthEstimate, WidthMm
 from crackscope.reports.crack_tables import width_text
 from crackscope.reports.page import data_uri
@@ -33,6 +34,7 @@ _N_CROPS = 6
 _CROP_PX = 320
 _CROP_QUALITY = 82
 _BESIDE_PX = 7  # between the edge of a crack and the line that is drawn beside it
+_LEAST_BESIDE_PX = 60  # least length of a branch with such a line, but for the branch of the widest place
 _SMOOTHED = 13  # points of a line whose mean is drawn in a crop
 _INK = (27, 39, 51)
 
@@ -121,8 +123,9 @@ def crack_notes(found: PhotoResult, trace: Trace) -> list[str]:
         return [f"No lines were traced, {why}." + ("" if alarming else " --trace all traces every photo.")]
     notes = []
     if not alarming and found.cracks:
-        lines = "1 line was" if len(found.cracks) == 1 else f"{len(found.cracks)} lines were"
-        notes.append(f"{lines} traced; as the photo is {found.verdict}, they are listed in cracks.csv only.")
+        n, one = len(found.cracks), len(found.cracks) == 1
+        lines, listed = ("1 line was", "it is") if one else (f"{n} lines were", "they are")
+        notes.append(f"{lines} traced; as the photo is {found.verdict}, {listed} listed in cracks.csv only.")
     elif not found.cracks:
         notes.append("No line was found.")
     elif n_joints:
@@ -202,12 +205,15 @@ def _crop(number: int, crack: Crack, pixels: UInt8Array) -> tuple[str, str, str]
     branch = min(range(len(crack.path_xy)), key=lambda i: _distances(crack.path_xy[i], (x, y)).min())
     path, half = crack.path_xy[branch], crack.width.maximum.width_px / 2
     across, middle = _normals(path), np.array([x, y]) - corner
-    aside = _half_widths(crack, branch) + _BESIDE_PX
-    beside = _smoothed(path - corner + aside[:, None] * across)
-    near = ((beside > -side) & (beside < 2 * side)).all(1)
-    for points in np.split(beside, np.flatnonzero(~near)):
-        if len(points) > 2:
-            _thin(picture, points[1:])
+    for i, one in enumerate(crack.path_xy):  # lines beside short branches would only cover the junctions
+        if i != branch and length_of(one) < _LEAST_BESIDE_PX:
+            continue
+        aside = _half_widths(crack, i) + _BESIDE_PX
+        beside = _smoothed(one - corner + aside[:, None] * _normals(one))
+        near = ((beside > -side) & (beside < 2 * side)).all(1)
+        for points in np.split(beside, np.flatnonzero(~near)):
+            if len(points) > 2:
+                _thin(picture, points[1:])
     normal = across[int(_distances(path, (x, y)).argmin())]
     for way in (-1, 1):
         _thin(picture, np.array([middle + way * (half + 2) * normal, middle + way * (half + 16) * normal]))

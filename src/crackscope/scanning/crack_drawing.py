@@ -17,6 +17,7 @@ _INK, _WHITE, _GREY = (27, 39, 51), (255, 255, 255), (205, 210, 215)
 _CASING_OPACITY = 0.6  # of the dark rim, by which light lines stand out from light concrete
 _SHIFT = 4  # binary digits below a pixel that OpenCV draws with
 _DASH_PX = 9
+_MOST_NUMBERS = 40  # more would cover the photo
 
 
 def draw_cracks(
@@ -55,7 +56,7 @@ def draw_cracks(
             _line(picture, points, COLOURS[number] if number is not None else _GREY, line_px)
     if labels and own:
         size, thick = max(0.4, longest / 2200), max(1, round(longest / 800))
-        _write_numbers(picture, own, factors, size, thick)
+        _write_numbers(picture, own[:_MOST_NUMBERS], factors, size, thick)
         _write_legend(picture, classes, [points for _, points, _ in lines], size, thick)
 
 
