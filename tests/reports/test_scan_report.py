@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html.parser
 import json
 import re
@@ -620,6 +621,29 @@ def test_the_slider_sets_the_probability_from_which_a_map_is_painted(opened: Ope
     slider.fill("70")
     expect_painted(0.7, first)
     expect_painted(0.7, row_of("last"), 23)
+
+
+@pytest.mark.slow
+def test_a_region_that_needs_a_sure_cell_is_painted_as_far_as_the_threshold(
+    opened: Opened, model: Model, tmp_path: Path
+) -> None:
+    own = model.card.map_calibration.model_copy(update={"threshold": 0.5, "region_from": 0.8})
+    strict = Model(dataclasses.replace(model.bundle, card=model.card.model_copy(update={"photo": own})))
+    row = row_of("first", hw=(300, 410))
+    write(tmp_path, strict, [row])
+    page, _ = opened(tmp_path / "report.html")
+    levels, slider = levels_of(row), page.locator("#threshold")
+    expect(page.locator("#threshold-text")).to_have_text("0.80")
+    for percent in (80, 99, 60, 30):
+        slider.fill(str(percent))
+        low = min(0.5, percent / 100)
+        n, numbers = cv2.connectedComponents((levels / 255 >= low).astype(np.uint8), connectivity=8)
+        kept = [i for i in range(1, n) if levels[numbers == i].max() / 255 >= percent / 100]
+        painted = alphas(page).reshape(levels.shape[0], SHARP, levels.shape[1], SHARP).max((1, 3)) > 0
+        assert not (painted & ~np.isin(numbers, kept)).any()
+        assert painted.any() == bool(kept)
+        if percent != 80:  # there, the list has the number that the scan found
+            expect(page.locator(".list tbody tr").first.locator("td").last).to_have_text(str(len(kept)))
 
 
 @pytest.mark.slow

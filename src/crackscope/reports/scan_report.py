@@ -79,16 +79,25 @@ def write_scan_report(
         for wanted in (True, False)
     )
     take_again = views(again[:_N_TAKE_AGAIN])
+    calibration = model.card.map_calibration
+    reach = 1.0 if calibration.region_from is None else calibration.threshold
     page = (
         environment()
         .get_template("scan.html")
         .render(
             model=model.name,
             card=model.card,
-            calibration=model.card.map_calibration,
+            calibration=calibration,
+            region_from=calibration.threshold if calibration.region_from is None else calibration.region_from,
+            reach=reach,
             rule=model.card.verdict_rule,
             counts=Counter(row.result.verdict for _, row in done),
-            photos=_listed(done[:_N_LISTED], folder, {view["rank"] for view in (*shown, *take_again, *others)}),
+            photos=_listed(
+                done[:_N_LISTED],
+                folder,
+                {view["rank"] for view in (*shown, *take_again, *others)},
+                reach,
+            ),
             listed_mm=_all_in_mm(done),
             traced=trace is not None,
             colours=[f"rgb({red} {green} {blue})" for red, green, blue in COLOURS],
@@ -142,13 +151,15 @@ def _view(
     }
 
 
-def _listed(done: Sequence[tuple[int, ScannedRow]], folder: Path, shown: set[int]) -> list[dict[str, Any]]:
+def _listed(
+    done: Sequence[tuple[int, ScannedRow]], folder: Path, shown: set[int], reach: float
+) -> list[dict[str, Any]]:
     """What the list of all photos tells of each."""
     return [
         {
             "rank": rank,
             "photo": row.result,
-            "regions_at": _regions_at(_levels(folder, row.map)),
+            "regions_at": _regions_at(_levels(folder, row.map), reach),
             "href": f"#photo-{rank}" if rank in shown else quote(row.overlay or ""),
             "thumb": _thumb(folder, row.overlay, embedded=i < _N_THUMBS),
             "cells": crack_cells(row.result),
@@ -206,7 +217,24 @@ def _levels(folder: Path, name: str | None) -> UInt8Array:
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def _regions_at(levels: UInt8Array) -> str:
-    """Number of regions from the probabilities .01, .02, … .99 on, for the page's slider."""
-    counts = (cv2.connectedComponents((levels >= 2.55 * percent).astype(np.uint8))[0] - 1 for percent in range(1, 100))
+def _regions_at(levels: UInt8Array, reach: float) -> str:
+    """Number of regions that hold a cell of .01, .02, … .99 and more, for the page's slider.
+
+    Args:
+        levels: 255 times the probability of each cell, shape (h, w), uint8.
+        reach: Probability as far as which a region reaches; 1 if it ends at what the slider says.
+    """
+    counts = []
+    peaks = _peaks(levels, 255 * reach)
+    for percent in range(1, 100):
+        own = percent / 100 >= reach
+        counts.append(int(((peaks if own else _peaks(levels, 2.55 * percent)) >= 2.55 * percent).sum()))
     return " ".join(map(str, counts))
+
+
+def _peaks(levels: UInt8Array, low: float) -> UInt8Array:
+    """Greatest level of each connected stretch of cells that reach a level."""
+    n, numbers = cv2.connectedComponents((levels >= low).astype(np.uint8), connectivity=8)
+    peaks = np.zeros(n, np.uint8)
+    np.maximum.at(peaks, numbers.astype(np.int64).ravel(), levels.ravel())
+    return peaks[1:]
