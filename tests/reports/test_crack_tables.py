@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 import crackscope
 from crackscope.geometry.cracks import Crack
 from crackscope.geometry.scale import Scale
-from crackscope.geometry.widths import WidthEstimate, WidthMm
+from crackscope.geometry.widths import WidthEstimate, WidthMm, width_text
 from crackscope.reports.crack_tables import (
     CRACK_COLUMNS,
     CRACKS_VERSION,
     crack_cells,
     crack_table,
     cracks_document,
-    width_text,
 )
 from crackscope.reports.scan_folder import write_scan
 from crackscope.scanning.results import PhotoResult

@@ -5,15 +5,16 @@ How they are measured is told in `crackscope.geometry.crack_width`. This module 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from crackscope.arrays import BoolArray, Float64Array
 
-__all__ = ["BranchWidths", "CrackMillimetres", "CrackWidth", "Figure", "WidthEstimate", "WidthMm"]
+__all__ = ["BranchWidths", "CrackMillimetres", "CrackWidth", "Figure", "WidthEstimate", "WidthMm", "width_text"]
 
 Figure: TypeAlias = Literal["median", "p90", "maximum"]
 """A figure of a crack's width."""
@@ -66,6 +67,32 @@ class WidthMm:
         return f"{self.width_mm:.2f}" if self.resolved else f"< {self.high_mm:.2f}"
 
 
+def width_text(width: WidthEstimate | WidthMm, smallest: float | None) -> str:
+    """Width as tables and pages print it, such as ``2.4`` or ``< 0.9``.
+
+    Args:
+        width: The width, in pixels or in mm.
+        smallest: Smallest width that can be measured there, in the same unit; None if it is not known.
+
+    Example:
+        >>> width_text(WidthEstimate(0.3, 0.1, 0.5, False), 0.94), width_text(WidthEstimate(2.4, 2, 3, True), 0.94)
+        ('< 1.0', '2.4')
+    """
+    least = smallest or 0.0
+    if isinstance(width, WidthMm):
+        least_mm = _rounded_up(least, 100)
+        best_mm = max(width.width_mm, least_mm) if width.width_mm >= least else width.width_mm
+        return replace(width, width_mm=best_mm, high_mm=_rounded_up(max(width.high_mm, least), 100)).text
+    least_px = _rounded_up(least, 10)
+    best_px = max(width.width_px, least_px) if width.width_px >= least else width.width_px
+    return replace(width, width_px=best_px, high_px=_rounded_up(max(width.high_px, least), 10)).text
+
+
+def _rounded_up(value: float, parts: int) -> float:
+    """The next multiple of one part: of a tenth if there are 10."""
+    return math.ceil(value * parts - 1e-6) / parts
+
+
 @dataclass(frozen=True)
 class CrackWidth:
     """Width of a crack over its length, in pixels.
@@ -104,7 +131,7 @@ class CrackWidth:
             figure: ``median``, ``p90`` or ``maximum``.
         """
         width: WidthEstimate = getattr(self, figure)
-        return width.text if width.resolved else f"< {max(width.high_px, self.smallest_px):.1f}"
+        return width_text(width, self.smallest_px)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, ready for JSON."""
@@ -156,7 +183,7 @@ class CrackMillimetres:
         width: WidthMm | None = getattr(self, figure)
         if width is None or self.smallest_mm is None:
             return ""
-        return width.text if width.resolved else f"< {max(width.high_mm, self.smallest_mm):.2f}"
+        return width_text(width, self.smallest_mm)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, ready for JSON."""

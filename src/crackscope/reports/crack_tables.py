@@ -7,18 +7,16 @@ width that can be measured there. No number below this limit is ever told as a w
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from crackscope.files.tables import table_lines
 from crackscope.geometry.cracks import Crack
-from crackscope.geometry.widths import WidthEstimate, WidthMm
+from crackscope.geometry.widths import WidthEstimate, WidthMm, width_text
 from crackscope.scanning.results import ALARMING, PhotoResult
 
-__all__ = ["CRACKS_VERSION", "CRACK_COLUMNS", "crack_cells", "crack_table", "cracks_document", "width_text"]
+__all__ = ["CRACKS_VERSION", "CRACK_COLUMNS", "crack_cells", "crack_table", "cracks_document"]
 
 CRACKS_VERSION = 1
 """Version of the form of ``cracks.json``."""
@@ -35,32 +33,6 @@ CRACK_COLUMNS = (
     *("left_px", "top_px", "right_px", "bottom_px", *_SHARES, "n_branches", "n_ends", "n_junctions", "traced_by"),
 )
 """Columns of ``cracks.csv``."""
-
-
-def width_text(width: WidthEstimate | WidthMm, smallest: float | None) -> str:
-    """Width as tables and pages print it, such as ``2.4`` or ``< 0.9``.
-
-    Args:
-        width: The width, in pixels or in mm.
-        smallest: Smallest width that can be measured there, in the same unit; None if it is not known.
-
-    Example:
-        >>> width_text(WidthEstimate(0.3, 0.1, 0.5, False), 0.94), width_text(WidthEstimate(2.4, 2, 3, True), 0.94)
-        ('< 1.0', '2.4')
-    """
-    least = smallest or 0.0
-    if isinstance(width, WidthMm):
-        least_mm = _rounded_up(least, 100)
-        best_mm = max(width.width_mm, least_mm) if width.width_mm >= least else width.width_mm
-        return replace(width, width_mm=best_mm, high_mm=_rounded_up(max(width.high_mm, least), 100)).text
-    least_px = _rounded_up(least, 10)
-    best_px = max(width.width_px, least_px) if width.width_px >= least else width.width_px
-    return replace(width, width_px=best_px, high_px=_rounded_up(max(width.high_px, least), 10)).text
-
-
-def _rounded_up(value: float, parts: int) -> float:
-    """The next multiple of one part: of a tenth if there are 10."""
-    return math.ceil(value * parts - 1e-6) / parts
 
 
 def crack_cells(found: PhotoResult) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from crackscope.arrays import Float64Array, UInt8Array
 from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.cracks import Crack
 from crackscope.geometry.paths import length_of
-from crackscope.geometry.widths import WidthEstimate, WidthMm
-from crackscope.reports.crack_tables import width_text
+from crackscope.geometry.widths import WidthEstimate, WidthMm, width_text
 from crackscope.reports.page import data_uri
 from crackscope.scanning.crack_lines import COLOURS, WidthClasses, coloured_lines, label_places
 from crackscope.scanning.photo_scan import Trace
