@@ -51,6 +51,18 @@ def test_short_spurs_are_cut_and_the_line_is_joined_again() -> None:
     assert whole.length > 10  # what hangs at nothing is no spur
 
 
+def test_short_loops_that_hang_on_a_line_are_cut_and_rings_stay() -> None:
+    half, other_half = np.array([[0.0, 0], [20, 0]]), np.array([[20.0, 0], [40, 0]])
+    loop = np.array([[20.0, 0], [22, 2], [20, 4], [18, 2], [20, 0]])
+    for line in ([Branch(half, (0, 1)), Branch(other_half, (1, 2))], [Branch(half, (0, 1))]):
+        graph = LineGraph((*line, Branch(loop, (1, 1))), 3)
+        [kept] = graph.pruned(12).branches  # the loop is 11.3 long
+        assert kept.length == sum(one.length for one in line)
+        assert len(graph.pruned(11).branches) == len(line) + 1
+    ring = LineGraph((Branch(loop, (0, 0)),), 1)
+    assert len(ring.pruned(12).branches) == 1  # it hangs at nothing
+
+
 def test_two_branches_that_meet_become_one() -> None:
     first = Branch(np.array([[0.0, 0], [1, 0], [2, 0]]), (0, 1))
     second = Branch(np.array([[2.0, 0], [3, 0]]), (1, 2))

@@ -1,8 +1,8 @@
 """Line graph: a thin line of pixels becomes branches between ends and junctions.
 
 A *node* is an end of a line, a junction of several branches, or a point of a closed line. A *branch* runs from one node
-to another, and meets no node between them. A *spur* is a short branch that leaves a junction and ends freely; thinning
-leaves spurs where the line was rough.
+to another, and meets no node between them. A *spur* is a short branch that leaves a junction and ends freely, or comes
+back to it; thinning leaves spurs where the line was rough.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class LineGraph:
         degrees = self.degrees
         shortest: dict[int, tuple[float, int]] = {}
         for number, branch in enumerate(self.branches):
-            junctions = [node for node in branch.ends if degrees[node] > 1]
+            of_its_own = 2 if branch.ends[0] == branch.ends[1] else 1
+            junctions = {node for node in branch.ends if degrees[node] > of_its_own}
             if len(junctions) == 1 and (length := branch.length) < least:
                 [junction] = junctions
                 shortest[junction] = min(shortest.get(junction, (length, number)), (length, number))
