@@ -1031,7 +1031,8 @@ def failing_at(n: int, function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("place", "name", "n", "n_done"),
     [
-        (scan_folder, "_write_picture", 13, 4),  # three pictures a photo
+        (scan_folder, "_write_picture", 17, 4),  # four pictures a photo
+        (scan_folder, "_write_cracks", 0, 8),
         (journal_module, "_line", 5, 4),  # the first line is the head
         (scan_folder, "write_text", 0, 8),
         (scan_folder, "write_text", 1, 8),
