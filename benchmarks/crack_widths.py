@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
-from crackscope.drawing.crack_paths import new_shape
+from crackscope.drawing.crack_paths import fork_from, new_shape
 from crackscope.drawing.drawn_profiles import DrawnProfile, draw_profile
 from crackscope.drawing.exact_cracks import CrackLook, with_crack, with_shapes
 from crackscope.drawing.exact_drawings import CrackLine, bare
@@ -193,31 +193,48 @@ def print_estimators(n: int) -> None:
 # Along cracks
 
 
-def picture(rng: np.random.Generator, width_px: float) -> tuple[np.ndarray, CrackLine, float]:
-    """Draw a picture with one crack: grey levels, the truth of its line, and the blur."""
-    blur_px = float(rng.uniform(0.6, 1.8))
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A drawn picture: grey levels of shape (side, side), float32; the lines of its one crack; and its blur."""
+
+    grey: np.ndarray
+    lines: tuple[CrackLine, ...]
+    blur_px: float
+
+    @property
+    def longest(self) -> CrackLine:
+        return max(self.lines, key=lambda line: len(line.path_xy))
+
+
+def picture(rng: np.random.Generator, width_px: float, *, side_px: int = SIDE_PX, branching: bool = False) -> Picture:
+    """Draw a picture with one crack; a crack that is not to be branching has a branch now and then."""
+    blur_px, hw = float(rng.uniform(0.6, 1.8)), (side_px, side_px)
     if rng.random() < 0.3:
-        concrete = draw_patch(int(rng.integers(10_000)), side_px=SIDE_PX, crack=False).pixels.astype(np.float32)
+        concrete = draw_patch(int(rng.integers(10_000)), side_px=side_px, crack=False).pixels.astype(np.float32)
         concrete = np.asarray(cv2.GaussianBlur(concrete, (0, 0), blur_px), np.float32)
     else:
-        texture = cv2.GaussianBlur(rng.standard_normal((SIDE_PX, SIDE_PX)).astype(np.float32), (0, 0), blur_px)
+        texture = cv2.GaussianBlur(rng.standard_normal(hw).astype(np.float32), (0, 0), blur_px)
         grey = rng.uniform(90, 200) * (1 + rng.uniform(0.003, 0.05) * texture / texture.std())
         concrete = np.repeat(grey[..., None], 3, axis=2)
-    across = np.linspace(-1, 1, SIDE_PX)
+    across = np.linspace(-1, 1, side_px)
     light = 1 + rng.uniform(-0.15, 0.15) * across + rng.uniform(-0.15, 0.15) * across[:, None]
     wall = bare(np.clip(concrete * light[..., None], 0, 255).astype(np.uint8), blur_px=blur_px)
     dark = rng.random() < 0.5
     contrast = float(np.clip(rng.normal(0.88, 0.05), 0.7, 0.98) if dark else rng.uniform(0.45, 0.9))
     if rng.random() < 0.5:
-        drawing = with_crack(wall, rng, kind="plain", widths_px=(width_px, width_px), contrast=contrast)
+        kind = "branching" if branching else "plain"
+        drawing = with_crack(wall, rng, kind=kind, widths_px=(width_px, width_px), contrast=contrast)
     else:
         look = CrackLook(contrast, unevenness=float(rng.uniform(0, 0.1)))
-        drawing = with_shapes(wall, [new_shape(rng, (SIDE_PX, SIDE_PX), width_px)], look, rng)
-    grey = cv2.cvtColor(drawing.pixels, cv2.COLOR_RGB2GRAY) + rng.normal(0, rng.uniform(0, 3), (SIDE_PX, SIDE_PX))
+        shapes = [new_shape(rng, hw, width_px)]
+        if branching and (branch := fork_from(rng, shapes[0], hw)) is not None:
+            shapes.append(branch)
+        drawing = with_shapes(wall, shapes, look, rng)
+    grey = cv2.cvtColor(drawing.pixels, cv2.COLOR_RGB2GRAY) + rng.normal(0, rng.uniform(0, 3), hw)
     quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(70, 96))]
     stored = cv2.imencode(".jpg", np.clip(grey + 0.5, 0, 255).astype(np.uint8), quality)[1]
     seen = np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE), np.float32)
-    return seen, max(drawing.cracks, key=lambda line: len(line.path_xy)), blur_px
+    return Picture(seen, drawing.cracks, blur_px)
 
 
 def inner_part(line: CrackLine) -> slice:
@@ -258,7 +275,8 @@ def draw_and_measure(n: int, first_seed: int, scale: IntervalScale) -> list[Draw
     for number, (low, high) in enumerate(CLASSES_PX):
         for i in range(n):
             rng = np.random.default_rng([first_seed, number, i])
-            grey, line, blur_px = picture(rng, even_width(rng, low, high))
+            drawn = picture(rng, even_width(rng, low, high))
+            grey, line, blur_px = drawn.grey, drawn.longest, drawn.blur_px
             part = inner_part(line)
             if part.stop - part.start < 40:
                 continue
@@ -413,9 +431,9 @@ def print_blur(n: int) -> None:
 
 def print_speed() -> None:
     rng = np.random.default_rng(5)
-    grey, line, blur_px = picture(rng, 1.5)
-    photo = np.tile(grey, (16, 16))
-    path = line.path_xy[inner_part(line)]
+    drawn = picture(rng, 1.5)
+    photo, blur_px = np.tile(drawn.grey, (16, 16)), drawn.blur_px
+    path = drawn.longest.path_xy[inner_part(drawn.longest)]
     paths = [path + SIDE_PX * np.array([i % 16, i // 16]) for i in range(100)]
     length = sum(float(np.hypot(*np.diff(one, axis=0).T).sum()) for one in paths)
     widths_along(photo, path, blur_px)
