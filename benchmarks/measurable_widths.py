@@ -59,7 +59,8 @@ def print_shares(n: int) -> None:
     rows = []
     for i in range(n):
         rng = np.random.default_rng([SEED, i])
-        grey, line, blur_px = picture(rng, even_width(rng, 0.4, 5.0))
+        drawn = picture(rng, even_width(rng, 0.4, 5.0))
+        grey, line, blur_px = drawn.grey, drawn.longest, drawn.blur_px
         part = inner_part(line)
         if part.stop - part.start < 60:
             continue
@@ -83,7 +84,8 @@ def print_by_hand(n: int) -> None:
     rows = []
     for i in range(n):
         rng = np.random.default_rng([SEED, 1, i])
-        grey, line, _ = picture(rng, even_width(rng, 0.7, 8.0))
+        seen = picture(rng, even_width(rng, 0.7, 8.0))
+        grey, line = seen.grey, seen.longest
         part = inner_part(line)
         if part.stop - part.start < 60:
             continue
