@@ -72,7 +72,9 @@ def tile_rows(name: str, mine: Judged, before: Judged | None) -> list[str]:
     drawn = [weight for weight in drawn if weight[labels == 1].any() and weight[labels == 0].any()]
     for score in (average_precision_score, roc_auc_score):
         values = [float(score(labels, one.probabilities)) for one in (mine, before) if one is not None]
-        cells += [f"{value:.4f}" for value in values] if before else [f"{values[0]:.4f}", ""]
+        own = [score(labels, mine.probabilities, sample_weight=weight) for weight in drawn]
+        low, high = np.quantile(own, [0.025, 0.975])
+        cells += [f"{values[0]:.4f} [{low:.4f}, {high:.4f}]", f"{values[1]:.4f}" if before else ""]
         gains = []
         for weight in drawn if before else ():
             assert before is not None

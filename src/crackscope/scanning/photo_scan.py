@@ -176,14 +176,14 @@ def _map_to_trace(photo: PreparedPhoto, parts: Parts, *, everywhere: bool) -> Cr
         parts.network,
         card,
         parts.fine_network(),
-        where=lambda found: cells_to_trace(found, card, everywhere=everywhere),
+        where=lambda found: cells_to_trace(found, everywhere=everywhere),
     )
 
 
 def _traced(photo: PreparedPhoto, found: CrackMap, parts: Parts, *, everywhere: bool) -> Tracing:
     """Trace and measure the lines of a photo from its map."""
     assert photo.grey is not None  # it was prepared to be traced
-    cells = cells_to_trace(found, parts.card, everywhere=everywhere)
+    cells = cells_to_trace(found, everywhere=everywhere)
     guide, traced_by = guide_of(found, photo, parts.card, cells)
     cracks, blur_px = measured_in(photo.grey, cracks_in(photo.grey, guide), photo.scale)
     return Tracing(photo.path, parts.name, traced_by, cracks, photo.photo_hw, photo.network_scale, photo.scale, blur_px)

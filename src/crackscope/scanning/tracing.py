@@ -120,23 +120,17 @@ def guide_of(
     return Guide(ridge_map(prepared.pixels, inside), cell_px, RIDGE_THRESHOLD), "ridges"
 
 
-def cells_to_trace(found: CrackMap, card: Card, *, everywhere: bool) -> BoolArray:
-    """Choose the cells of a crack map in which lines are looked for.
-
-    They are those of its regions. Where it has none, they are those that reach the lower end of the unsure band.
+def cells_to_trace(found: CrackMap, *, everywhere: bool) -> BoolArray:
+    """Choose the cells of a crack map in which lines are looked for: those of its regions.
 
     Args:
         found: Map of the photo.
-        card: Card of the model.
-        everywhere: Whether the whole photo is looked at where there are no such cells either.
+        everywhere: Whether the whole photo is looked at where the map has no region.
 
     Returns:
         Whether each cell is chosen, shape (h, w).
     """
-    if found.fires.any():
-        return found.fires
-    unsure: BoolArray = found.probabilities >= card.verdict_rule.unsure_low
-    return np.ones_like(unsure) if everywhere and not unsure.any() else unsure
+    return np.ones_like(found.fires) if everywhere and not found.fires.any() else found.fires
 
 
 def grey_of(photo: Image) -> UInt8Array:
