@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def without(folder: Path, model: Model) -> PhotoResult:
     result = model.scan(folder / "plain.jpg")
     assert result.scale is None
     assert result.regions
+    assert result.cracks
     return result
 
 
@@ -73,6 +75,8 @@ def assert_same(found: PhotoResult, wanted: PhotoResult) -> None:
     np.testing.assert_array_equal(found.map.logits, wanted.map.logits)
     assert (found.network_scale, found.unit, found.verdict) == (wanted.network_scale, wanted.unit, wanted.verdict)
     assert (found.regions, found.crack_probability) == (wanted.regions, wanted.crack_probability)
+    assert tuple(replace(crack, mm=None) for crack in found.cracks) == wanted.cracks
+    assert all(crack.mm is not None for crack in found.cracks)
 
 
 @pytest.mark.parametrize(
