@@ -27,7 +27,7 @@ from crackscope.reports.crack_tables import (
 )
 from crackscope.reports.scan_folder import write_scan
 from crackscope.scanning.results import PhotoResult
-from shared.cracks import SMALLEST_PX, made_crack
+from shared.cracks import made_crack
 
 TRAINED = Path(__file__).parents[1] / "trained" / "lines.onnx"
 SCHEMA = json.loads((resources.files("crackscope") / "assets" / "cracks.schema.json").read_text(encoding="utf-8"))
@@ -124,9 +124,12 @@ def test_the_cells_of_a_photo_sum_up_its_cracks() -> None:
 
 def test_the_cells_of_a_photo_with_a_scale_are_in_millimetres_too() -> None:
     scale = Scale(0.5)
-    cells = crack_cells(photo_of(made_crack([(0, 0), (100, 0)], 4.0, scale=scale), scale=scale))
+    photo = photo_of(made_crack([(0, 0), (100, 0)], 4.0, scale=scale), scale=scale)
+    assert photo.blur_px is not None
+    smallest_mm = 0.5 * (photo.blur_px**2 + 1 / 12) ** 0.5
+    cells = crack_cells(photo)
     assert (cells["crack_length_mm"], cells["crack_area_mm2"]) == pytest.approx((50, 100))
-    assert (cells["greatest_median_width_mm"], cells["smallest_width_mm"]) == ("2.00", pytest.approx(SMALLEST_PX / 2))
+    assert (cells["greatest_median_width_mm"], cells["smallest_width_mm"]) == ("2.00", pytest.approx(smallest_mm))
     nothing = crack_cells(photo_of(scale=scale))
     assert (nothing["n_cracks"], nothing["crack_length_mm"], nothing["crack_area_mm2"]) == (0, 0.0, 0.0)
 

@@ -91,7 +91,7 @@ def test_a_result_says_all_that_is_known_of_a_photo(model: Model) -> None:
     assert [region.id for region in found.regions] == list(range(1, len(found.regions) + 1))
     assert found.error is None
     assert "map" not in found.to_dict()
-    assert "map" not in repr(found)
+    assert "CrackMap" not in repr(found)
 
 
 def test_a_photo_that_could_not_be_read_has_nothing_but_its_error() -> None:

@@ -140,3 +140,15 @@ def test_frames_of_a_camera_that_does_not_move_share_a_reference(bundle_file: Pa
     frames = (wall_with_a_marker() for _ in range(2))
     found = list(scan(frames, load(bundle_file), scale=ScaleSources(reference=Reference(0, 0, 100, 0, 50))))
     assert [result.scale.mm_per_px for result in found if result.scale] == [0.5, 0.5]
+
+
+def test_each_photo_with_a_scale_tells_the_smallest_width_that_can_be_measured(model: Model) -> None:
+    plain, cracked = (draw_photo(1, photo_hw=HW, n_cracks=n).pixels for n in (0, 1))
+    for pixels in (plain, cracked):
+        found = model.scan(pixels, scale=Scale(0.3))
+        assert found.blur_px is not None
+        spread_px = np.hypot(found.blur_px, np.sqrt(1 / 12))
+        assert found.smallest_width_mm == pytest.approx(0.3 * spread_px)
+        assert model.scan(pixels).smallest_width_mm is None
+        assert model.scan(pixels, scale=Scale(0.3), trace=None).smallest_width_mm is None
+    assert model.scan(plain).blur_px is None

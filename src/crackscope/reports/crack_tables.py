@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from statistics import median
 from typing import Any
 
 from crackscope.files.tables import table_lines
@@ -36,7 +35,7 @@ CRACK_COLUMNS = (
 
 
 def crack_cells(found: PhotoResult) -> dict[str, Any]:
-    """Cells of ``photos.csv`` that tell of the cracks that count; None if the photo was not traced.
+    """Cells of ``photos.csv`` that tell of cracks; those of the cracks that count are None if the photo was not traced.
 
     Args:
         found: Result of the photo.
@@ -44,6 +43,7 @@ def crack_cells(found: PhotoResult) -> dict[str, Any]:
     names = ("n_cracks", "crack_length_px", "crack_length_mm", "crack_area_px2", "crack_area_mm2")
     widths = ("greatest_median_width_px", "greatest_median_width_mm", "smallest_width_mm")
     cells: dict[str, Any] = dict.fromkeys((*names, *widths))
+    cells["smallest_width_mm"] = found.smallest_width_mm
     if found.traced_by is None:
         return cells
     cracks = found.counted_cracks
@@ -64,8 +64,6 @@ def crack_cells(found: PhotoResult) -> dict[str, Any]:
         widest_mm = in_mm[max(medians_mm)[-1]]
         assert widest_mm.median is not None
         cells["greatest_median_width_mm"] = width_text(widest_mm.median, widest_mm.smallest_mm)
-    if limits := [one.smallest_mm for one in in_mm if one.smallest_mm is not None]:
-        cells["smallest_width_mm"] = median(limits)
     return cells
 
 

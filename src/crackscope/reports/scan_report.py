@@ -202,6 +202,8 @@ def scale_text(found: PhotoResult) -> str:
                 f"At the place to look at first, {scale.sides_away(x, y):.1f} sides of the marker away from it: "
                 f"{float(there.mm_per_px):.4g} mm per px{share}, if the surface lies in the marker's plane."
             )
+    if found.smallest_width_mm is not None:
+        sentences.append(f"Widths from {found.smallest_width_mm:.2g} mm on can be measured in this photo.")
     return " ".join([*sentences, *told])
 
 

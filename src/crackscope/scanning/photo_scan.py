@@ -24,6 +24,7 @@ from crackscope.scanning.scanner import NetworkScale, PreparedPhoto, map_of, pre
 from crackscope.scanning.tracing import (
     LEAST_PX,
     Tracing,
+    blur_of,
     cells_to_trace,
     cracks_in,
     grey_of,
@@ -145,8 +146,11 @@ def scanned(photo: PhotoToScan, parts: Parts, settings: ScanSettings) -> PhotoRe
         network = parts.fine_network() if settings.fine else None
         found = map_of(prepared, parts.network, card, network, everywhere=settings.fine == "everywhere")
     result = result_of(prepared, found if settings.fine else replace(found, fine=None), card, parts.name)
-    if photo.to_trace is None or not (everywhere or result.verdict in ALARMING):
+    if photo.to_trace is None:
         return result
+    if not (everywhere or result.verdict in ALARMING):
+        blur_px = blur_of(photo.to_trace.grey) if result.scale and photo.to_trace.grey is not None else None
+        return replace(result, blur_px=blur_px)
     if photo.to_trace is not prepared or (settings.fine is True and not found.fires.any()):
         found = _map_to_trace(photo.to_trace, parts, everywhere=everywhere)
     tracing = _traced(photo.to_trace, found, parts, everywhere=everywhere)

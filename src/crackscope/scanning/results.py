@@ -14,6 +14,7 @@ from crackscope.files.pictures import picture_bytes
 from crackscope.geometry.cracks import Crack
 from crackscope.geometry.scale import Scale
 from crackscope.geometry.scale_sources import ScaleNote
+from crackscope.geometry.width_intervals import resolution_limit, smallest_width
 from crackscope.model.card import Card
 from crackscope.scanning.crack_drawing import draw_cracks
 from crackscope.scanning.crack_map import CrackMap
@@ -55,7 +56,7 @@ class PhotoResult:
         cracks: Traced lines, the longest first; those that look like joints stand last. Nothing if it was not traced.
         traced_by: What guided the tracing, ``fine map`` or ``ridges``; None if the photo was not traced.
         blur_px: Standard deviation of the photo's blur, in pixels; above 2 the photo was enlarged or is out of focus.
-            None if the photo was not traced.
+            None if the photo was neither traced nor has a scale, and if it was scanned with maps only.
         unit: ``photo``, or ``patch`` for an image of patch size.
         width_px: Width of the photo, in pixels.
         height_px: Height of the photo, in pixels.
@@ -95,6 +96,16 @@ class PhotoResult:
     page: str | None = None
     error: str | None = None
     map: CrackMap | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def smallest_width_mm(self) -> float | None:
+        """Smallest width of a crack that can be measured in the photo, in mm; None without a scale or a blur.
+
+        On a tilted surface, it holds where `Scale.mm_per_px` does.
+        """
+        if self.scale is None or self.blur_px is None:
+            return None
+        return float(smallest_width(resolution_limit(self.blur_px))) * self.scale.mm_per_px
 
     @property
     def counted_cracks(self) -> tuple[Crack, ...]:

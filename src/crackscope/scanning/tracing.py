@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAST_PX",
     "Tracing",
+    "blur_of",
     "cells_to_trace",
     "cracks_in",
     "grey_of",
@@ -138,6 +139,13 @@ def grey_of(photo: Image) -> UInt8Array:
     return np.asarray(cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def blur_of(grey: UInt8Array) -> float:
+    """Standard deviation of a photo's blur, in pixels, from its grey levels of shape (H, W), uint8."""
+    from crackscope.geometry.photo_blur import photo_blur
+
+    return photo_blur(grey).blur_px
+
+
 def cracks_in(grey: UInt8Array, guide: Guide) -> tuple[Crack, ...]:
     """Trace the cracks of a photo; their widths are not measured.
 
@@ -164,7 +172,6 @@ def measured_in(grey: UInt8Array, cracks: Sequence[Crack], scale: Scale | None) 
         The cracks with their widths, and the blur of the photo in pixels.
     """
     from crackscope.geometry.measured_cracks import in_millimetres, with_widths
-    from crackscope.geometry.photo_blur import photo_blur
 
-    blur_px = photo_blur(grey).blur_px
+    blur_px = blur_of(grey)
     return tuple(in_millimetres(crack, scale) for crack in with_widths(cracks, grey, blur_px)), blur_px
