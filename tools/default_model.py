@@ -73,7 +73,7 @@ from default_settings import SECOND, Settings
 from default_source import Material, Source, Taught
 from default_teacher import teach, untraced
 from default_training import Training
-from line_material import TracedPhoto, read_traced, sources_kept_back
+from line_material import TracedPhoto, learnt_pictures, read_traced, sources_kept_back
 from tile_material import FreeGround, LabelledSquares
 
 TILE_PX = 256  # side of the tiles of SDNET2018, and of tiles cut from photos with masks
@@ -188,6 +188,12 @@ def bundle_of(network: Network, settings: Settings, given: argparse.Namespace, l
     def make(card: Card, decoder: FineDecoder | None) -> onnx.ModelProto:
         return compose(backbone, head, card, plane, decoder=decoder)
 
+    if settings.n_crops:
+        learnt_untraced = untraced(given.traced, given.parts, without=sources_kept_back(given.parts))
+        pictures = learnt_pictures(
+            given.traced, given.photos, given.parts, learnt_untraced if settings.n_taught and settings.teaches else []
+        )
+        card = card.model_copy(update={"training_data": (*card.training_data, *pictures)})
     photos = kept_back(given) if network.fine is not None else []
     write_model(with_lines(network, backbone, make, card, photos), out, overwrite=True)
     return out

@@ -8,7 +8,8 @@ coarse to tell. Masks are drawn wider than cracks, so only their centre lines ar
 from __future__ import annotations
 
 import csv
-from collections.abc import Container, Iterable
+import hashlib
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,6 +23,8 @@ from skimage.morphology import skeletonize
 from crackscope.drawing.exact_cracks import with_crack
 from crackscope.drawing.exact_drawings import bare
 from crackscope.drawing.hard_negatives import with_negative
+from crackscope.model.card import TrainingData
+from crackscope.model.provenance import describe_pictures
 
 STRIDE: Literal[2] = 2  # network pixels in a cell of the fine map
 OTHER, LINE, IGNORED = 0, 1, 2
@@ -117,6 +120,37 @@ def sources_kept_back(parts: Path, *, one_in: int = 4) -> frozenset[str]:
         if row["part"] == "train" and not row["set"].endswith("unlabelled"):
             by_set.setdefault(row["set"], set()).add(row["source"])
     return frozenset(source for own in by_set.values() for source in sorted(own)[::one_in])
+
+
+def learnt_pictures(
+    traced: Path, photos: Path | None, parts: Path, untraced: Sequence[Path]
+) -> tuple[TrainingData, ...]:
+    """Describe the pictures that crops are learnt from, for the card.
+
+    Args:
+        traced: Folder of the traced set.
+        photos: Folder with photos/images and photos/masks, if there is one.
+        parts: CSV of set, file, source and part.
+        untraced: Photos that nobody traced, and that the half trained network does.
+    """
+    kept_back = sources_kept_back(parts)
+
+    def digests(folder: Path, kinds: Sequence[str]) -> list[bytes]:
+        found = read_traced(folder, kinds, parts, part="train", without=kept_back)
+        return [hashlib.sha256(one.image.read_bytes()).digest() for one in found]
+
+    own = digests(traced, ["real", "drawn", "styled"])
+    own += [hashlib.sha256(place.read_bytes()).digest() for place in untraced]
+    found = [
+        describe_pictures(
+            "Cracks Synthetic Dataset", own, licence="CC BY 4.0", attribution="Supervisely, Cracks Synthetic Dataset"
+        )
+    ]
+    if photos is not None:
+        of_photos = digests(photos, ["photos"])
+        licence, attribution = "MIT", "A. Flor, surface-crack-detection"
+        found.append(describe_pictures("surface-crack-detection", of_photos, licence=licence, attribution=attribution))
+    return tuple(found)
 
 
 def read_traced(

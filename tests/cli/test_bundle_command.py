@@ -24,7 +24,8 @@ def test_the_summary_of_the_default_bundle_says_what_matters(run: Any) -> None:
         f"figures count it as crack from {card.patch.threshold:.3f}",
         f"crack from {card.verdict.threshold:.3f}" if card.verdict else "",
         f"clarity below {card.gate.min_clarity:.3f}" if card.gate else "",
-        "metu, test: F1 of crack 0.992 [0.985, 0.996] (always crack 0.666)",
+        "metu, test: F1 of crack 0.993 [0.983, 0.997] (always crack 0.666)",
+        f"that reach {card.map_calibration.region_from:.3f}",
         "--full",
     ):
         assert part in told

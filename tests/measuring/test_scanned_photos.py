@@ -16,8 +16,9 @@ from crackscope.files.images import read_image
 from crackscope.geometry.cracks import Crack
 from crackscope.measuring.lines import line_of_paths
 from crackscope.measuring.scanned_photos import ScannedPhoto, scan_labelled
-from crackscope.scanning.loaded_model import load
+from crackscope.scanning.loaded_model import AnyModel, load
 from crackscope.scanning.tracing import cracks_in
+from shared.models import without_fine_map
 
 
 def draw(folder: Path, *, photo_hw: tuple[int, int] = (240, 320), n: int = 1) -> tuple[Path, Path]:
@@ -32,7 +33,7 @@ def draw(folder: Path, *, photo_hw: tuple[int, int] = (240, 320), n: int = 1) ->
     return photos, masks
 
 
-def scanned(folders: tuple[Path, Path], model: Path | None) -> list[ScannedPhoto]:
+def scanned(folders: tuple[Path, Path], model: AnyModel) -> list[ScannedPhoto]:
     found, refused = scan_labelled(photos_by_masks(*folders, tile_px=64), load(model, threads=1))
     assert not refused
     return found
@@ -40,11 +41,12 @@ def scanned(folders: tuple[Path, Path], model: Path | None) -> list[ScannedPhoto
 
 def test_a_model_without_a_fine_map_traces_cracks_by_ridges(tmp_path: Path) -> None:
     folders = draw(tmp_path)
-    (one,) = scanned(folders, None)
+    model = without_fine_map(crackscope.read_bundle())
+    (one,) = scanned(folders, model)
     assert one.lines is None
     assert one.traced is not None
     assert one.traced.counts(4).f1 > 0.8
-    tracing = crackscope.trace(read_image(folders[0] / "0.png").pixels)
+    tracing = crackscope.trace(read_image(folders[0] / "0.png").pixels, model)
     assert tracing.traced_by == "ridges"
     assert one.cracks is not None
     assert [crack.id for crack in one.cracks] == [crack.id for crack in tracing.cracks]

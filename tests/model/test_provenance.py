@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 from crackscope.data.patches import Patch, PatchIndex
 from crackscope.files.archives import open_files
-from crackscope.model.provenance import count_seen, describe_training_data, find_seen
+from crackscope.model.provenance import count_seen, describe_pictures, describe_training_data, find_seen
 
 
 def index_of(folder: Path, *patches: Patch) -> PatchIndex:
@@ -63,3 +65,14 @@ def test_many_photos_are_named_in_few_words(tmp_path: Path) -> None:
         "photo D-7002, which shows the same place as D-7001; photo D-7003, which shows the same place as D-7001; "
         "photo D-7004, which shows the same place as D-7001; 4 more photos of such scenes"
     )
+
+
+def test_pictures_of_cracks_are_described_by_their_files() -> None:
+    digests = [hashlib.sha256(bytes([i])).digest() for i in range(3)]
+    told = describe_pictures("traced", digests, licence="CC BY 4.0", attribution="somebody")
+    assert (told.name, told.n_crack, told.n_uncracked, told.licence, told.attribution) == (
+        *("traced", 3, 0, "CC BY 4.0", "somebody"),
+    )
+    assert describe_pictures("traced", digests[::-1], licence="CC BY 4.0", attribution="somebody") == told
+    marks = base64.b64decode(told.seen)
+    assert {marks[i : i + 6] for i in range(0, len(marks), 6)} == {digest[:6] for digest in digests}

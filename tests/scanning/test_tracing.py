@@ -20,6 +20,7 @@ from crackscope.geometry.line_tracing import Guide
 from crackscope.geometry.paths import resampled
 from crackscope.scanning.loaded_model import Model
 from crackscope.scanning.tracing import cracks_in, grey_of
+from shared.models import without_fine_map
 
 TRAINED = Path(__file__).parents[1] / "trained" / "lines.onnx"
 
@@ -130,7 +131,7 @@ def test_a_photo_without_a_region_is_looked_at_everywhere(trained: Model) -> Non
 
 def test_a_model_without_a_fine_map_is_guided_by_ridges() -> None:
     pixels, truth = cracked(480, 640)
-    tracing = crackscope.load(threads=1).trace(pixels)
+    tracing = Model(without_fine_map(crackscope.read_bundle()), threads=1).trace(pixels)
     assert tracing.traced_by == "ridges"
     assert agreement(tracing, truth)[1] > 0.7
 

@@ -12,8 +12,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import crackscope
-from crackscope.model.bundle import Backbone, FineDecoder, Head, compose, graph_digest, make_backbone
+from crackscope.model.bundle import Backbone, Bundle, FineDecoder, Head, compose, graph_digest, make_backbone
 from crackscope.model.card import BackboneCard, Calibration, Card, FineMapCard
+from crackscope.model.fine_graph import without_decoder
+from crackscope.model.graphs import make_model
+from crackscope.model.quantisation import with_card
 
 if TYPE_CHECKING:
     import torch
@@ -126,6 +129,13 @@ def fine_bundle(
     told = FineMapCard(stride_px=stride_px, temperature=temperature, threshold=0.5, fitted_on="drawn walls")
     card = tiny_card(fine_map=told, **changes)
     return compose(Backbone(model.graph, own), sharp, card, decoder=tiny_decoder(inner, temperature=temperature))
+
+
+def without_fine_map(bundle: Bundle) -> Bundle:
+    """The same bundle without its fine map, as models of older versions are."""
+    graph = without_decoder(onnx.load_model_from_string(bundle.content).graph)
+    plain = bundle.card.model_copy(update={"fine_map": None})
+    return with_card(Bundle(make_model(graph).SerializeToString(), bundle.card, bundle.name), plain)
 
 
 def tiny_backbone_card() -> BackboneCard:

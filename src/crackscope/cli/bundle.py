@@ -105,7 +105,9 @@ def _data_lines(card: Card) -> Iterator[str]:
 
 def _photo_line(card: Card) -> str:
     rule = card.verdict
-    start = f"a photo is drawn with regions from {card.map_calibration.threshold:.3f}"
+    calibration = card.map_calibration
+    least = "" if calibration.region_from is None else f" that reach {calibration.region_from:.3f}"
+    start = f"a photo is drawn with regions from {calibration.threshold:.3f}{least}"
     if rule is None:
         return f"{start}; no verdict was fitted, so a photo is judged by the limits for patches"
     return (

@@ -7,7 +7,6 @@ line up to 8 % too long, so a path is smoothed before it is measured.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from crackscope.arrays import Float64Array
 
@@ -56,6 +55,8 @@ def smoothed(path_xy: Float64Array, sigma: float) -> Float64Array:
         path_xy: Points, shape (n, 2).
         sigma: Standard deviation of the Gaussian weights, in points.
     """
+    from scipy.ndimage import gaussian_filter1d  # drawing lines needs this module, and not SciPy
+
     if len(path_xy) < 3 or sigma <= 0:
         return path_xy
     # A path is continued by its own image, turned about each end, so that ends are neither moved nor bent.

@@ -18,7 +18,7 @@ from crackscope.data.patches import Patch, PatchIndex
 from crackscope.data.scenes import sdnet2018_scenes
 from crackscope.model.card import TrainingData
 
-__all__ = ["Seen", "count_seen", "describe_training_data", "find_seen"]
+__all__ = ["Seen", "count_seen", "describe_pictures", "describe_training_data", "find_seen"]
 
 _PUBLISHED = {
     "metu": (
@@ -82,6 +82,27 @@ class Seen:
             n_more = len(self.scenes) - _SHOWN
             told.append(f"{n_more} more {'photo' if n_more == 1 else 'photos'} of such scenes")
         return "; ".join(told) or f"such as {_listed(self.files)}"
+
+
+def describe_pictures(name: str, digests: Sequence[bytes], *, licence: str, attribution: str) -> TrainingData:
+    """Describe pictures of cracks that a model was trained on, which are no labelled patches; each counts as cracked.
+
+    Args:
+        name: Name of the data set.
+        digests: SHA-256 of each file.
+        licence: Licence of the images.
+        attribution: Names to give credit to.
+    """
+    return TrainingData(
+        name=name,
+        n_crack=len(digests),
+        n_uncracked=0,
+        n_photos=len(digests),
+        licence=licence,
+        attribution=attribution,
+        sha256=hashlib.sha256(b"".join(sorted(digests))).hexdigest(),
+        seen=base64.b64encode(b"".join(sorted({digest[:_MARK_BYTES] for digest in digests}))).decode(),
+    )
 
 
 def find_seen(index: PatchIndex, digests: Sequence[bytes], training_data: Sequence[TrainingData]) -> Seen:
