@@ -54,6 +54,7 @@ WHY_NOT_RUN = {
         "python benchmarks/transfer.py --metu METU --sdnet2018 SDNET2018 --without RESERVED.csv "
         "--backbone MODEL_FOLDER --work WORK --recipe mobilenetv2-hairline --threads 1 --seeds 0",
     ),
+    "it draws and traces 1,500 cracks": ("python benchmarks/drawn_traces.py --model tests/trained/lines.onnx",),
     "it is for a notebook's cell, and opens a page": (
         "%load_ext tensorboard",
         "%tensorboard --logdir runs/metu-notebook",

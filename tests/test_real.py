@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from crackscope.model.preprocessing import resize_photo
 from crackscope.model.provenance import count_seen, find_seen
 from crackscope.scanning.scanner import network_scale_of
 from shared.memory_files import MemoryFiles
+from shared.real_photos import photos_with_masks
 
 pytestmark = pytest.mark.slow
 
@@ -98,8 +98,12 @@ def test_the_default_bundle_states_itself_and_holds_on_real_patches(real_data: P
     bundle = crackscope.read_bundle()
     assert len(bundle.content) <= 10_000_000
     card = bundle.card
-    assert {data.name for data in card.training_data} == {"METU", "SDNET2018"}
-    assert {data.licence for data in card.training_data} == {"CC BY 4.0"}
+    assert {data.name: data.licence for data in card.training_data} == {
+        "METU": "CC BY 4.0",
+        "SDNET2018": "CC BY 4.0",
+        "Cracks Synthetic Dataset": "CC BY 4.0",
+        "surface-crack-detection": "MIT",
+    }
     index = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
     chosen = index.select(index.patches[::8])
     with pytest.raises(SplitError, match=r"trained on .* photos [DPW]-\d+, .* --allow-leakage"):
@@ -132,31 +136,19 @@ def test_the_default_bundle_holds_no_layer_that_others_trained(real_weights: Pat
         assert np.mean(values == ours[name]) < 0.01, name
 
 
-def test_the_default_bundle_was_trained_on_no_photo_of_the_first_reserved_list_but_on_12_of_todays(
-    real_data: Path,
-) -> None:
-    """Its card marks each photo it was trained on, and each file; both are compared with the two lists.
-
-    Photos were reserved anew, in whole scenes, after it was trained. Of today's 48, 20 were free then: 12 of them
-    went to the training part of its split, and 8 to the others.
-    """
+def test_the_default_bundle_was_trained_on_no_reserved_photo(real_data: Path) -> None:
+    """Its card marks each photo it was trained on, and each file; both are compared with the list."""
     data = crackscope.read_bundle().card.training_data
-    first, today, every = (
-        read_photo_list(real_data / f"sdnet2018_{name}.csv") for name in ("reserved_first", "reserved", "grid")
-    )
-    assert (len(first), len(today), len(every), len(today - first)) == (45, 48, 230, 20)
+    reserved, every = (read_photo_list(real_data / f"sdnet2018_{name}.csv") for name in ("reserved", "grid"))
+    assert (len(reserved), len(every)) == (48, 230)
 
     def seen(photo: str) -> bool:
         alone = PatchIndex("a photo", (Patch("?", "crack", photo, dataset=f"sdnet2018-{photo[0]}"),), MemoryFiles({}))
         return bool(find_seen(alone, [b""], data).photos)
 
     trained_on = {photo for photo in every if seen(photo)}
-    assert len(trained_on) == next(one.n_photos for one in data if one.name == "SDNET2018") == 129
-    assert not trained_on & first
-    assert trained_on & today == {
-        *("D-7031", "D-7034", "D-7035", "D-7038", "D-7040", "D-7041", "D-7053"),
-        *("P-092", "W-7088", "W-7092", "W-7116", "W-7119"),
-    }
+    assert len(trained_on) == next(one.n_photos for one in data if one.name == "SDNET2018") == 128
+    assert not trained_on & reserved
 
     # Marks of files say the same as marks of photos: all patches of a photo were trained on, or none.
     sample = crackscope.read_patches(real_data / "sdnet2018_sample.tar")
@@ -246,10 +238,11 @@ def test_tiles_read_from_a_real_photo_agree_with_patches(real_data: Path, deck: 
 
 
 def test_photos_with_masks_are_told_apart(real_data: Path, tmp_path: Path) -> None:
-    with tarfile.open(real_data / "photos_with_masks.tar") as archive:
-        archive.extractall(tmp_path, filter="data")
-    photos = tmp_path / "photos"
+    photos = photos_with_masks(real_data, tmp_path / "kept", parts=("test",))
     found = crackscope.evaluate_photos(photos / "images", masks=photos / "masks", n_resamples=50)
     assert found.tiles.metrics["auroc"].value >= 0.95
     assert found.tiles.metrics["average_precision"].value >= 0.9
     assert found.figures.pointing_accuracy.value >= 0.95
+    learnt = photos_with_masks(real_data, tmp_path / "learnt", parts=("train",))
+    with pytest.raises(SplitError, match="The model was trained on"):
+        crackscope.evaluate_photos(learnt / "images", masks=learnt / "masks", n_resamples=50)
