@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from crackscope.arrays import UInt8Array
 from crackscope.errors import DataError, OutputError, reason_of
@@ -149,11 +150,12 @@ def write_scan(
             return scanning.row(images[i], names[i])
 
         left = range(n_resumed, len(images))
-        for i, row in zip(left, ordered_map(work, left, threads=threads or loaded.threads), strict=True):
-            state = images[i].state
-            journal.append(row.to_dict(), state=state.to_dict() if state else None)
-            if progress:
-                progress(journal.n_rows, len(images))
+        with threadpool_limits(1, "blas"):  # the photos share the cores already
+            for i, row in zip(left, ordered_map(work, left, threads=threads or loaded.threads), strict=True):
+                state = images[i].state
+                journal.append(row.to_dict(), state=state.to_dict() if state else None)
+                if progress:
+                    progress(journal.n_rows, len(images))
         rows = [ScannedRow.from_dict(row) for row in journal.rows()]
         # Under the journal's lock: another run would take a folder that is being finished for its own.
         ranked = rank(rows, by_regions=trace is None)
